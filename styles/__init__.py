@@ -1,0 +1,1 @@
+"""What can be painted: the catalogue, the style pictures and the painters that drew them."""

@@ -1,0 +1,199 @@
+"""The comparison sheet."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transformer_net.errors import SettingError
+from transformer_net.inference.sheet import arrange, side_by_side
+
+LABELS = ["photo", "batch norm", "instance norm", "batch norm + SE", "IEBN"]
+
+
+def noise(seed: int, size: tuple[int, int] = (150, 100)) -> Image.Image:
+    levels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(levels)
+
+
+def find(sheet: Image.Image, panel: Image.Image) -> tuple[int, int] | None:
+    """Finds where a panel's exact pixels are."""
+    big, small = np.asarray(sheet), np.asarray(panel)
+    height, width = small.shape[:2]
+    for y, x in np.argwhere((big == small[0, 0]).all(axis=2)):
+        if np.array_equal(big[y : y + height, x : x + width], small):
+            return int(x), int(y)
+    return None
+
+
+def panels(count: int, size: tuple[int, int] = (150, 100)) -> list[tuple[str, Image.Image]]:
+    return [(LABELS[index % 5], noise(index, size)) for index in range(count)]
+
+
+@pytest.mark.parametrize("count", range(1, 8))
+@pytest.mark.parametrize("size", [(150, 100), (100, 150), (130, 130), (40, 30)])
+def test_pixels_of_all_panels_are_there_unchanged(count: int, size: tuple[int, int]) -> None:
+    given = panels(count, size)
+    sheet = side_by_side(given)
+    places = [find(sheet, picture) for _, picture in given]
+    assert None not in places
+    assert len(set(places)) == count
+
+
+def test_photo_stands_alone_beside_two_rows_of_paintings() -> None:
+    given = panels(5)
+    sheet = side_by_side(given)
+    places = [find(sheet, picture) for _, picture in given]
+    (photo_x, photo_y), *paintings = [place for place in places if place]
+    assert len({x for x, _ in paintings}) == 2
+    assert len({y for _, y in paintings}) == 2
+    assert photo_x < min(x for x, _ in paintings)
+    assert min(y for _, y in paintings) < photo_y < max(y for _, y in paintings)
+
+
+@pytest.mark.parametrize(
+    ("count", "aspect", "shape"),
+    [
+        (1, 1.5, (1, 1)),
+        (2, 1.4, (2, 1)),
+        (3, 1.0, (3, 1)),
+        (4, 1.4, (2, 2)),
+        (4, 0.6, (4, 1)),
+        (5, 1.4, (3, 2)),
+        (5, 0.6, (5, 1)),
+        (6, 1.4, (3, 2)),
+        (9, 1.4, (3, 3)),
+    ],
+)
+def test_arrangement(count: int, aspect: float, shape: tuple[int, int]) -> None:
+    layout = arrange(count, aspect)
+    assert (layout.columns, layout.rows) == shape
+
+
+@pytest.mark.parametrize("count", range(1, 25))
+@pytest.mark.parametrize("aspect", [0.4, 0.7, 1.0, 1.4, 2.5])
+def test_arrangement_has_no_overlap_and_no_waste(count: int, aspect: float) -> None:
+    layout = arrange(count, aspect)
+    assert len(layout.cells) == count
+    for index, (column, row) in enumerate(layout.cells):
+        assert 0 <= column <= layout.columns - 1
+        assert 0 <= row <= layout.rows - 1
+        for other_column, other_row in layout.cells[:index]:
+            assert abs(column - other_column) >= 1 or abs(row - other_row) >= 1
+    assert max(column for column, _ in layout.cells) == layout.columns - 1
+    assert max(row for _, row in layout.cells) == layout.rows - 1
+    assert 0.5 < layout.columns * aspect / layout.rows < 3.7 or count < 3
+
+
+def test_short_last_row_is_centred() -> None:
+    shortened = 0
+    for count in range(2, 25):
+        layout = arrange(count, 1.4)
+        last = [column for column, row in layout.cells if row == layout.rows - 1]
+        if layout.cells[0] == (0, 0) and len(last) < layout.columns:
+            shortened += 1
+            assert min(last) == layout.columns - 1 - max(last) > 0
+    assert shortened
+
+
+def test_panels_have_an_outline() -> None:
+    """White skies would run into the paper without."""
+    picture = Image.new("RGB", (150, 100), "white")
+    sheet = side_by_side([("photo", picture)])
+    place = find(sheet, picture)
+    assert place is not None
+    x, y = place
+    paper = sheet.getpixel((0, 0))
+    for beside in ((x - 1, y), (x + 150, y), (x, y - 1), (x, y + 100)):
+        assert sheet.getpixel(beside) not in (paper, (255, 255, 255))
+
+
+def test_label_of_a_tiny_panel_uses_the_whole_cell() -> None:
+    picture = noise(0, (40, 30))
+    sheet = side_by_side([("batch norm + SE", picture)])
+    place = find(sheet, picture)
+    assert place is not None
+    text = np.asarray(sheet)[place[1] + 32 :]
+    columns = np.nonzero((text != text[-1, 0]).any(axis=(0, 2)))[0]
+    assert columns.min() < place[0]
+    assert columns.max() > place[0] + 40
+
+
+def test_labels_are_written_below_their_panels() -> None:
+    picture = noise(0)
+    with_text = np.asarray(side_by_side([("photo", picture)]))
+    without = np.asarray(side_by_side([("", picture)]))
+    assert with_text.shape == without.shape
+    rows = np.unique(np.nonzero(with_text != without)[0])
+    place = find(side_by_side([("photo", picture)]), picture)
+    assert place is not None
+    assert rows.min() >= place[1] + picture.height
+
+
+def test_captions_make_room_for_themselves() -> None:
+    plain = side_by_side(panels(2))
+    captioned = side_by_side(panels(2), captions=["one", ""])
+    assert captioned.width == plain.width
+    assert captioned.height > plain.height
+
+
+def test_text_stays_in_its_cell() -> None:
+    """A long label is cut: nothing is written right of the last panel."""
+    picture = noise(0)
+    sheet = side_by_side([("word " * 60, picture)])
+    place = find(sheet, picture)
+    assert place is not None
+    pixels = np.asarray(sheet)
+    beyond = pixels[:, place[0] + picture.width + 2 :]
+    assert (beyond == beyond[0, 0]).all()
+
+
+def test_accents_and_signs_do_not_turn_into_boxes() -> None:
+    picture = noise(0)
+    for fancy, plain in [
+        ("Cézanne", "Cezanne"),
+        ("640 \u00d7 427", "640 x 427"),
+        ("\u20131", "-1"),
+    ]:
+        assert side_by_side([(fancy, picture)]) == side_by_side([(plain, picture)])
+
+
+def test_panel_side_bounds_the_panels() -> None:
+    small = side_by_side(panels(2, (400, 200)), panel_side=200)
+    assert small.size == side_by_side(panels(2, (200, 100))).size
+
+
+def test_panels_of_different_sizes_are_brought_to_one() -> None:
+    given = [("photo", noise(0, (300, 200))), ("IEBN", noise(1, (150, 100)))]
+    assert side_by_side(given).size == side_by_side(panels(2, (150, 100))).size
+
+
+def test_portrait_beside_landscape_is_centred() -> None:
+    given = [("photo", noise(0, (150, 100))), ("IEBN", noise(1, (100, 150)))]
+    sheet = side_by_side(given)
+    first, second = (find(sheet, picture) for _, picture in given)
+    assert first
+    assert second
+    assert first[1] - second[1] == 25
+
+
+def test_transparency_is_laid_over_white() -> None:
+    picture = Image.new("RGBA", (150, 100), (255, 0, 0, 0))
+    assert find(side_by_side([("photo", picture)]), Image.new("RGB", (150, 100), "white"))
+
+
+def test_arguments_are_not_changed_and_the_result_repeats() -> None:
+    given = panels(3)
+    first = side_by_side(given, captions=["a", "b", "c"])
+    assert first == side_by_side(given, captions=["a", "b", "c"])
+    assert given[0][1].tobytes() == noise(0).tobytes()
+
+
+def test_misuse() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        side_by_side([])
+    with pytest.raises(ValueError, match="captions"):
+        side_by_side(panels(2), captions=["one"])
+    with pytest.raises(SettingError):
+        side_by_side(panels(2), panel_side=0)

@@ -1,0 +1,249 @@
+"""Train a network to paint in the style of a picture: python train_style.py --norm iebn --style mosaic"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from styles.catalog import find_style, recipe, styles
+from transformer_net.checkpoint import load_model
+from transformer_net.errors import RunFolderError, SettingError, StylizerError, UnknownStyleError
+from transformer_net.images import decode
+from transformer_net.norms import norm_slug
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.content import EXAMPLES, open_content
+from transformer_net.training.report import ProgressLine, draw_curve, losses_table
+from transformer_net.training.run import Outcome, Run
+from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.trainer import Trainer, pick_device
+from transformer_net.training.vgg import Vgg16Features, VggSource
+
+console = Console()
+
+BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
+
+
+def train(
+    style: Annotated[
+        str, typer.Option(help="A style of the catalogue, or a path to any picture.", rich_help_panel=BASIC)
+    ] = "mosaic",
+    norm: Annotated[
+        str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", rich_help_panel=BASIC)
+    ] = "iebn",
+    content: Annotated[
+        str | None,
+        typer.Option(
+            help="Photos to practise on: a folder (searched below too), or a data set to download: "
+            "imagenette, flowers102, food101, caltech101, pets. Without it, the few photos that ship with "
+            "the project: enough to try, too few for a model that shall paint any photo; 2,000 are good.",
+            rich_help_panel=BASIC,
+        ),
+    ] = None,
+    style_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Freedom: 4 stays near the photo, 8 is balanced, 15 lets the photo dissolve.",
+            rich_help_panel=LOSS,
+        ),
+    ] = None,
+    content_weight: Annotated[
+        float | None, typer.Option(help="Faithfulness to the photo's shapes.", rich_help_panel=LOSS)
+    ] = None,
+    tv_weight: Annotated[
+        float | None, typer.Option(help="Smoothness; 0 leaves every grain.", rich_help_panel=LOSS)
+    ] = None,
+    style_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Shorter side in pixels at which the style picture is seen. Choose it so that strokes are "
+            "15 to 25 px: larger for larger strokes.",
+            rich_help_panel=LOSS,
+        ),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps on the perceptual losses.", rich_help_panel=SCHEDULE)
+    ] = None,
+    warmup_iterations: Annotated[
+        int | None,
+        typer.Option(help="Steps before them that teach the plain photo.", rich_help_panel=SCHEDULE),
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the training crops in pixels.", rich_help_panel=SCHEDULE)
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Photos a step.", rich_help_panel=SCHEDULE)] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            help="Channels of the first layer: 16 is fast, 32 is Johnson's.", rich_help_panel=SCHEDULE
+        ),
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=SCHEDULE)] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Start from this model file instead of from nothing.", rich_help_panel=SCHEDULE),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Decides initial weights, data order and crops.", rich_help_panel=SCHEDULE),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Run folder; runs/<style>-<norm> if not given.", rich_help_panel=MACHINE),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in the run folder.", rich_help_panel=MACHINE)
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Begin again where a run folder exists.", rich_help_panel=MACHINE),
+    ] = False,
+    sample_every: Annotated[
+        int, typer.Option(min=1, help="Iterations between sample pictures.", rich_help_panel=MACHINE)
+    ] = 150,
+    sample: Annotated[
+        Path, typer.Option(help="The photo painted for them.", rich_help_panel=MACHINE)
+    ] = EXAMPLES / "astronaut.jpg",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)
+    ] = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="fp32, bf16, or auto: bf16 where the processor is built for it.", rich_help_panel=MACHINE
+        ),
+    ] = None,
+    vgg: Annotated[
+        str,
+        typer.Option(
+            help="Loss network: shipped (float16, in the repository) or torchvision (downloads).",
+            rich_help_panel=MACHINE,
+        ),
+    ] = "shipped",
+) -> None:
+    """Train a network to paint photos in the style of a picture.
+
+    The run folder gets model.safetensors (paint with it: python stylize.py photo.jpg --model FILE), sample
+    pictures, metrics.jsonl and a drawing of the losses. Ctrl-C saves and stops; --resume goes on.
+    """
+    arguments = locals()
+    options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
+    picture, name = _style_picture(style)
+    config = TrainConfig(**{**recipe(name), **options, "style": name, "norm": norm})
+    folder = RunFolder(out or Path("runs") / f"{name}-{norm_slug(norm)}")
+    if folder.exists() and not (resume or overwrite):
+        raise RunFolderError(
+            f"{folder.path} holds a run already: --resume continues it, --overwrite begins again."
+        )
+    if vgg not in ("shipped", "torchvision"):
+        raise SettingError(f"vgg must be shipped or torchvision, not {vgg!r}.")
+    target = pick_device(device)
+    photos = open_content(content)
+    if content is None:
+        console.print(
+            f"Practising on the {len(photos.training)} photos that ship with the project. "
+            "For a model that paints any photo well, give a folder with --content.",
+            style="yellow",
+        )
+
+    network = load_model(init)[0] if init else None
+    trainer = Trainer(config, decode(picture).rgb, Vgg16Features(cast(VggSource, vgg)), target, network)
+    with ProgressLine(console, f"{name} {config.norm}") as line, _StopSignals() as stop:
+        run = Run(trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested)
+        if resume:
+            console.print(f"Resuming {folder.path} at iteration {run.resume()} of {config.total_iterations}.")
+        else:
+            folder.create()
+        outcome = run.run()
+    _report(outcome, folder, stop)
+
+
+def _style_picture(style: str) -> tuple[Path, str]:
+    """The picture that --style names, and the name of the style."""
+    path = Path(style)
+    if path.suffix or len(path.parts) > 1:
+        if not path.is_file():
+            raise UnknownStyleError(f"There is no style picture {style}.")
+        return path, path.stem.lower()
+    try:
+        found = find_style(style)
+    except UnknownStyleError as error:
+        names = ", ".join(s.name for s in styles())
+        raise UnknownStyleError(
+            f"There is no style {style!r}; choose one of {names}, or give the path of a picture."
+        ) from error
+    return found.picture, found.name
+
+
+def _report(outcome: Outcome, folder: RunFolder, stop: _StopSignals) -> None:
+    if outcome.broken:
+        console.print(
+            f"{len(outcome.broken)} content photos could not be read and were skipped:", style="yellow"
+        )
+        for path, reason in outcome.broken.items():
+            console.print(f"  {path}: {reason}", style="yellow", highlight=False)
+    if not outcome.finished:
+        console.print(
+            f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on."
+        )
+        raise typer.Exit(128 + stop.received)
+    draw_curve(folder)
+    console.print(losses_table(outcome.validation))
+    console.print(
+        f"Trained in {outcome.seconds / 60:.1f} minutes. The model is {folder.model}; paint with it:\n"
+        f"  python stylize.py photo.jpg --model {folder.model}",
+        highlight=False,
+    )
+
+
+class _StopSignals:
+    """Turns Ctrl-C and SIGTERM into a request that the run looks at after each iteration.
+
+    A second signal acts as it would have without us.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._before: dict[int, Any] = {}
+
+    def requested(self) -> bool:
+        return self.received != 0
+
+    def __enter__(self) -> _StopSignals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        console.print("Saving …")
+        self.__exit__()
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one sentence on stderr and exit code 2."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
+    )
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(train)
+    try:
+        app()
+    except StylizerError as error:
+        Console(stderr=True).print(str(error), style="red", highlight=False, soft_wrap=True)
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

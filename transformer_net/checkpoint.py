@@ -1,0 +1,183 @@
+"""The one model-file format: safetensors with a JSON description, read back strictly.
+
+Convolution weights are stored as float16, vectors (biases, norm parameters, running statistics) as float32:
+they are a thousandth of the bytes, and a running variance does not fit float16's range. Nothing in a model
+file is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from transformer_net.errors import ModelFileError, UnknownNormError
+from transformer_net.network import TransformerNet
+
+FORMAT_VERSION = 1
+
+_KEY = "stylizer"  # the metadata entry that holds the description
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of itself.
+
+    Attributes:
+        norm: Canonical name of the normalizer.
+        width: Channels of the first layer.
+        norm_options: Keyword arguments of the normalizer.
+        style: Name of the style it paints.
+        training: How it was trained: iterations, content set, weights of the losses, seed, validation
+            losses, torch version. For people to read; painting does not depend on it.
+    """
+
+    norm: str
+    width: int
+    norm_options: dict[str, Any] = field(default_factory=dict)
+    style: str = "unnamed"
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    path: Path, network: TransformerNet, style: str, training: Mapping[str, Any] | None = None
+) -> None:
+    """Write `network` to `path`, whole or not at all.
+
+    Raises:
+        OSError: The file cannot be written.
+        ModelFileError: The network holds a value that is not finite.
+    """
+    tensors = {}
+    for name, tensor in network.state_dict().items():
+        dtype = torch.float16 if tensor.ndim > 1 else tensor.dtype
+        tensors[name] = tensor.detach().to("cpu", dtype).contiguous()
+        if not torch.isfinite(tensors[name]).all():
+            raise ModelFileError(f"The network's {name} is not finite, so it was not saved to {path}.")
+    description = {
+        "format": FORMAT_VERSION,
+        "norm": network.norm,
+        "norm_options": network.norm_options,
+        "width": network.width,
+        "style": style,
+        "training": dict(training or {}),
+    }
+    write_atomically(path, save(tensors, {_KEY: json.dumps(description, sort_keys=True)}))
+
+
+def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
+    """The network in `path`, in float32 and evaluation mode, and what the file says of it.
+
+    Raises:
+        ModelFileError: There is no such file, it is no safetensors file of ours, its format version is
+            unknown, its description does not make a network, its keys or shapes differ from that
+            network's, or a value is not finite. The sentence says which.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.") from error
+    info = _described(path, data)
+    try:
+        network = TransformerNet(info.norm, info.width, info.norm_options)
+    except (UnknownNormError, TypeError, ValueError) as error:
+        raise ModelFileError(f"The model file {path} describes no network of ours: {error}") from error
+    _fill(path, network, load(data))
+    return network.eval(), info
+
+
+def read_info(path: Path | str) -> ModelInfo:
+    """The description alone, without building the network; raises as `load_model`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = file.read(min(size, 1 << 20))
+    except OSError as error:
+        raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.") from error
+    return _parse(path, header)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # mkstemp's 0600 would hide the file from a server's user
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def _described(path: Path, data: bytes) -> ModelInfo:
+    try:
+        load(data)  # safetensors checks the header, the offsets and the length
+    except SafetensorError as error:
+        raise ModelFileError(f"The model file {path} is broken or no safetensors file.") from error
+    size = int.from_bytes(data[:8], "little")
+    return _parse(path, data[8 : 8 + size])
+
+
+def _parse(path: Path, header: bytes) -> ModelInfo:
+    try:
+        description = json.loads(json.loads(header)["__metadata__"][_KEY])
+        version = description["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(f"The model file {path} does not describe a style network.") from error
+    if version != FORMAT_VERSION:
+        raise ModelFileError(
+            f"The model file {path} has format version {version!r}; this program reads {FORMAT_VERSION}."
+        )
+    try:
+        info = ModelInfo(
+            norm=description["norm"],
+            width=description["width"],
+            norm_options=description["norm_options"],
+            style=description["style"],
+            training=description["training"],
+        )
+    except KeyError as error:
+        raise ModelFileError(f"The model file {path} lacks {error} in its description.") from error
+    kinds = {"norm": str, "width": int, "norm_options": dict, "style": str, "training": dict}
+    for name, kind in kinds.items():
+        if not isinstance(getattr(info, name), kind):
+            raise ModelFileError(f"The model file {path} has a wrong {name!r} in its description.")
+    if not 1 <= info.width <= 1024:
+        raise ModelFileError(f"The model file {path} claims a width of {info.width}, outside 1 to 1024.")
+    return info
+
+
+def _fill(path: Path, network: TransformerNet, tensors: Mapping[str, Tensor]) -> None:
+    wanted = network.state_dict()
+    if missing := sorted(wanted.keys() - tensors.keys()):
+        raise ModelFileError(f"The model file {path} lacks {missing[0]} ({len(missing)} tensors missing).")
+    if extra := sorted(tensors.keys() - wanted.keys()):
+        raise ModelFileError(
+            f"The model file {path} has an unknown {extra[0]} ({len(extra)} tensors too many)."
+        )
+    for name, tensor in tensors.items():
+        if tensor.shape != wanted[name].shape:
+            raise ModelFileError(
+                f"In the model file {path}, {name} has shape {tuple(tensor.shape)} "
+                f"instead of {tuple(wanted[name].shape)}."
+            )
+        if not torch.isfinite(tensor).all():
+            raise ModelFileError(f"In the model file {path}, {name} is not finite.")
+    network.load_state_dict({name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()})

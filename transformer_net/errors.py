@@ -1,0 +1,88 @@
+"""The errors a user can cause, each with one public sentence and the HTTP status that fits it.
+
+The command line prints the sentence and exits with 2; the web turns it into a problem document with
+`status`. Anything else that is raised is a bug and is reported as one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class StylizerError(Exception):
+    """Base of everything a user may be told.
+
+    Attributes:
+        status: HTTP status code of this kind of error.
+        title: Short name of this kind of error, the same for each occurrence (RFC 9457 `title`).
+    """
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Bad request"
+
+
+class UnreadableImageError(StylizerError):
+    """The bytes are of an image format that we read, but they are broken, truncated or empty."""
+
+    status = 422
+    title = "Unreadable image"
+
+
+class UnsupportedImageError(StylizerError):
+    """The bytes are no image, or an image of a format that we do not read."""
+
+    status = 415
+    title = "Unsupported image format"
+
+
+class ImageSizeError(StylizerError):
+    """The picture has too many pixels, or a side that is too short."""
+
+    status = 422
+    title = "Image size out of range"
+
+
+class UnknownNormError(StylizerError):
+    """A normalizer name that is not in the table."""
+
+    status = 422
+    title = "Unknown normalizer"
+
+
+class UnknownStyleError(StylizerError):
+    """A style name that is not in the catalogue, or a style without a model for that normalizer."""
+
+    status = 404
+    title = "Unknown style"
+
+
+class ModelFileError(StylizerError):
+    """A model file that is missing, broken, of an unknown version, or does not fit its own config."""
+
+    status = 500
+    title = "Unusable model file"
+
+
+class SettingError(StylizerError):
+    """An option with a value outside its range, or options that do not go together."""
+
+    status = 422
+    title = "Invalid option"
+
+
+class ContentError(StylizerError):
+    """A content folder that does not exist or holds no readable picture."""
+
+    title = "Unusable content photos"
+
+
+class RunFolderError(StylizerError):
+    """A training run folder that cannot be written, or cannot be resumed."""
+
+    title = "Unusable run folder"
+
+
+class DivergedError(StylizerError):
+    """Training went to NaN or away from where it was; the last good state is kept."""
+
+    title = "Training diverged"

@@ -1,0 +1,112 @@
+"""Johnson's image transformation network with a choice of normalizer.
+
+Johnson, Alahi and Fei-Fei 2016, arXiv 1603.08155, and its supplement; after it came two changes that all
+successors made: nearest-neighbour upsampling instead of transposed convolution (no checkerboard) and
+reflection padding in every convolution (no border).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transformer_net.norms import canonical_norm, make_norm
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+MIN_SIDE = 16
+"""Shortest side in pixels: below it, reflection has nothing left to reflect."""
+
+STRIDE = 4
+"""Inputs are padded to a multiple of this, the network's total downsampling."""
+
+# The head is linear, y = 0.45 + 0.1·net: at the start of training the output is a grey of natural
+# brightness and contrast. A sigmoid head learned more slowly and lost the photo's structure.
+_HEAD_OFFSET, _HEAD_SCALE = 0.45, 0.1
+
+
+def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution with reflection padding that keeps the size, or halves it.
+
+    The bias stays even in front of a norm: batch and instance norm cancel it, but it shifts AVG(x) and with
+    it the gate of IEBN, and the four networks should differ in their norm only.
+    """
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, padding_mode="reflect")
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), without a ReLU after the sum; (B, C, H, W) in and out."""
+
+    def __init__(self, channels: int, norm: str, **options: Any) -> None:
+        super().__init__()
+        self.conv1 = conv(channels, channels, 3)
+        self.norm1 = make_norm(norm, channels, **options)
+        self.conv2 = conv(channels, channels, 3)
+        self.norm2 = make_norm(norm, channels, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm2(self.conv2(F.relu(self.norm1(self.conv1(x)))))
+        return x + y
+
+
+class TransformerNet(nn.Module):
+    """RGB photo in, RGB painting out; both (B, 3, H, W), the photo in [0, 1], any H and W from 16 up.
+
+    9x9-w, 3x3-2w with stride 2, 3x3-4w with stride 2, five residual blocks, upsampled 3x3-2w, upsampled
+    3x3-w, 9x9-3; the chosen norm after every convolution but the last. The output has the input's size and is
+    not clamped: training needs the gradient outside [0, 1], `Stylizer` clamps.
+
+    Args:
+        norm: Normalizer, any spelling that `make_norm` takes.
+        width: w, the channels of the first layer; 32 is the paper's.
+        norm_options: Keyword arguments for every normalizer.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, norm: str = "in", width: int = 16, norm_options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"width must be at least 1, not {width}")
+        self.norm, self.width, self.norm_options = canonical_norm(norm), width, dict(norm_options or {})
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+
+        def layer(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+            return [
+                conv(in_channels, out_channels, kernel, stride),
+                make_norm(self.norm, out_channels, **self.norm_options),
+                nn.ReLU(),
+            ]
+
+        w = width
+        blocks = [ResidualBlock(4 * w, self.norm, **self.norm_options) for _ in range(5)]
+        self.encoder = nn.Sequential(*layer(3, w, 9), *layer(w, 2 * w, 3, 2), *layer(2 * w, 4 * w, 3, 2))
+        self.residual = nn.Sequential(OrderedDict((f"block{i}", b) for i, b in enumerate(blocks, 1)))
+        self.decoder = nn.Sequential(
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            *layer(4 * w, 2 * w, 3),
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            *layer(2 * w, w, 3),
+        )
+        self.head = conv(w, 3, 9)
+
+    def forward(self, photo: Tensor) -> Tensor:
+        height, width = photo.shape[-2:]
+        x = F.pad((photo - self.mean) / self.std, (0, -width % STRIDE, 0, -height % STRIDE), mode="reflect")
+        y: Tensor = self.head(self.decoder(self.residual(self.encoder(x))))
+        return _HEAD_OFFSET + _HEAD_SCALE * y[..., :height, :width]
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of learned parameters; buffers such as running statistics do not count."""
+    return sum(p.numel() for p in network.parameters())

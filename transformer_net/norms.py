@@ -1,0 +1,222 @@
+"""The four normalizers behind one factory: `bn`, `in`, `bn+se` and `iebn`.
+
+- Batch normalization: Ioffe and Szegedy 2015, arXiv 1502.03167.
+- Instance normalization: Ulyanov et al. 2016, arXiv 1607.08022.
+- Squeeze-and-excitation: Hu et al. 2018, arXiv 1709.01507.
+- Instance enhancement batch normalization: Liang et al. 2020, arXiv 1908.04008, Algorithm 1.
+
+All take and return (B, C, H, W). Channel parameters are flat (C,) and viewed at forward; spatial means are
+taken in float32 and cast back, so that half precision and very large pictures keep the gate.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transformer_net.errors import UnknownNormError
+
+Noise = tuple[float, float]
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalization, with the constant noise of the paper's section 4.
+
+    y = (x̂·N_a + N_b)·γ + β with x̂ = (x − μ_B) / sqrt(σ²_B + ε). Without `noise` it is `nn.BatchNorm2d`.
+
+    Args:
+        channels: Number of channels C.
+        noise: (N_a, N_b), or None. It acts in training and in evaluation alike.
+    """
+
+    def __init__(self, channels: int, noise: Noise | None = None) -> None:
+        super().__init__(channels, eps=1e-5, momentum=0.1)
+        self.noise = noise
+
+    def standardize(self, x: Tensor) -> Tensor:
+        """x̂·N_a + N_b, before γ and β; updates the running statistics in training mode."""
+        assert self.momentum is not None
+        x_hat = F.batch_norm(
+            x, self.running_mean, self.running_var, None, None, self.training, self.momentum, self.eps
+        )
+        if self.noise is not None:
+            x_hat = x_hat * self.noise[0] + self.noise[1]
+        return x_hat
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.noise is None:
+            return super().forward(x)
+        return torch.addcmul(_per_channel(self.bias), self.standardize(x), _per_channel(self.weight))
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance normalization with γ and β and no running statistics: it is the same in training and use."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-5, affine=True, track_running_stats=False)
+
+
+class SqueezeExcitedBatchNorm(BatchNorm):
+    """Batch normalization followed by squeeze-and-excitation.
+
+    y = BN(x)·s, s = sigmoid(W₂·relu(W₁·AVG(BN(x)))), both layers with bias, as in the SE paper.
+
+    Args:
+        channels: Number of channels C.
+        reduction: The bottleneck has max(C // reduction, 4) units. 16 is the SE paper's; the floor of 4
+            is ours, because C // 16 leaves a single unit in the narrow layers of this network.
+        noise: As in `BatchNorm`.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16, noise: Noise | None = None) -> None:
+        super().__init__(channels, noise)
+        hidden = max(channels // reduction, 4)
+        self.squeeze = nn.Linear(channels, hidden)
+        self.excite = nn.Linear(hidden, channels)
+
+    def gate(self, normalized: Tensor) -> Tensor:
+        """s in (0, 1), shape (B, C), for the batch-normalized input (B, C, H, W)."""
+        descriptor = _spatial_mean(normalized).to(self.squeeze.weight.dtype)
+        return torch.sigmoid(self.excite(F.relu(self.squeeze(descriptor))))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y * self.gate(y).to(y.dtype)[:, :, None, None]
+
+
+class InstanceEnhancementBatchNorm(BatchNorm):
+    """Instance enhancement batch normalization, Algorithm 1 of arXiv 1908.04008.
+
+    m = AVG(x), δ = sigmoid(γ̂·m + β̂), y = x̂·(γ·δ) + β; m is the spatial mean of the raw input, one per
+    sample and channel. With γ̂ = 0 and β̂ = −1 it starts as batch normalization whose scale is damped by
+    sigmoid(−1) ≈ 0.27. Two more parameters a channel than batch normalization.
+
+    Args:
+        channels: Number of channels C.
+        operator: `linear` (the paper's: γ̂·m + β̂), `identity` (m itself, no parameters) or `fc`
+            (a full C×C layer that starts as γ̂·I and β̂).
+        acts_on: What δ multiplies: the `scale` γ (the paper's), the `shift` β, or `both`.
+        init: Start values of γ̂ and β̂; (0, −1) is the paper's.
+        activation: `sigmoid` (the paper's), `tanh`, `relu` or `softmax` over the channels.
+        noise: As in `BatchNorm`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        operator: Literal["linear", "identity", "fc"] = "linear",
+        acts_on: Literal["scale", "shift", "both"] = "scale",
+        init: tuple[float, float] = (0.0, -1.0),
+        activation: Literal["sigmoid", "tanh", "relu", "softmax"] = "sigmoid",
+        noise: Noise | None = None,
+    ) -> None:
+        if operator not in ("linear", "identity", "fc"):
+            raise ValueError(f"operator must be linear, identity or fc, not {operator!r}")
+        if acts_on not in ("scale", "shift", "both"):
+            raise ValueError(f"acts_on must be scale, shift or both, not {acts_on!r}")
+        if activation not in ("sigmoid", "tanh", "relu", "softmax"):
+            raise ValueError(f"activation must be sigmoid, tanh, relu or softmax, not {activation!r}")
+        super().__init__(channels, noise)
+        self.operator, self.acts_on, self.init, self.activation = operator, acts_on, init, activation
+        if operator == "linear":
+            self.gate_weight = nn.Parameter(torch.empty(channels))
+        elif operator == "fc":
+            self.gate_weight = nn.Parameter(torch.empty(channels, channels))
+        if operator != "identity":
+            self.gate_bias = nn.Parameter(torch.empty(channels))
+        self.reset_gate()
+
+    def reset_gate(self) -> None:
+        """Put γ̂ and β̂ back to `init`."""
+        if self.operator == "identity":
+            return
+        slope, offset = self.init
+        with torch.no_grad():
+            if self.operator == "fc":
+                self.gate_weight.copy_(slope * torch.eye(self.num_features))
+            else:
+                self.gate_weight.fill_(slope)
+            self.gate_bias.fill_(offset)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """δ, shape (B, C), of the raw input x (B, C, H, W); in (0, 1) for the sigmoid."""
+        m = _spatial_mean(x)
+        if self.operator == "linear":
+            m = self.gate_weight * m + self.gate_bias
+        elif self.operator == "fc":
+            m = F.linear(m.to(self.gate_weight.dtype), self.gate_weight, self.gate_bias)
+        if self.activation == "softmax":
+            return m.softmax(dim=1)
+        if self.activation == "tanh":
+            return m.tanh()
+        if self.activation == "relu":
+            return m.relu()
+        return m.sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        delta = self.gate(x)
+        scale = self.weight * delta if self.acts_on in ("scale", "both") else self.weight[None]
+        shift = self.bias * delta if self.acts_on in ("shift", "both") else self.bias[None]
+        scale, shift = scale.to(x.dtype), shift.to(x.dtype)
+        return torch.addcmul(shift[:, :, None, None], self.standardize(x), scale[:, :, None, None])
+
+
+NORMS: dict[str, type[nn.Module]] = {
+    "bn": BatchNorm,
+    "in": InstanceNorm,
+    "bn+se": SqueezeExcitedBatchNorm,
+    "iebn": InstanceEnhancementBatchNorm,
+}
+
+NORM_TITLES = {
+    "bn": "batch norm",
+    "in": "instance norm",
+    "bn+se": "batch norm + SE",
+    "iebn": "IEBN",
+}
+
+_ALIASES = {"bn-se": "bn+se", "se": "bn+se"}
+
+
+def canonical_norm(name: str) -> str:
+    """One of the keys of `NORMS`, for any accepted spelling.
+
+    Raises:
+        UnknownNormError: `name` is neither a normalizer nor an alias of one.
+    """
+    key = name.strip().lower()
+    key = _ALIASES.get(key, key)
+    if key not in NORMS:
+        raise UnknownNormError(f"There is no normalizer {name!r}; choose one of {', '.join(NORMS)}.")
+    return key
+
+
+def norm_slug(name: str) -> str:
+    """The normalizer's name as it stands in file names and URLs: `bn+se` becomes `bn-se`."""
+    return canonical_norm(name).replace("+", "-")
+
+
+def make_norm(name: str, channels: int, **options: Any) -> nn.Module:
+    """The normalizer called `name` for (B, `channels`, H, W).
+
+    Args:
+        name: `bn`, `in`, `bn+se` or `iebn`, in any case; `bn-se` and `se` mean `bn+se`.
+        channels: Number of channels C.
+        options: Keyword arguments of the class in `NORMS`.
+
+    Raises:
+        UnknownNormError: `name` is not in the table.
+        TypeError: an option that this normalizer does not have.
+    """
+    return NORMS[canonical_norm(name)](channels, **options)
+
+
+def _spatial_mean(x: Tensor) -> Tensor:
+    return x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
+
+
+def _per_channel(parameter: Tensor) -> Tensor:
+    return parameter[None, :, None, None]

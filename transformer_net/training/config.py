@@ -1,0 +1,117 @@
+"""Everything that decides how a model is trained, in one frozen record that goes into its file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from transformer_net.errors import SettingError
+from transformer_net.norms import canonical_norm
+from transformer_net.training.vgg import TAPS
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The defaults make a good model of a painting in minutes on two cores.
+
+    Attributes:
+        style: Name of the style, as the model file will carry it.
+        norm: Normalizer: bn, in, bn+se or iebn.
+        norm_options: Keyword arguments of the normalizer, for ablations.
+        width: Channels of the first layer; 32 is Johnson's, 16 is three times as fast.
+        iterations: Steps on the perceptual losses.
+        warmup_iterations: Steps before them on |output − photo| alone, at `warmup_size`. They teach the
+            network to reproduce the photo; without them a short run learns the texture and loses the photo.
+        batch_size: Photos a step.
+        size: Side of the square crops in pixels.
+        warmup_size: Side of the square crops in the warm-up.
+        crop_scale: Smallest share of a photo's area that a crop covers.
+        lr: Peak learning rate of Adam; it rises over the first tenth and falls to 0 as a cosine.
+        content_weight: Weight of the content loss.
+        style_weight: Weight of each layer's relative Gram distance. More paints more freely.
+        tv_weight: Weight of total variation. More is smoother.
+        layer_weights: Factors on `style_weight` for relu1_2, relu2_2, relu3_3, relu4_3.
+        style_size: Shorter side, in pixels, of the style picture as the losses see it. Brush strokes or
+            tiles should then be 15 to 25 px.
+        seed: Decides initial weights, data order and crops.
+        precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.
+    """
+
+    style: str
+    norm: str = "in"
+    norm_options: Mapping[str, Any] = field(default_factory=dict)
+    width: int = 16
+    iterations: int = 1500
+    warmup_iterations: int = 300
+    batch_size: int = 4
+    size: int = 192
+    warmup_size: int = 128
+    crop_scale: float = 0.2
+    lr: float = 2e-3
+    content_weight: float = 1.0
+    style_weight: float = 8.0
+    tv_weight: float = 0.0
+    layer_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    style_size: int = 1024
+    seed: int = 0
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "norm", canonical_norm(self.norm))
+        object.__setattr__(self, "layer_weights", tuple(self.layer_weights))
+        _at_least(1, self, "width", "iterations", "batch_size")
+        _at_least(0, self, "warmup_iterations", "content_weight", "style_weight", "tv_weight", "seed")
+        _at_least(32, self, "size", "warmup_size")
+        _at_least(64, self, "style_size")
+        if not 0 < self.crop_scale <= 1:
+            raise SettingError(f"crop-scale must be above 0 and at most 1, not {self.crop_scale}.")
+        if not 0 < self.lr <= 1:
+            raise SettingError(f"lr must be above 0 and at most 1, not {self.lr}.")
+        if len(self.layer_weights) != len(TAPS):
+            raise SettingError(f"layer-weights needs {len(TAPS)} numbers, one for each of {', '.join(TAPS)}.")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise SettingError(f"precision must be auto, fp32 or bf16, not {self.precision!r}.")
+
+    @property
+    def total_iterations(self) -> int:
+        """Warm-up and style iterations together."""
+        return self.warmup_iterations + self.iterations
+
+    def learning_rate(self, iteration: int) -> float:
+        """Learning rate of style iteration 0 ≤ `iteration` < `iterations`: a linear rise, then a cosine."""
+        progress = (iteration + 0.5) / self.iterations
+        rise = 0.1
+        if progress < rise:
+            return self.lr * progress / rise
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - rise) / (1 - rise)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; `from_dict` reads them back."""
+        return {
+            **asdict(self),
+            "norm_options": dict(self.norm_options),
+            "layer_weights": list(self.layer_weights),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """The config that `to_dict` wrote.
+
+        Raises:
+            SettingError: A name is unknown or a value is out of range.
+        """
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(values.keys() - known):
+            raise SettingError(f"There is no training option {unknown[0]!r}.")
+        return cls(**values)
+
+
+def _at_least(minimum: float, config: TrainConfig, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= minimum):
+            raise SettingError(f"{name.replace('_', '-')} must be at least {minimum}, not {value}.")

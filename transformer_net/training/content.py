@@ -1,0 +1,203 @@
+"""Content photos: where they come from, and the batches that a training run sees.
+
+Batches are a pure function of (seed, iteration). Resuming needs no random state, the four normalizers of a
+style see the same photos and crops in the same order, and batches can be prepared ahead by threads (Pillow
+releases the interpreter lock while it decodes and resizes).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from transformer_net.errors import ContentError, StylizerError
+from transformer_net.images import decode, to_array
+
+log = logging.getLogger(__name__)
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+"""The photos that ship with the project, used where no content is named."""
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+
+DATASETS = ("imagenette", "flowers102", "food101", "caltech101", "pets")
+"""Torchvision datasets that `--content` takes by name and downloads."""
+
+DOWNLOADS = Path.home() / ".cache" / "stylizer" / "datasets"
+
+_MAX_VALIDATION = 8
+
+
+@dataclass
+class ContentPhotos:
+    """A set of photos, split once and for all into those trained on and those validated on.
+
+    Attributes:
+        name: What the card says the content was.
+        training: Files to train on.
+        validation: Files kept aside: at most 8, about a tenth. Chosen by a hash of the file's name, so
+            the split does not depend on the seed or on the other files.
+        broken: Files that could not be decoded so far, with the reason.
+    """
+
+    name: str
+    training: list[Path]
+    validation: list[Path]
+    broken: dict[Path, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_folder(cls, folder: Path, name: str | None = None) -> ContentPhotos:
+        """All pictures below `folder`, by suffix.
+
+        Raises:
+            ContentError: The folder does not exist or holds no picture.
+        """
+        if not folder.is_dir():
+            raise ContentError(f"The content folder {folder} does not exist.")
+        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+        if not files:
+            raise ContentError(
+                f"The content folder {folder} holds no picture ({', '.join(sorted(_SUFFIXES))})."
+            )
+        return cls.from_files(files, name or folder.name)
+
+    @classmethod
+    def from_files(cls, files: Sequence[Path], name: str) -> ContentPhotos:
+        """Split `files` as described above; a single file is trained on and validated on."""
+        count = min(_MAX_VALIDATION, max(1, len(files) // 10)) if len(files) > 1 else 0
+        by_hash = sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).digest())
+        validation = by_hash[:count]
+        kept = set(validation)
+        training = [p for p in files if p not in kept]
+        return cls(name, training, validation or list(files))
+
+    def photo(self, index: int) -> Image.Image:
+        """Training photo `index`, upright RGB; the next readable one where that file is broken.
+
+        Raises:
+            ContentError: No training file can be read.
+        """
+        for step in range(len(self.training)):
+            path = self.training[(index + step) % len(self.training)]
+            try:
+                return decode(path).rgb
+            except StylizerError as error:
+                if path not in self.broken:
+                    self.broken[path] = str(error)
+                    log.warning("Skipping %s: %s", path, error)
+        raise ContentError(f"None of the {len(self.training)} content photos can be read.")
+
+    def validation_tensors(self, size: int) -> Iterator[Tensor]:
+        """Each readable validation photo's central square, (1, 3, `size`, `size`) in [0, 1]."""
+        for path in self.validation:
+            try:
+                photo = decode(path).rgb
+            except StylizerError as error:
+                self.broken[path] = str(error)
+                continue
+            side = min(photo.size)
+            left, top = (photo.width - side) / 2, (photo.height - side) / 2
+            yield _cut(photo, (left, top, left + side, top + side), size)[None]
+
+
+def open_content(content: str | None) -> ContentPhotos:
+    """The photos that `--content` names: a folder, a torchvision dataset, or (None) the shipped examples.
+
+    Raises:
+        ContentError: Neither a folder nor a known dataset, no picture in it, or the download failed.
+    """
+    if content is None:
+        return ContentPhotos.from_folder(EXAMPLES, name="shipped examples")
+    if not Path(content).is_dir() and content.lower() in DATASETS:
+        name = content.lower()
+        return ContentPhotos.from_folder(_download(name), name=f"torchvision {name}")
+    if not Path(content).exists():
+        raise ContentError(
+            f"The content folder {content} does not exist, nor is it a data set ({', '.join(DATASETS)})."
+        )
+    return ContentPhotos.from_folder(Path(content))
+
+
+@dataclass(frozen=True)
+class ContentBatches:
+    """Random crops of the training photos.
+
+    Each crop covers a random share of its photo, `crop_scale` to 1 of the largest square, at a random place,
+    mirrored every second time: Inception's augmentation (Szegedy et al. 2015, arXiv 1409.4842) without its
+    change of aspect ratio, which would bend faces and houses.
+    """
+
+    photos: ContentPhotos
+    batch_size: int
+    crop_scale: float
+    seed: int
+
+    def batch(self, iteration: int, size: int) -> Tensor:
+        """The photos of `iteration`, (batch_size, 3, size, size) in [0, 1]."""
+        first = iteration * self.batch_size
+        return torch.stack([self._crop(sample, size) for sample in range(first, first + self.batch_size)])
+
+    def iterate(
+        self, start: int, sizes: Callable[[int], int], stop: int, threads: int = 1
+    ) -> Iterator[Tensor]:
+        """Batches `start` to `stop` − 1 in order, each of side `sizes(iteration)`, prepared ahead."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="content") as pool:
+            pending: deque[Future[Tensor]] = deque()
+            upcoming = iter(range(start, stop))
+            try:
+                for iteration in upcoming:
+                    pending.append(pool.submit(self.batch, iteration, sizes(iteration)))
+                    if len(pending) > 2 * threads:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                for future in pending:
+                    future.cancel()
+
+    def _crop(self, sample: int, size: int) -> Tensor:
+        count = len(self.photos.training)
+        epoch, position = divmod(sample, count)
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(count)
+        photo = self.photos.photo(int(order[position]))
+        rng = np.random.default_rng([self.seed, 1, sample])
+        side = min(photo.size) * rng.uniform(self.crop_scale, 1) ** 0.5
+        left, top = rng.uniform(0, photo.width - side), rng.uniform(0, photo.height - side)
+        crop = _cut(photo, (left, top, left + side, top + side), size)
+        return crop.flip(-1) if rng.random() < 0.5 else crop
+
+
+def _cut(photo: Image.Image, box: tuple[float, float, float, float], size: int) -> Tensor:
+    square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
+    return torch.from_numpy(to_array(square))
+
+
+def _download(name: str) -> Path:
+    from torchvision import datasets
+
+    root = DOWNLOADS / name
+    makers: dict[str, Callable[[], object]] = {
+        "imagenette": lambda: datasets.Imagenette(
+            root, size="320px", download=not (root / "imagenette2-320").is_dir()
+        ),
+        "flowers102": lambda: datasets.Flowers102(root, download=True),
+        "food101": lambda: datasets.Food101(root, download=True),
+        "caltech101": lambda: datasets.Caltech101(root, download=True),
+        "pets": lambda: datasets.OxfordIIITPet(root, download=True),
+    }
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        makers[name]()
+    except (OSError, RuntimeError) as error:
+        raise ContentError(f"The data set {name} could not be downloaded to {root}: {error}") from error
+    return root

@@ -1,0 +1,119 @@
+"""What a person sees of a training run: the progress line, the table of losses, the drawing of the curves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from transformer_net.training.run import Progress
+from transformer_net.training.runfolder import RunFolder, writing
+from transformer_net.training.vgg import TAPS
+
+log = logging.getLogger(__name__)
+
+STYLE_LOSSES = tuple(f"style_{tap}" for tap in TAPS)
+
+
+class ProgressLine:
+    """One line: iteration, images a second, time left, content loss, style loss by layer.
+
+    Where the output is no terminal, a line every fifty iterations instead.
+    """
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console = console
+        self.bar = Bar(
+            TextColumn("[bold]{task.fields[title]}"),
+            BarColumn(bar_width=16),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[speed]}"),
+            TextColumn("{task.fields[losses]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(title, title=title, total=None, speed="starting", losses="")
+
+    def __enter__(self) -> ProgressLine:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.bar.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Show where the run is."""
+        speed = f"{progress.images_per_second:.1f} img/s, {duration(progress.seconds_left)} left"
+        losses = describe_losses(progress.losses)
+        self.bar.update(
+            self.task, completed=progress.iteration, total=progress.total, speed=speed, losses=losses
+        )
+        if not self.console.is_terminal and (
+            progress.iteration % 50 == 0 or progress.iteration == progress.total
+        ):
+            self.console.print(
+                f"{progress.phase} {progress.iteration}/{progress.total}  {speed}  {losses}", soft_wrap=True
+            )
+
+
+def describe_losses(losses: Mapping[str, float]) -> str:
+    """Losses in one short phrase; the style loss layer by layer, fine to coarse."""
+    if "identity" in losses:
+        return f"identity {losses['identity']:.3f}"
+    layers = " ".join(f"{losses[name]:.3f}" for name in STYLE_LOSSES)
+    return f"content {losses['content']:.2f}  style {layers}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds as 1:02:03 or 2:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def losses_table(validation: Mapping[str, float]) -> Table:
+    """Validation losses as a table."""
+    table = Table(title="On photos not trained on, in evaluation mode", title_justify="left")
+    table.add_column("content", justify="right")
+    for tap in TAPS:
+        table.add_column(f"style {tap}", justify="right")
+    table.add_row(f"{validation['content']:.2f}", *(f"{validation[name]:.3f}" for name in STYLE_LOSSES))
+    return table
+
+
+def draw_curve(folder: RunFolder) -> None:
+    """Draw losses.png from metrics.jsonl; without matplotlib, log one line instead."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        log.warning("No losses.png: matplotlib is not installed (pip install 'stylizer[train]').")
+        return
+    records = folder.records()
+    training = [r for r in records if r["phase"] == "style"]
+    validation = [r for r in records if r["phase"] == "validation"]
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    content, style = figure.subplots(1, 2)
+    _draw(content, training, validation, "content")
+    content.set_title("Content loss at relu2_2")
+    for name in STYLE_LOSSES:
+        _draw(style, training, validation, name)
+    style.set_title("Style loss, relative to the style's own Gram energy")
+    style.set_yscale("log")
+    for axes in (content, style):
+        axes.set_xlabel("iteration")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False, fontsize=8, title="line: training, dots: validation")
+    with writing(folder.path):
+        figure.savefig(folder.curve, dpi=110)
+
+
+def _draw(axes: Any, training: list[dict[str, Any]], validation: list[dict[str, Any]], name: str) -> None:
+    label = name.removeprefix("style_")
+    (line,) = axes.plot([r["iteration"] for r in training], [r[name] for r in training], label=label, lw=1.2)
+    seen = [r for r in validation if name in r and training and r["iteration"] >= training[0]["iteration"]]
+    axes.plot([r["iteration"] for r in seen], [r[name] for r in seen], "o", color=line.get_color(), ms=4)

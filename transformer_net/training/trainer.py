@@ -1,0 +1,230 @@
+"""The training step: warm-up on the photo itself, then the perceptual losses."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from transformer_net.errors import DivergedError, SettingError
+from transformer_net.images import to_array
+from transformer_net.network import TransformerNet
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.losses import PerceptualLoss
+from transformer_net.training.vgg import Vgg16Features
+
+Phase = Literal["warm-up", "style"]
+
+_WARMUP_LR = 2e-3
+
+# A window mean this many times the lowest one so far means that training has left for good: in healthy runs
+# the loss stays within a factor of two of its best.
+_DIVERGED = 10.0
+
+
+class Trainer:
+    """One network, its optimizer and its losses; `step` by `step` to `config.total_iterations`.
+
+    There is no random number outside the initial weights and the batches, and those follow from
+    `config.seed`, so network, optimizer and iteration are the whole state.
+
+    Args:
+        config: What to train.
+        style: The style picture, RGB, any size from 64 px; it is scaled to `config.style_size`.
+        vgg: Feature extractor.
+        device: Where to compute.
+        network: Start from this network instead of random weights; it is trained in place.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        style: Image.Image,
+        vgg: Vgg16Features,
+        device: torch.device,
+        network: TransformerNet | None = None,
+    ) -> None:
+        self.config, self.device = config, device
+        if network is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(config.seed)
+                network = TransformerNet(config.norm, config.width, config.norm_options)
+        self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        self.bf16 = uses_bf16(config.precision, device)
+        self.loss = PerceptualLoss(
+            vgg.to(device).to(memory_format=torch.channels_last),
+            scaled_style(style, config.style_size).to(device, memory_format=torch.channels_last),
+            config.content_weight,
+            config.style_weight,
+            config.tv_weight,
+            config.layer_weights,
+        ).to(device)
+        self.iteration = 0
+        self.lowest = math.inf
+        self.optimizer = self._new_optimizer()
+
+    @property
+    def phase(self) -> Phase:
+        """What the next step minimizes."""
+        return "warm-up" if self.iteration < self.config.warmup_iterations else "style"
+
+    def crop_size(self, iteration: int) -> int:
+        """Side in pixels of the crops of `iteration`."""
+        return self.config.warmup_size if iteration < self.config.warmup_iterations else self.config.size
+
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        if self.phase == "warm-up":
+            return _WARMUP_LR
+        return self.config.learning_rate(self.iteration - self.config.warmup_iterations)
+
+    def step(self, photo: Tensor) -> dict[str, Tensor]:
+        """One optimizer step on `photo` (B, 3, H, W) in [0, 1]; returns the losses before it, detached."""
+        if self.iteration == self.config.warmup_iterations:
+            self.optimizer = self._new_optimizer()  # the warm-up's moments are of another loss's scale
+        photo = photo.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        with self._autocast():
+            output = self.network(photo)
+            if self.phase == "warm-up":
+                total = (output.float() - photo).abs().mean()
+                losses = {"identity": total.detach()}
+            else:
+                terms = self.loss(output.float(), photo)
+                total = terms.total
+                losses = terms.detached()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        self.optimizer.step()
+        self.iteration += 1
+        return losses
+
+    def check(self, losses: Mapping[str, float]) -> None:
+        """Judge the mean losses of the last few steps.
+
+        Raises:
+            DivergedError: A loss is not finite, or the total is ten times its lowest so far.
+        """
+        cure = f"Lower --lr (now {self.config.lr:g}) or --style-weight (now {self.config.style_weight:g})."
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise DivergedError(
+                f"The loss was no longer a finite number at iteration {self.iteration}. {cure}"
+            )
+        if "total" not in losses:
+            return
+        if losses["total"] > _DIVERGED * self.lowest:
+            raise DivergedError(
+                f"The loss at iteration {self.iteration} was {losses['total']:.3g}, "
+                f"more than {_DIVERGED:g} times its lowest, {self.lowest:.3g}. {cure}"
+            )
+        self.lowest = min(self.lowest, losses["total"])
+
+    def validate(self, photos: Iterable[Tensor]) -> dict[str, float]:
+        """Mean losses over single photos (1, 3, H, W), in evaluation mode and float32."""
+        self.network.eval()
+        try:
+            return validation_losses(self.network, self.loss, photos, self.device)
+        finally:
+            self.network.train()
+
+    def paint(self, photo: Tensor) -> Tensor:
+        """The painting of a photo (1, 3, H, W) in evaluation mode, clamped to [0, 1], on the CPU."""
+        self.network.eval()
+        try:
+            with torch.inference_mode():
+                painting: Tensor = self.network(photo.to(self.device))
+                return painting.clamp(0, 1).cpu()
+        finally:
+            self.network.train()
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Network and optimizer, flat: `network.NAME` and `optimizer.PARAMETER_INDEX.NAME`."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        for index, slots in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{name}": t for name, t in slots.items()}
+        return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor], iteration: int, lowest: float) -> None:
+        """Continue from what `state_tensors` gave.
+
+        Raises:
+            KeyError, RuntimeError: The tensors are not of this network.
+        """
+        network = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
+        self.network.load_state_dict(network)
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, slot = name.split(".")
+                if tensor.ndim == 4:
+                    tensor = tensor.contiguous(memory_format=torch.channels_last)
+                slots.setdefault(int(index), {})[slot] = tensor
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.iteration, self.lowest = iteration, lowest
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.network.parameters(), lr=self.config.lr)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def validation_losses(
+    network: nn.Module, loss: PerceptualLoss, photos: Iterable[Tensor], device: torch.device
+) -> dict[str, float]:
+    """Mean losses of `network`, as it is (evaluation mode), over single photos (1, 3, H, W) in [0, 1]."""
+    totals: dict[str, float] = {}
+    count = 0
+    with torch.inference_mode():
+        for photo in photos:
+            photo = photo.to(device, memory_format=torch.channels_last)
+            for name, value in loss(network(photo), photo).as_dict().items():
+                totals[name] = totals.get(name, 0.0) + value
+            count += 1
+    return {name: value / count for name, value in totals.items()}
+
+
+def scaled_style(style: Image.Image, size: int) -> Tensor:
+    """The style picture with its shorter side at `size` pixels, aspect kept; (1, 3, H, W) in [0, 1]."""
+    scale = size / min(style.size)
+    if max(style.size) * scale > 4096:
+        raise SettingError(
+            f"The style picture is {style.width}x{style.height}; with a shorter side of {size} px its longer "
+            "one exceeds 4096 px. Lower --style-size or crop the picture."
+        )
+    wanted = (round(style.width * scale), round(style.height * scale))
+    return torch.from_numpy(to_array(style.convert("RGB").resize(wanted, Image.Resampling.LANCZOS)))[None]
+
+
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Whether `precision` means bfloat16 here; `auto` does where the processor multiplies it faster."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        features = torch.cpu.get_capabilities()
+        return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+    return False
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        SettingError: The device is unknown or not in this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"The device {name!r} is not available on this machine.") from error
+    return device
