@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from styles.catalog import find_style
 from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import complain, console, run
+from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import decode, encode, fit, output_format
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORM_TITLES, canonical_norm, norm_slug
-from transformer_net.training.trainer import pick_device
-
-console = Console()
 
 
 def stylize(
@@ -50,7 +48,7 @@ def stylize(
             _paint(path, stylizers, out, kind, extension, max_side)
         except StylizerError as error:
             failed += 1
-            Console(stderr=True).print(f"{path}: {error}", style="red", highlight=False, soft_wrap=True)
+            complain(f"{path}: {error}")
     if failed:
         raise typer.Exit(2)
 
@@ -94,16 +92,5 @@ def _write(path: Path, data: bytes, remark: str) -> None:
     console.print(f"{path}  {remark}", highlight=False, soft_wrap=True)
 
 
-def main() -> None:
-    """Run the command; a mistake of the user's is one sentence on stderr and exit code 2."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(stylize)
-    try:
-        app()
-    except StylizerError as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, soft_wrap=True)
-        raise SystemExit(2) from error
-
-
 if __name__ == "__main__":
-    main()
+    run(stylize)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 from dataclasses import fields
 from pathlib import Path
@@ -10,12 +9,12 @@ from types import FrameType
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.logging import RichHandler
 
-from styles.catalog import find_style, recipe, styles
+from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
-from transformer_net.errors import RunFolderError, SettingError, StylizerError, UnknownStyleError
+from transformer_net.commandline import console, run
+from transformer_net.devices import pick_device
+from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
 from transformer_net.images import decode
 from transformer_net.norms import norm_slug
 from transformer_net.training.config import TrainConfig
@@ -23,10 +22,8 @@ from transformer_net.training.content import EXAMPLES, open_content
 from transformer_net.training.report import ProgressLine, draw_curve, losses_table
 from transformer_net.training.run import Outcome, Run
 from transformer_net.training.runfolder import RunFolder
-from transformer_net.training.trainer import Trainer, pick_device
+from transformer_net.training.trainer import Trainer
 from transformer_net.training.vgg import Vgg16Features, VggSource
-
-console = Console()
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
 
@@ -57,6 +54,9 @@ def train(
     content_weight: Annotated[
         float | None, typer.Option(help="Faithfulness to the photo's shapes.", rich_help_panel=LOSS)
     ] = None,
+    palette_weight: Annotated[
+        float | None, typer.Option(help="How closely the style's colours are kept.", rich_help_panel=LOSS)
+    ] = None,
     tv_weight: Annotated[
         float | None, typer.Option(help="Smoothness; 0 leaves every grain.", rich_help_panel=LOSS)
     ] = None,
@@ -67,6 +67,10 @@ def train(
             "15 to 25 px: larger for larger strokes.",
             rich_help_panel=LOSS,
         ),
+    ] = None,
+    grain: Annotated[
+        float | None,
+        typer.Option(help="Noise in the input that lets flat regions be painted.", rich_help_panel=LOSS),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Steps on the perceptual losses.", rich_help_panel=SCHEDULE)
@@ -136,7 +140,7 @@ def train(
     arguments = locals()
     options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
     picture, name = _style_picture(style)
-    config = TrainConfig(**{**recipe(name), **options, "style": name, "norm": norm})
+    config = TrainConfig(**{**recipes().get(name, {}), **options, "style": name, "norm": norm})
     folder = RunFolder(out or Path("runs") / f"{name}-{norm_slug(norm)}")
     if folder.exists() and not (resume or overwrite):
         raise RunFolderError(
@@ -231,19 +235,5 @@ class _StopSignals:
         self.__exit__()
 
 
-def main() -> None:
-    """Run the command; a mistake of the user's is one sentence on stderr and exit code 2."""
-    logging.basicConfig(
-        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
-    )
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(train)
-    try:
-        app()
-    except StylizerError as error:
-        Console(stderr=True).print(str(error), style="red", highlight=False, soft_wrap=True)
-        raise SystemExit(2) from error
-
-
 if __name__ == "__main__":
-    main()
+    run(train)

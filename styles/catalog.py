@@ -70,26 +70,25 @@ class Style:
         return self.folder / f"{norm_slug(norm)}.safetensors"
 
 
-def styles(root: Path = ROOT) -> list[Style]:
+def styles() -> list[Style]:
     """All styles, by name: every folder with a style picture."""
-    return [Style(path.parent.name, path.parent) for path in sorted(root.glob("*/style.png"))]
+    return [Style(path.parent.name, path.parent) for path in sorted(ROOT.glob("*/style.png"))]
 
 
-def find_style(name: str, root: Path = ROOT) -> Style:
+def find_style(name: str) -> Style:
     """The style called `name`, in any case.
 
     Raises:
         UnknownStyleError: There is none; the sentence lists those there are.
     """
-    found = {style.name: style for style in styles(root)}
+    found = {style.name: style for style in styles()}
     key = name.strip().lower()
     if key not in found:
         raise UnknownStyleError(f"There is no style {name!r}; choose one of {', '.join(found)}.")
     return found[key]
 
 
-def recipe(name: str) -> dict[str, Any]:
-    """Training settings that a style has of its own, by option name; empty for an unknown style."""
+def recipes() -> dict[str, dict[str, Any]]:
+    """Training settings that each style of the gallery has of its own, by style and option name."""
     with RECIPES.open("rb") as file:
-        table: dict[str, dict[str, Any]] = tomllib.load(file)
-    return table.get(name, {})
+        return tomllib.load(file)

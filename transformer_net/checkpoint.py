@@ -38,6 +38,7 @@ class ModelInfo:
         width: Channels of the first layer.
         norm_options: Keyword arguments of the normalizer.
         style: Name of the style it paints.
+        grain: Standard deviation of the noise that its input needs; see `transformer_net.grain`.
         training: How it was trained: iterations, content set, weights of the losses, seed, validation
             losses, torch version. For people to read; painting does not depend on it.
     """
@@ -46,11 +47,16 @@ class ModelInfo:
     width: int
     norm_options: dict[str, Any] = field(default_factory=dict)
     style: str = "unnamed"
+    grain: float = 0.0
     training: dict[str, Any] = field(default_factory=dict)
 
 
 def save_model(
-    path: Path, network: TransformerNet, style: str, training: Mapping[str, Any] | None = None
+    path: Path,
+    network: TransformerNet,
+    style: str,
+    grain: float = 0.0,
+    training: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `network` to `path`, whole or not at all.
 
@@ -70,6 +76,7 @@ def save_model(
         "norm_options": network.norm_options,
         "width": network.width,
         "style": style,
+        "grain": grain,
         "training": dict(training or {}),
     }
     write_atomically(path, save(tensors, {_KEY: json.dumps(description, sort_keys=True)}))
@@ -151,13 +158,22 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
             width=description["width"],
             norm_options=description["norm_options"],
             style=description["style"],
+            grain=description["grain"],
             training=description["training"],
         )
     except KeyError as error:
         raise ModelFileError(f"The model file {path} lacks {error} in its description.") from error
-    kinds = {"norm": str, "width": int, "norm_options": dict, "style": str, "training": dict}
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "norm": str,
+        "width": int,
+        "norm_options": dict,
+        "style": str,
+        "grain": (int, float),
+        "training": dict,
+    }
     for name, kind in kinds.items():
-        if not isinstance(getattr(info, name), kind):
+        value = getattr(info, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise ModelFileError(f"The model file {path} has a wrong {name!r} in its description.")
     if not 1 <= info.width <= 1024:
         raise ModelFileError(f"The model file {path} claims a width of {info.width}, outside 1 to 1024.")

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
+from transformer_net.grain import grain
 from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array, to_array
 from transformer_net.network import MIN_SIDE, TransformerNet
 
@@ -75,9 +76,12 @@ class Stylizer:
         pixels each time.
         """
         rgb = fit(photo.rgb, max_side)
-        pixels = torch.from_numpy(to_array(_large_enough(rgb)))[None]
+        pixels = to_array(_large_enough(rgb))
+        if self.info.grain:
+            pixels += self.info.grain * grain(*pixels.shape[1:])
         with torch.inference_mode():
-            painted = self.network(pixels.to(self.device, memory_format=torch.channels_last))
+            batch = torch.from_numpy(pixels)[None]
+            painted = self.network(batch.to(self.device, memory_format=torch.channels_last))
         painting = from_array(painted[0].float().clamp(0, 1).cpu().numpy())
         return photo.with_alpha(painting.crop((0, 0, *rgb.size)))
 

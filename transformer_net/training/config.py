@@ -33,10 +33,13 @@ class TrainConfig:
         lr: Peak learning rate of Adam; it rises over the first tenth and falls to 0 as a cosine.
         content_weight: Weight of the content loss.
         style_weight: Weight of each layer's relative Gram distance. More paints more freely.
+        palette_weight: Weight of the distance between the painting's colours and the style's.
         tv_weight: Weight of total variation. More is smoother.
         layer_weights: Factors on `style_weight` for relu1_2, relu2_2, relu3_3, relu4_3.
         style_size: Shorter side, in pixels, of the style picture as the losses see it. Brush strokes or
             tiles should then be 15 to 25 px.
+        grain: Standard deviation of the noise added to the network's input, in training and in use, so that
+            it can paint flat regions.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.
     """
@@ -45,18 +48,20 @@ class TrainConfig:
     norm: str = "in"
     norm_options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 16
-    iterations: int = 1500
+    iterations: int = 1400
     warmup_iterations: int = 300
     batch_size: int = 4
-    size: int = 192
+    size: int = 160
     warmup_size: int = 128
     crop_scale: float = 0.2
     lr: float = 2e-3
     content_weight: float = 1.0
     style_weight: float = 8.0
+    palette_weight: float = 100.0
     tv_weight: float = 0.0
     layer_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     style_size: int = 1024
+    grain: float = 0.05
     seed: int = 0
     precision: Precision = "auto"
 
@@ -64,7 +69,10 @@ class TrainConfig:
         object.__setattr__(self, "norm", canonical_norm(self.norm))
         object.__setattr__(self, "layer_weights", tuple(self.layer_weights))
         _at_least(1, self, "width", "iterations", "batch_size")
-        _at_least(0, self, "warmup_iterations", "content_weight", "style_weight", "tv_weight", "seed")
+        _at_least(
+            0, self, "warmup_iterations", "content_weight", "style_weight", "palette_weight", "tv_weight"
+        )
+        _at_least(0, self, "grain", "seed")
         _at_least(32, self, "size", "warmup_size")
         _at_least(64, self, "style_size")
         if not 0 < self.crop_scale <= 1:

@@ -66,7 +66,7 @@ def describe_losses(losses: Mapping[str, float]) -> str:
     if "identity" in losses:
         return f"identity {losses['identity']:.3f}"
     layers = " ".join(f"{losses[name]:.3f}" for name in STYLE_LOSSES)
-    return f"content {losses['content']:.2f}  style {layers}"
+    return f"content {losses['content']:.2f}  style {layers}  palette {losses['palette']:.4f}"
 
 
 def duration(seconds: float) -> str:
@@ -82,7 +82,9 @@ def losses_table(validation: Mapping[str, float]) -> Table:
     table.add_column("content", justify="right")
     for tap in TAPS:
         table.add_column(f"style {tap}", justify="right")
-    table.add_row(f"{validation['content']:.2f}", *(f"{validation[name]:.3f}" for name in STYLE_LOSSES))
+    table.add_column("palette", justify="right")
+    style = [f"{validation[name]:.3f}" for name in STYLE_LOSSES]
+    table.add_row(f"{validation['content']:.2f}", *style, f"{validation['palette']:.4f}")
     return table
 
 

@@ -14,10 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.checkpoint import save_model
+from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
 from transformer_net.images import fit, from_array, to_array
 from transformer_net.training.content import ContentBatches, ContentPhotos
-from transformer_net.training.runfolder import RunFolder, SavedState, describe_machine, writing
+from transformer_net.training.runfolder import RunFolder, SavedState, writing
 from transformer_net.training.trainer import Phase, Trainer
 
 VALIDATION_SIDE = 256
@@ -37,7 +38,7 @@ class Progress:
         total: Steps in all.
         phase: What is being minimized.
         losses: Means over the last few steps: `identity` in the warm-up; then `total`, `content`,
-            `style_relu1_2` … `style_relu4_3` and `tv`, before their weights.
+            `style_relu1_2` … `style_relu4_3`, `palette` and `tv`, before their weights.
         images_per_second: Over the last few steps.
         seconds_left: Estimate at the present speed.
     """
@@ -189,7 +190,13 @@ class Run:
                     f"state is kept in {self.folder.path}. Lower --lr (now {trainer.config.lr:g})."
                 )
         with writing(self.folder.path):
-            save_model(self.folder.model, trainer.network, trainer.config.style, self._card(validation))
+            save_model(
+                self.folder.model,
+                trainer.network,
+                trainer.config.style,
+                trainer.config.grain,
+                self._card(validation),
+            )
         self.folder.save_state(
             SavedState(
                 trainer.config,

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -157,13 +156,3 @@ def writing(path: Path) -> Iterator[None]:
         raise RunFolderError(
             f"The run folder {path} cannot be written: {error.strerror or error}."
         ) from error
-
-
-def describe_machine(device: torch.device) -> str:
-    """Processor and thread count, or the GPU's name, for the card."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        name = str(torch.cpu.get_capabilities().get("cpu_name") or "CPU").strip()
-        return f"{name}, {torch.get_num_threads()} threads"
-    return device.type

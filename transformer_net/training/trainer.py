@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from transformer_net.errors import DivergedError, SettingError
+from transformer_net.grain import grain
 from transformer_net.images import to_array
 from transformer_net.network import TransformerNet
 from transformer_net.training.config import TrainConfig
@@ -61,6 +62,7 @@ class Trainer:
             scaled_style(style, config.style_size).to(device, memory_format=torch.channels_last),
             config.content_weight,
             config.style_weight,
+            config.palette_weight,
             config.tv_weight,
             config.layer_weights,
         ).to(device)
@@ -88,8 +90,9 @@ class Trainer:
         if self.iteration == self.config.warmup_iterations:
             self.optimizer = self._new_optimizer()  # the warm-up's moments are of another loss's scale
         photo = photo.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        grainy = add_grain(photo, self.config.grain, seed=self.iteration + 1)
         with self._autocast():
-            output = self.network(photo)
+            output = self.network(grainy)
             if self.phase == "warm-up":
                 total = (output.float() - photo).abs().mean()
                 losses = {"identity": total.detach()}
@@ -129,7 +132,7 @@ class Trainer:
         """Mean losses over single photos (1, 3, H, W), in evaluation mode and float32."""
         self.network.eval()
         try:
-            return validation_losses(self.network, self.loss, photos, self.device)
+            return validation_losses(self.network, self.loss, photos, self.config.grain, self.device)
         finally:
             self.network.train()
 
@@ -138,7 +141,7 @@ class Trainer:
         self.network.eval()
         try:
             with torch.inference_mode():
-                painting: Tensor = self.network(photo.to(self.device))
+                painting: Tensor = self.network(add_grain(photo.to(self.device), self.config.grain))
                 return painting.clamp(0, 1).cpu()
         finally:
             self.network.train()
@@ -176,18 +179,31 @@ class Trainer:
 
 
 def validation_losses(
-    network: nn.Module, loss: PerceptualLoss, photos: Iterable[Tensor], device: torch.device
+    network: nn.Module, loss: PerceptualLoss, photos: Iterable[Tensor], amount: float, device: torch.device
 ) -> dict[str, float]:
-    """Mean losses of `network`, as it is (evaluation mode), over single photos (1, 3, H, W) in [0, 1]."""
+    """Mean losses of `network`, as it is (evaluation mode), over single photos (1, 3, H, W) in [0, 1].
+
+    The paintings are clamped to [0, 1] first, as they will be seen; `amount` is the model's grain.
+    """
     totals: dict[str, float] = {}
     count = 0
     with torch.inference_mode():
         for photo in photos:
             photo = photo.to(device, memory_format=torch.channels_last)
-            for name, value in loss(network(photo), photo).as_dict().items():
+            painting = network(add_grain(photo, amount)).clamp(0, 1)
+            for name, value in loss(painting, photo).as_dict().items():
                 totals[name] = totals.get(name, 0.0) + value
             count += 1
     return {name: value / count for name, value in totals.items()}
+
+
+def add_grain(photo: Tensor, amount: float, seed: int = 0) -> Tensor:
+    """`photo` (B, 3, H, W) with noise of standard deviation `amount`; each image of the batch its own."""
+    if not amount:
+        return photo
+    height, width = photo.shape[-2:]
+    noise = grain(len(photo) * height, width, seed=seed).reshape(3, len(photo), height, width)
+    return photo + amount * torch.from_numpy(noise).transpose(0, 1).to(photo.device)
 
 
 def scaled_style(style: Image.Image, size: int) -> Tensor:
@@ -212,19 +228,3 @@ def uses_bf16(precision: str, device: torch.device) -> bool:
         features = torch.cpu.get_capabilities()
         return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
     return False
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA, else Apple's MPS, else the CPU.
-
-    Raises:
-        SettingError: The device is unknown or not in this machine.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise SettingError(f"The device {name!r} is not available on this machine.") from error
-    return device

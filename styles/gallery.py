@@ -1,0 +1,163 @@
+"""Make the gallery: train what is missing or out of date, and put it on show.
+
+    python -m styles.gallery --content DIR            everything
+    python -m styles.gallery --style mosaic --content DIR
+
+One model at a time; stop it whenever you like, the same command goes on. The recipes are in `recipes.toml`.
+A model is up to date when its file says that it was trained to the end with today's recipe on today's style
+picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from styles.catalog import Style, find_style, recipes
+from styles.quality import model_losses
+from transformer_net.checkpoint import ModelInfo, read_info, write_atomically
+from transformer_net.commandline import console, run
+from transformer_net.devices import pick_device
+from transformer_net.errors import ModelFileError
+from transformer_net.images import decode
+from transformer_net.network import TransformerNet, parameter_count
+from transformer_net.norms import NORMS, norm_slug
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.content import EXAMPLES, open_content
+from transformer_net.training.report import STYLE_LOSSES, ProgressLine
+from transformer_net.training.run import Run
+from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.trainer import Trainer
+from transformer_net.training.vgg import Vgg16Features
+
+
+def config_of(style: str, norm: str) -> TrainConfig:
+    """The training settings of a model of the gallery."""
+    return TrainConfig(**{**recipes()[style], "style": style, "norm": norm})
+
+
+def is_finished(info: ModelInfo, config: TrainConfig) -> bool:
+    """Whether a model was trained to the end with `config`."""
+    training = info.training
+    return (
+        training.get("config") == config.to_dict()
+        and training.get("iterations_done") == config.total_iterations
+    )
+
+
+def up_to_date(style: Style, norm: str) -> bool:
+    """Whether the shipped model is what today's recipe and style picture make."""
+    entry = style.card.get("norms", {}).get(norm, {})
+    return entry.get("style_picture_sha256") == _sha256(style.picture) and _finished(
+        style.folder / f"{norm_slug(norm)}.safetensors", config_of(style.name, norm)
+    )
+
+
+def train_model(
+    style: Style, norm: str, content: str | None, folder: RunFolder, device: str = "auto"
+) -> None:
+    """Train one model of the gallery, from where an earlier sitting left it."""
+    config = config_of(style.name, norm)
+    trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device))
+    with ProgressLine(console, f"{style.name} {norm}") as line:
+        run = Run(
+            trainer,
+            open_content(content),
+            folder,
+            decode(EXAMPLES / "astronaut.jpg").rgb,
+            on_progress=line.update,
+        )
+        if folder.state.exists() and folder.load_state().config == config:
+            run.resume()
+        else:
+            folder.create()
+        run.run()
+
+
+def publish(style: Style, norm: str, folder: RunFolder) -> None:
+    """Copy a finished run into the style's folder: model, card and curves."""
+    target = style.folder / f"{norm_slug(norm)}.safetensors"
+    write_atomically(target, folder.model.read_bytes())
+    info = read_info(target)
+    entry = {
+        **info.training,
+        "parameters": parameter_count(TransformerNet(info.norm, info.width, info.norm_options)),
+        "bytes": target.stat().st_size,
+        "sha256": _sha256(target),
+        "style_picture_sha256": _sha256(style.picture),
+        "example_losses": {name: round(value, 5) for name, value in model_losses(style, target).items()},
+    }
+    curves = curves_of(folder.records())
+    _update(style.folder / "card.json", lambda card: {"norms": {**card.get("norms", {}), norm: entry}})
+    _update(style.folder / "curves.json", lambda all_curves: {**all_curves, norm: curves})
+
+
+def curves_of(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, float]]]:
+    """Training and validation losses over the iterations on the perceptual losses.
+
+    `style` is the mean over the four layers. Values are rounded to four digits.
+    """
+    training = [r for r in records if r["phase"] == "style"]
+    first = training[0]["iteration"] if training else 0
+    validation = [r for r in records if r["phase"] == "validation" and r["iteration"] >= first]
+    return {"training": [_point(r) for r in training], "validation": [_point(r) for r in validation]}
+
+
+def _point(record: dict[str, Any]) -> dict[str, float]:
+    layers = {name: float(f"{record[name]:.4g}") for name in STYLE_LOSSES}
+    return {
+        "iteration": record["iteration"],
+        "content": float(f"{record['content']:.4g}"),
+        "style": float(f"{sum(layers.values()) / len(layers):.4g}"),
+        **layers,
+        "palette": float(f"{record['palette']:.4g}"),
+    }
+
+
+def _finished(model: Path, config: TrainConfig) -> bool:
+    try:
+        return is_finished(read_info(model), config)
+    except ModelFileError:
+        return False
+
+
+def _update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    old = json.loads(path.read_text()) if path.is_file() else {}
+    write_atomically(path, (json.dumps(change(old), indent=1) + "\n").encode())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def gallery(
+    style: Annotated[str | None, typer.Option(help="One style; all with a recipe if not given.")] = None,
+    content: Annotated[
+        str | None, typer.Option(help="Photos to train on: a folder or a data set, as for train_style.py.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where the runs are kept until they are published.")] = Path(
+        "runs"
+    ),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+) -> None:
+    """Train the models of the gallery that are missing or out of date, and publish them."""
+    for name in [find_style(style).name] if style else sorted(recipes()):
+        for norm in NORMS:
+            found = find_style(name)
+            if up_to_date(found, norm):
+                console.print(f"{name} {norm}: up to date")
+                continue
+            folder = RunFolder(runs / f"{name}-{norm_slug(norm)}")
+            if not _finished(folder.model, config_of(name, norm)):
+                train_model(found, norm, content, folder, device)
+            publish(found, norm, folder)
+            console.print(f"{name} {norm}: published in {found.folder}")
+
+
+if __name__ == "__main__":
+    run(gallery)

@@ -1,0 +1,32 @@
+"""Fixtures shared by all rooms: small pictures made here, and the loss network read once."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from transformer_net.training.vgg import Vgg16Features
+
+
+def make_picture(width, height, seed=0):
+    """A smooth, colourful picture with an edge in it: something that losses and codecs can bite on."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    picture.paste((20, 40, 90), (0, 0, width // 3, height // 2))
+    return picture
+
+
+@pytest.fixture(scope="session")
+def vgg():
+    return Vgg16Features()
+
+
+@pytest.fixture
+def photo_folder(tmp_path):
+    """Twelve JPEGs in a small tree."""
+    root = tmp_path / "photos"
+    for i in range(12):
+        path = root / f"part{i % 2}" / f"photo{i}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        make_picture(60 + 3 * i, 80 - 2 * i, seed=i).save(path)
+    return root

@@ -1,0 +1,167 @@
+"""The commands as a person types them: files, exit codes, sentences."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import make_picture
+
+ROOT = Path(__file__).parents[1]
+TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
+
+
+def command(script, *arguments, cwd, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+
+
+def run(script, *arguments, cwd):
+    process = command(script, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout=240)
+    assert "Traceback" not in out + err
+    return process.returncode, out, err
+
+
+@pytest.fixture
+def photo(tmp_path):
+    make_picture(50, 41).save(tmp_path / "cat.jpg")
+    return tmp_path / "cat.jpg"
+
+
+def test_stylize_with_all_normalizers(photo, tmp_path):
+    code, out, err = run("stylize.py", photo, "--style", "mosaic", "--norm", "all", "-o", "out", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    names = {f"cat-mosaic-{slug}.png" for slug in ("bn", "in", "bn-se", "iebn")}
+    files = {path.name: Image.open(path) for path in (tmp_path / "out").iterdir()}
+    assert files.keys() == names | {"cat-mosaic.png"}
+    assert {files[name].size for name in names} == {(50, 41)}
+    assert len({files[name].tobytes() for name in names}) == 4
+    assert files["cat-mosaic.png"].width > 5 * 41
+    assert all(name in out for name in files)
+
+
+def test_stylize_goes_on_after_a_broken_photo(photo, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:300])
+    code, _, err = run(
+        "stylize.py", "broken.jpg", photo, "--norm", "IN", "--format", "jpg", "--max-side", "32", cwd=tmp_path
+    )
+    assert code == 2
+    assert err.count("\n") == 1
+    assert err.startswith("broken.jpg: ")
+    assert Image.open(tmp_path / "out" / "cat-mosaic-in.jpg").size == (32, 26)
+    assert not list((tmp_path / "out").glob("broken*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--style", "nosuch"], "There is no style 'nosuch'; choose one of "),
+        (["--norm", "layer"], "There is no normalizer 'layer'; choose one of bn, in, bn+se, iebn."),
+        (["--format", "xpm"], "xpm"),
+        (["--device", "tpu9"], "The device 'tpu9' is not available on this machine."),
+        (["--model", "none.safetensors"], "The model file none.safetensors cannot be read"),
+    ],
+)
+def test_stylize_mistakes_are_one_sentence(photo, tmp_path, arguments, sentence):
+    code, out, err = run("stylize.py", photo, *arguments, cwd=tmp_path)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_train_then_paint_with_the_model(photo, tmp_path):
+    style = tmp_path / "Dots.PNG"
+    make_picture(128, 100).save(style)
+    code, out, err = run(
+        "train_style.py", "--style", style, "--norm", "se", "--style-size", "64", *TINY, cwd=tmp_path
+    )
+    assert (code, err) == (0, "")
+    folder = tmp_path / "runs" / "dots-bn-se"
+    assert {p.name for p in folder.iterdir()} == {
+        "model.safetensors", "state.safetensors", "metrics.jsonl", "samples", "losses.png",
+    }  # fmt: skip
+    assert "photos that ship with the project" in out
+    assert "evaluation mode" in out
+    code, out, err = run("stylize.py", photo, "--model", folder / "model.safetensors", cwd=tmp_path)
+    assert (code, err) == (0, "")
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["cat-dots-bn-se.png"]
+
+    code, out, err = run(
+        "train_style.py", "--style", style, "--norm", "se", "--style-size", "64", *TINY, cwd=tmp_path
+    )
+    assert code == 2
+    assert "--resume continues it, --overwrite begins again" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, number, code):
+    arguments = [
+        "--size",
+        "32",
+        "--width",
+        "4",
+        "--batch-size",
+        "1",
+        "--iterations",
+        "40",
+        "--style-size",
+        "64",
+    ]
+    arguments += ["--warmup-iterations", "3000", "--sample", photo]
+    process = command("train_style.py", *arguments, cwd=tmp_path)
+    metrics = tmp_path / "runs" / "mosaic-iebn" / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == code, out + err
+    assert "Traceback" not in out + err
+    stopped = int(re.search(r"saved at iteration (\d+)", out).group(1))
+    assert 0 < stopped < 3040
+
+    resumed, out, err = run("train_style.py", *arguments, "--resume", "--lr", "0.9", cwd=tmp_path)
+    assert resumed == 2
+    assert "begun with lr 0.002, not 0.9" in err
+    process = command("train_style.py", *arguments, "--resume", cwd=tmp_path)
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, out + err
+    assert f"at iteration {stopped} of 3040" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--norm", "layer"], "There is no normalizer 'layer'"),
+        (["--style", "nosuch"], "There is no style 'nosuch'; choose one of "),
+        (["--style", "missing/picture.jpg"], "There is no style picture missing/picture.jpg."),
+        (["--content", "nosuch"], "The content folder nosuch does not exist"),
+        (["--iterations", "0"], "iterations must be at least 1, not 0."),
+        (["--vgg", "mine"], "vgg must be shipped or torchvision, not 'mine'."),
+        (["--resume"], "There is nothing to resume in runs/mosaic-iebn"),
+        (["--init", "none.safetensors"], "The model file none.safetensors cannot be read"),
+    ],
+)
+def test_train_mistakes_are_one_sentence(tmp_path, arguments, sentence):
+    code, _, err = run("train_style.py", *arguments, cwd=tmp_path)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", ["train_style.py", "stylize.py"])
+def test_help_teaches(script, tmp_path):
+    code, out, _ = run(script, "--help", cwd=tmp_path)
+    assert code == 0
+    for option in ("--style", "--norm", "--device"):
+        assert option in out

@@ -1,0 +1,243 @@
+"""Each normalizer against a plain reference written from the formulas."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from transformer_net.errors import UnknownNormError
+from transformer_net.norms import (
+    NORM_TITLES,
+    NORMS,
+    BatchNorm,
+    InstanceEnhancementBatchNorm,
+    canonical_norm,
+    make_norm,
+    norm_slug,
+)
+
+EPS = 1e-5
+
+
+def random_input(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 2 + 0.7
+
+
+def randomized(norm):
+    """The norm in float64 with every parameter and running statistic away from its start value."""
+    norm = norm.double()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in norm.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+        for name, buffer in norm.named_buffers():
+            if name == "running_mean":
+                buffer.copy_(torch.randn(buffer.shape, generator=generator, dtype=torch.float64))
+            if name == "running_var":
+                buffer.copy_(torch.rand(buffer.shape, generator=generator, dtype=torch.float64) + 0.5)
+    return norm
+
+
+def standardized(x, training, norm):
+    """x̂ by loops over channels."""
+    x_hat = torch.empty_like(x)
+    for c in range(x.shape[1]):
+        values = x[:, c]
+        mean = values.sum() / values.numel() if training else norm.running_mean[c]
+        var = ((values - mean) ** 2).sum() / values.numel() if training else norm.running_var[c]
+        x_hat[:, c] = (values - mean) / math.sqrt(float(var) + EPS)
+    return x_hat
+
+
+def reference(norm, x, training):
+    gamma, beta = norm.weight, norm.bias
+    if isinstance(norm, nn.InstanceNorm2d):
+        y = torch.empty_like(x)
+        for n in range(x.shape[0]):
+            for c in range(x.shape[1]):
+                plane = x[n, c]
+                mean = plane.mean()
+                var = ((plane - mean) ** 2).mean()
+                y[n, c] = (plane - mean) / torch.sqrt(var + EPS) * gamma[c] + beta[c]
+        return y
+    x_hat = standardized(x, training, norm)
+    y = torch.empty_like(x)
+    for n in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            delta = 1.0
+            if isinstance(norm, InstanceEnhancementBatchNorm):
+                delta = 1 / (1 + torch.exp(-(norm.gate_weight[c] * x[n, c].mean() + norm.gate_bias[c])))
+            y[n, c] = x_hat[n, c] * (gamma[c] * delta) + beta[c]
+    if hasattr(norm, "squeeze"):
+        for n in range(x.shape[0]):
+            descriptor = torch.stack([y[n, c].mean() for c in range(x.shape[1])])
+            hidden = (norm.squeeze.weight @ descriptor + norm.squeeze.bias).clamp(min=0)
+            scale = 1 / (1 + torch.exp(-(norm.excite.weight @ hidden + norm.excite.bias)))
+            y[n] = y[n].clone() * scale[:, None, None]
+    return y
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("name", NORMS)
+def test_matches_the_formula(name, training):
+    norm = randomized(make_norm(name, 5)).train(training)
+    x = random_input(3, 5, 6, 7)
+    expected = reference(norm, x, training)
+    torch.testing.assert_close(norm(x), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["bn", "bn+se", "iebn"])
+def test_running_statistics_follow_the_batch(name):
+    norm = make_norm(name, 4).double().train()
+    x = random_input(3, 4, 5, 5)
+    norm(x)
+    values = x.transpose(0, 1).flatten(1)
+    torch.testing.assert_close(norm.running_mean, 0.1 * values.mean(1))
+    torch.testing.assert_close(norm.running_var, 0.9 + 0.1 * values.var(1, unbiased=True))
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_gradients(name):
+    norm = randomized(make_norm(name, 3)).train()
+    x = random_input(2, 3, 4, 4).requires_grad_()
+    assert torch.autograd.gradcheck(norm, (x,), eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"operator": "identity"},
+        {"operator": "fc"},
+        {"acts_on": "shift"},
+        {"acts_on": "both"},
+        {"activation": "tanh"},
+        {"activation": "softmax"},
+        {"noise": (0.8, 0.5)},
+    ],
+    ids=str,
+)
+def test_gradients_of_iebn_options(options):
+    norm = randomized(make_norm("iebn", 3, **options)).train()
+    x = random_input(2, 3, 4, 4).requires_grad_()
+    assert torch.autograd.gradcheck(norm, (x,), eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_fresh_iebn_is_bn_with_a_damped_scale(training):
+    x = random_input(4, 6, 5, 5)
+    bn, iebn = make_norm("bn", 6).double(), make_norm("iebn", 6).double()
+    with torch.no_grad():
+        for norm in (bn, iebn):
+            norm.weight.copy_(torch.linspace(-1, 2, 6))
+            norm.bias.copy_(torch.linspace(3, -1, 6))
+    bn.train(training)
+    iebn.train(training)
+    damped = torch.sigmoid(torch.tensor(-1.0, dtype=torch.float64))
+    shift = iebn.bias[None, :, None, None]
+    torch.testing.assert_close(iebn(x) - shift, (bn(x) - shift) * damped)
+
+
+@pytest.mark.parametrize("operator", ["linear", "identity", "fc"])
+@pytest.mark.parametrize("acts_on", ["scale", "shift", "both"])
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "softmax"])
+def test_iebn_options(operator, acts_on, activation):
+    norm = randomized(make_norm("iebn", 4, operator=operator, acts_on=acts_on, activation=activation)).eval()
+    x = random_input(3, 4, 5, 6)
+    m = x.mean((2, 3))
+    if operator == "linear":
+        m = norm.gate_weight * m + norm.gate_bias
+    elif operator == "fc":
+        m = m @ norm.gate_weight.T + norm.gate_bias
+    delta = {
+        "sigmoid": lambda: 1 / (1 + (-m).exp()),
+        "tanh": lambda: m.tanh(),
+        "relu": lambda: m.clamp(min=0),
+        "softmax": lambda: m.exp() / m.exp().sum(1, keepdim=True),
+    }[activation]()
+    ones = torch.ones_like(delta)
+    scale = norm.weight * (delta if acts_on != "shift" else ones)
+    shift = norm.bias * (delta if acts_on != "scale" else ones)
+    expected = standardized(x, False, norm) * scale[:, :, None, None] + shift[:, :, None, None]
+    torch.testing.assert_close(norm(x), expected)
+
+
+def test_fc_operator_starts_as_the_linear_one():
+    x = random_input(2, 5, 4, 4)
+    linear = make_norm("iebn", 5, init=(0.3, -1.0)).double()
+    fc = make_norm("iebn", 5, init=(0.3, -1.0), operator="fc").double()
+    torch.testing.assert_close(linear(x), fc(x))
+
+
+@pytest.mark.parametrize("name", ["bn", "bn+se", "iebn"])
+@pytest.mark.parametrize("training", [True, False])
+def test_noise_acts_on_the_normalized_step(name, training):
+    plain, noisy = (randomized(make_norm(name, 4, **options)) for options in ({}, {"noise": (0.8, 0.5)}))
+    x = random_input(3, 4, 5, 5)
+    plain.train(training)
+    noisy.train(training)
+    expected = standardized(x, training, plain) * 0.8 + 0.5
+    torch.testing.assert_close(noisy.standardize(x), expected)
+    assert not torch.allclose(noisy(x), plain(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 64])
+def test_parameter_counts(channels):
+    def count(name, **options):
+        return sum(p.numel() for p in make_norm(name, channels, **options).parameters())
+
+    assert count("bn") == count("in") == 2 * channels
+    assert count("iebn") == count("bn") + 2 * channels
+    assert count("iebn", operator="identity") == count("bn")
+    assert count("iebn", operator="fc") == count("bn") + channels * channels + channels
+    hidden = max(channels // 16, 4)
+    assert count("bn+se") == count("bn") + 2 * channels * hidden + hidden + channels
+
+
+@pytest.mark.parametrize("name", ["bn", "iebn", "bn+se"])
+def test_evaluation_does_not_depend_on_the_rest_of_the_batch(name):
+    norm = randomized(make_norm(name, 4)).eval()
+    x = random_input(5, 4, 6, 6)
+    torch.testing.assert_close(norm(x)[2:3], norm(x[2:3]), rtol=0, atol=1e-14)
+
+
+def test_gate_of_half_precision_input_is_computed_in_float32():
+    norm = make_norm("iebn", 2, init=(1.0, 0.0)).eval()
+    x = torch.full((1, 2, 300, 300), 1.5, dtype=torch.float16)  # a float16 sum overflows at 65,504
+    assert norm.gate(x).dtype == torch.float32
+    torch.testing.assert_close(norm.gate(x), torch.full((1, 2), 1 / (1 + math.exp(-1.5))))
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [("bn", "bn"), ("IN", "in"), ("IEBN", "iebn"), (" bn+se ", "bn+se"), ("bn-se", "bn+se"), ("SE", "bn+se")],
+)
+def test_names_and_aliases(spelling, name):
+    assert canonical_norm(spelling) == name
+    assert type(make_norm(spelling, 3)) is NORMS[name]
+
+
+def test_slugs_and_titles_cover_the_table():
+    assert [norm_slug(name) for name in NORMS] == ["bn", "in", "bn-se", "iebn"]
+    assert NORM_TITLES.keys() == NORMS.keys()
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(UnknownNormError, match=r"'layer'.*bn, in, bn\+se, iebn"):
+        make_norm("layer", 3)
+
+
+@pytest.mark.parametrize("options", [{"operator": "mlp"}, {"acts_on": "input"}, {"activation": "gelu"}])
+def test_unknown_option_values(options):
+    with pytest.raises(ValueError, match="must be"):
+        make_norm("iebn", 3, **options)
+
+
+def test_option_of_another_norm():
+    with pytest.raises(TypeError):
+        make_norm("in", 3, noise=(0.8, 0.8))
+
+
+def test_plain_batch_norm_is_torchs():
+    x = random_input(3, 4, 5, 5).float()
+    torch.testing.assert_close(BatchNorm(4)(x), nn.BatchNorm2d(4)(x), rtol=0, atol=0)

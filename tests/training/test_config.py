@@ -1,0 +1,63 @@
+"""Training settings."""
+
+import json
+
+import pytest
+
+from transformer_net.errors import SettingError, UnknownNormError
+from transformer_net.training.config import TrainConfig
+
+
+def test_round_trip_through_json():
+    config = TrainConfig("mosaic", norm="SE", norm_options={"reduction": 8}, layer_weights=(1, 2, 3, 4))
+    assert config.norm == "bn+se"
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("width", 0),
+        ("iterations", 0),
+        ("batch_size", 0),
+        ("size", 31),
+        ("style_size", 10),
+        ("warmup_iterations", -1),
+        ("style_weight", -0.1),
+        ("content_weight", float("nan")),
+        ("tv_weight", float("inf")),
+        ("lr", 0.0),
+        ("lr", 2.0),
+        ("crop_scale", 0.0),
+        ("crop_scale", 1.1),
+        ("grain", -1.0),
+        ("seed", -1),
+        ("precision", "int8"),
+        ("layer_weights", (1, 2)),
+    ],
+)
+def test_values_out_of_range_are_named(name, value):
+    with pytest.raises(SettingError, match=name.replace("_", "-")):
+        TrainConfig("mosaic", **{name: value})
+
+
+def test_unknown_norm():
+    with pytest.raises(UnknownNormError):
+        TrainConfig("mosaic", norm="layer")
+
+
+def test_unknown_option():
+    with pytest.raises(SettingError, match="'momentum'"):
+        TrainConfig.from_dict({"style": "x", "momentum": 0.1})
+
+
+def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
+    config = TrainConfig("x", iterations=1000, lr=0.002)
+    rates = [config.learning_rate(i) for i in range(1000)]
+    peak = rates.index(max(rates))
+    assert 95 <= peak <= 105
+    assert max(rates) == pytest.approx(0.002, rel=0.01)
+    assert rates[:peak] == sorted(rates[:peak])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert 0 < rates[0] < 1e-4
+    assert 0 < rates[-1] < 1e-6

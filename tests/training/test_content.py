@@ -1,0 +1,184 @@
+"""Content photos: which files, which crops, in which order."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.conftest import make_picture
+from transformer_net.errors import ContentError
+from transformer_net.training.content import EXAMPLES, ContentBatches, ContentPhotos, open_content
+
+
+def batches(folder, **options):
+    settings = {"batch_size": 3, "crop_scale": 0.3, "seed": 0} | options
+    return ContentBatches(ContentPhotos.from_folder(folder), **settings)
+
+
+def test_folder_is_searched_below_and_split(photo_folder):
+    photos = ContentPhotos.from_folder(photo_folder)
+    assert len(photos.training) == 11
+    assert len(photos.validation) == 1
+    assert not set(photos.training) & set(photos.validation)
+    assert photos.name == "photos"
+
+
+def test_split_does_not_depend_on_where_the_folder_is(photo_folder, tmp_path):
+    before = {p.name for p in ContentPhotos.from_folder(photo_folder).validation}
+    moved = photo_folder.rename(tmp_path / "elsewhere")
+    assert {p.name for p in ContentPhotos.from_folder(moved).validation} == before
+
+
+def test_at_most_eight_photos_are_kept_aside(tmp_path):
+    files = [tmp_path / f"{i}.jpg" for i in range(500)]
+    photos = ContentPhotos.from_files(files, "many")
+    assert (len(photos.training), len(photos.validation)) == (492, 8)
+
+
+def test_a_single_photo_is_enough(tmp_path):
+    make_picture(64, 64).save(tmp_path / "only.png")
+    photos = ContentPhotos.from_folder(tmp_path)
+    assert len(photos.training) == len(photos.validation) == 1
+
+
+def test_nothing_given_means_the_shipped_examples():
+    photos = open_content(None)
+    files = photos.training + photos.validation
+    assert {p.parent for p in files} == {EXAMPLES}
+    assert len(files) >= 4
+    assert photos.name == "shipped examples"
+
+
+def test_empty_folder(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ContentError, match="holds no picture"):
+        open_content(str(tmp_path))
+
+
+def test_unknown_name_lists_the_data_sets():
+    with pytest.raises(ContentError, match=r"nosuch does not exist.*imagenette"):
+        open_content("nosuch")
+
+
+def test_file_instead_of_folder(tmp_path):
+    file = tmp_path / "a.jpg"
+    make_picture(32, 32).save(file)
+    with pytest.raises(ContentError, match="does not exist"):
+        open_content(str(file))
+
+
+def test_failed_download_is_one_sentence(monkeypatch, tmp_path):
+    import torchvision
+
+    from transformer_net.training import content
+
+    def refuse(*args, **options):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(content, "DOWNLOADS", tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "Imagenette", refuse)
+    with pytest.raises(ContentError, match=r"imagenette could not be downloaded.*no route"):
+        open_content("Imagenette")
+
+
+def test_downloaded_data_set_is_searched(monkeypatch, tmp_path):
+    import torchvision
+
+    from transformer_net.training import content
+
+    def download(root, **options):
+        folder = root / "imagenette2-320" / "train" / "n1"
+        folder.mkdir(parents=True)
+        make_picture(40, 40).save(folder / "a.jpg")
+
+    monkeypatch.setattr(content, "DOWNLOADS", tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "Imagenette", download)
+    photos = open_content("imagenette")
+    assert photos.name == "torchvision imagenette"
+    assert [p.name for p in photos.training] == ["a.jpg"]
+
+
+def test_broken_files_are_skipped_counted_and_named(photo_folder, caplog):
+    for path in photo_folder.rglob("photo[0-5].jpg"):
+        path.write_bytes(path.read_bytes()[:200])
+    photos = ContentPhotos.from_folder(photo_folder)
+    with caplog.at_level(logging.WARNING):
+        for i in range(len(photos.training)):
+            assert photos.photo(i).mode == "RGB"
+            photos.photo(i)
+    broken = {p for p in photos.training if p.name in {f"photo{i}.jpg" for i in range(6)}}
+    assert set(photos.broken) == broken
+    assert len(caplog.records) == len(broken)  # each is named once
+
+
+def test_all_broken(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    with pytest.raises(ContentError, match="None of the"):
+        ContentPhotos.from_folder(tmp_path).photo(0)
+
+
+def test_a_photo_that_vanishes_is_skipped(photo_folder):
+    photos = ContentPhotos.from_folder(photo_folder)
+    photos.training[0].unlink()
+    assert photos.photo(0).size == photos.photo(1).size
+    assert photos.training[0] in photos.broken
+
+
+def test_batches_are_a_function_of_seed_and_iteration(photo_folder):
+    one, two = batches(photo_folder), batches(photo_folder)
+    list(one.iterate(0, lambda i: 32, 5))
+    assert torch.equal(one.batch(7, 32), two.batch(7, 32))
+    assert not torch.equal(one.batch(7, 32), one.batch(8, 32))
+    assert not torch.equal(one.batch(7, 32), batches(photo_folder, seed=1).batch(7, 32))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_prefetching_keeps_the_order(photo_folder, threads):
+    source = batches(photo_folder)
+    sizes = lambda i: 32 if i < 4 else 40  # noqa: E731
+    ahead = list(source.iterate(2, sizes, 9, threads))
+    assert [b.shape[-1] for b in ahead] == [32, 32, 40, 40, 40, 40, 40]
+    for iteration, batch in enumerate(ahead, 2):
+        assert torch.equal(batch, source.batch(iteration, sizes(iteration)))
+
+
+def test_every_photo_is_seen_once_an_epoch(tmp_path):
+    """Flat photos, each of its own grey: the grey of a crop tells which photo it is."""
+    for i in range(10):
+        Image.new("RGB", (50, 40), (20 * i,) * 3).save(tmp_path / f"{i}.png")
+    source = batches(tmp_path, batch_size=1)
+    count = len(source.photos.training)
+    for epoch in range(2):
+        seen = [round(source.batch(epoch * count + i, 32).mean().item() * 255 / 20) for i in range(count)]
+        assert len(set(seen)) == count
+    first = [source.batch(i, 32).mean().item() for i in range(count)]
+    second = [source.batch(count + i, 32).mean().item() for i in range(count)]
+    assert first != second  # another order
+
+
+def test_crops_are_in_range_and_vary(photo_folder):
+    batch = batches(photo_folder, batch_size=8).batch(0, 48)
+    assert batch.shape == (8, 3, 48, 48)
+    assert batch.min() >= 0
+    assert batch.max() <= 1
+    assert batch.std() > 0.05
+
+
+def test_half_of_the_crops_are_mirrored(tmp_path):
+    """A photo that gets lighter to the right: a mirrored crop gets lighter to the left."""
+    ramp = np.tile(np.linspace(0, 255, 64).astype(np.uint8), (64, 1))
+    for i in range(2):
+        Image.fromarray(ramp).save(tmp_path / f"{i}.png")
+    source = batches(tmp_path, batch_size=100)
+    batch = source.batch(0, 32)
+    mirrored = (batch[..., -1].mean((1, 2)) < batch[..., 0].mean((1, 2))).sum().item()
+    assert 30 <= mirrored <= 70
+
+
+def test_validation_squares(photo_folder):
+    photos = ContentPhotos.from_folder(photo_folder)
+    squares = list(photos.validation_tensors(40))
+    assert [s.shape for s in squares] == [(1, 3, 40, 40)]

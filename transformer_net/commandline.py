@@ -1,0 +1,37 @@
+"""What the commands share: how they start, and how they say that something went wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+
+from transformer_net.errors import StylizerError
+
+console = Console()
+"""Where results and progress go: standard output."""
+
+_errors = Console(stderr=True)
+
+
+def complain(sentence: object) -> None:
+    """Print a sentence to standard error, in red on a terminal."""
+    _errors.print(str(sentence), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def run(command: Callable[..., Any]) -> None:
+    """Run a typer command; a mistake of the user's is one sentence on standard error and exit code 2."""
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=_errors, show_path=False)]
+    )
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    try:
+        app()
+    except StylizerError as error:
+        complain(error)
+        raise SystemExit(2) from error

@@ -1,0 +1,33 @@
+"""Where to compute: the choice of device, and its name for the records."""
+
+from __future__ import annotations
+
+import torch
+
+from transformer_net.errors import SettingError
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is CUDA, else Apple's MPS, else the CPU.
+
+    Raises:
+        SettingError: The device is unknown or not in this machine.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"The device {name!r} is not available on this machine.") from error
+    return device
+
+
+def describe_machine(device: torch.device) -> str:
+    """Processor and thread count, or the GPU's name, for the card."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        name = str(torch.cpu.get_capabilities().get("cpu_name") or "CPU").strip()
+        return f"{name}, {torch.get_num_threads()} threads"
+    return device.type
