@@ -146,6 +146,8 @@ def train(
         raise RunFolderError(
             f"{folder.path} holds a run already: --resume continues it, --overwrite begins again."
         )
+    if resume:
+        folder.load_state()  # says so at once where there is nothing to resume
     if vgg not in ("shipped", "torchvision"):
         raise SettingError(f"vgg must be shipped or torchvision, not {vgg!r}.")
     target = pick_device(device)
