@@ -295,7 +295,8 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92) -> bytes:
     if kind == "png":
         image.save(buffer, "PNG", compress_level=6)
     elif kind == "jpeg":
-        image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=True)
+        # Not optimize=True: Pillow then fails on noisy pictures, its buffer too small for the whole file.
+        image.save(buffer, "JPEG", quality=quality, subsampling=0)
     else:
         image.save(buffer, "WEBP", quality=quality, method=4)
     return buffer.getvalue()
