@@ -3,17 +3,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := train,dev
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run demo test lint format clean
+.PHONY: run demo test lint format gallery chromium clean
 
-run: demo  ## paint the example photos with all four normalizers
+run: $(VENV)/.run  ## the page and the HTTP API at http://127.0.0.1:7860
+	$(BIN)/python -m app
 
 demo: $(VENV)/.run
 	$(BIN)/python stylize.py examples/*.jpg --style mosaic --norm all --out out
 	@echo "Done. Look at out/astronaut-mosaic.png: the photo and its four paintings side by side."
 
-test: $(VENV)/.test  ## the whole test suite
+gallery: $(VENV)/.run  ## train what is missing or out of date; CONTENT=folder of photos
+	$(BIN)/python -m styles.gallery $(if $(CONTENT),--content $(CONTENT))
+
+test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.test  ## ruff and mypy
@@ -25,6 +29,10 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The browser tests drive Debian's Chromium.
+chromium:
+	command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+
 clean:
 	rm -rf $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
@@ -35,5 +43,5 @@ $(VENV)/.run: pyproject.toml
 
 $(VENV)/.test: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

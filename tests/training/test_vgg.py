@@ -23,7 +23,8 @@ def torchvision_vgg():
     return model.eval()
 
 
-def test_taps_equal_torchvisions(vgg, torchvision_vgg):
+def test_taps_equal_torchvisions(torchvision_vgg):
+    vgg = Vgg16Features(padding="zeros")
     image = torch.rand(2, 3, 48, 56)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
@@ -32,6 +33,15 @@ def test_taps_equal_torchvisions(vgg, torchvision_vgg):
         for tap, features in zip(TAPS, found, strict=True):
             expected = torchvision_vgg.features[: LAST[tap] + 1]((image - mean) / std)
             torch.testing.assert_close(features, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_flat_picture_has_no_edge(vgg):
+    """With zero padding its features change towards the border, and paintings learn a grey frame."""
+    flat = torch.full((1, 3, 48, 48), 0.9)
+    for features in vgg(flat):
+        torch.testing.assert_close(features, features[..., :1, :1].expand_as(features), rtol=1e-3, atol=1e-3)
+    edge = Vgg16Features(padding="zeros")(flat)[0]
+    assert (edge - edge[..., 24:25, 24:25]).abs().max() > 0.1
 
 
 def test_fewer_taps_are_the_first_ones(vgg):

@@ -30,18 +30,24 @@ VggSource = Literal["shipped", "torchvision"]
 class Vgg16Features(nn.Module):
     """Activations after relu1_2, relu2_2, relu3_3 and relu4_3.
 
+    VGG pads with zeros, which after normalization means a mid-grey frame; a painting that fits its losses
+    then fades to grey along its edges. So the default here pads by reflection; `zeros` is the original.
+
     The layers carry torchvision's indices (`features.0` to `features.21`), so torchvision's own state dict
     loads unchanged.
 
     Args:
         source: `shipped` (float16 file of the repository), `torchvision` (downloads
             `VGG16_Weights.IMAGENET1K_V1` at first use) or None (random weights, for tests and timings).
+        padding: `reflect` or `zeros`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, source: VggSource | None = "shipped") -> None:
+    def __init__(
+        self, source: VggSource | None = "shipped", padding: Literal["reflect", "zeros"] = "reflect"
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -52,7 +58,9 @@ class Vgg16Features(nn.Module):
             names = []
             for out_channels in row:
                 names.append(str(index))
-                self.features[str(index)] = nn.Conv2d(channels, out_channels, 3, padding=1)
+                self.features[str(index)] = nn.Conv2d(
+                    channels, out_channels, 3, padding=1, padding_mode=padding
+                )
                 index, channels = index + 2, out_channels  # a ReLU stands between two convolutions
             self._rows.append(names)
             index += 1  # max pooling
