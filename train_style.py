@@ -77,7 +77,10 @@ def train(
     ] = None,
     warmup_iterations: Annotated[
         int | None,
-        typer.Option(help="Steps before them that teach the plain photo.", rich_help_panel=SCHEDULE),
+        typer.Option(
+            help="Steps before them that teach the plain photo; 300, or as many as --iterations if fewer.",
+            rich_help_panel=SCHEDULE,
+        ),
     ] = None,
     size: Annotated[
         int | None, typer.Option(help="Side of the training crops in pixels.", rich_help_panel=SCHEDULE)
@@ -139,6 +142,8 @@ def train(
     """
     arguments = locals()
     options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
+    if iterations is not None:  # a short trial shall not spend most of its time warming up
+        options.setdefault("warmup_iterations", min(iterations, TrainConfig.warmup_iterations))
     picture, name = _style_picture(style)
     config = TrainConfig(**{**recipes().get(name, {}), **options, "style": name, "norm": norm})
     folder = RunFolder(out or Path("runs") / f"{name}-{norm_slug(norm)}")

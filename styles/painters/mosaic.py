@@ -8,6 +8,7 @@ rendering knows the size in pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from styles.painters import primitives as pr
 from styles.painters import run
+from styles.painters.primitives import Array, Point, Rng
 
 BOARD = 1024  # side of the plan, in units; one unit is one pixel at size 1024
 LIGHT = np.array([-0.6, -0.8])  # light falls from the upper left (x right, y down)
@@ -35,26 +37,35 @@ class Region:
 class Plan:
     """The cartoon under the mosaic: a label per board unit and a region per label."""
 
-    labels: np.ndarray = field(default_factory=lambda: np.zeros((BOARD, BOARD), np.int32))
+    labels: Array = field(default_factory=lambda: np.zeros((BOARD, BOARD), np.int32))
     regions: list[Region] = field(default_factory=list)
 
-    def add(self, mask: np.ndarray, family: str, tone: float = 0.5, row: float = 17.0) -> None:
+    def add(self, mask: Array, family: str, tone: float = 0.5, row: float = 17.0) -> None:
         """Paint ``mask`` over what is there as a new region."""
         self.labels[mask] = len(self.regions)
         self.regions.append(Region(family, tone, row))
 
 
-def rings(plan: Plan, r: np.ndarray, inside: np.ndarray, spec: list[tuple]) -> None:
+def rings(plan: Plan, r: Array, inside: Array, spec: list[tuple[float, str, float]]) -> None:
     """Add nested rings; ``spec`` lists (outer radius, family, tone), widest first."""
     for radius, family, tone in spec:
         plan.add(inside & (r < radius), family, tone)
 
 
-def add_sky(plan: Plan, x: np.ndarray, y: np.ndarray, sun: np.ndarray, rng) -> None:
+def add_sky(plan: Plan, x: Array, y: Array, sun: Array, rng: Rng) -> None:
     """Spiral arms of colour wound about the sun; warm and cool arms alternate."""
-    arms = [("ultramarine", 0.5, 64), ("gold", 0.6, 34), ("violet", 0.55, 50), ("ivory", 0.6, 34),
-            ("emerald", 0.5, 34), ("vermilion", 0.5, 50), ("navy", 0.5, 50), ("orange", 0.5, 50),
-            ("turquoise", 0.6, 64), ("rose", 0.55, 50)]
+    arms = [
+        ("ultramarine", 0.5, 64),
+        ("gold", 0.6, 34),
+        ("violet", 0.55, 50),
+        ("ivory", 0.6, 34),
+        ("emerald", 0.5, 34),
+        ("vermilion", 0.5, 50),
+        ("navy", 0.5, 50),
+        ("orange", 0.5, 50),
+        ("turquoise", 0.6, 64),
+        ("rose", 0.55, 50),
+    ]
     dx, dy = x - sun[0], y - sun[1]
     turn = sum(width for *_, width in arms)
     warp = 16 * pr.noise(BOARD, 170, rng)
@@ -66,7 +77,7 @@ def add_sky(plan: Plan, x: np.ndarray, y: np.ndarray, sun: np.ndarray, rng) -> N
         start += width
 
 
-def add_sun(plan: Plan, x: np.ndarray, y: np.ndarray, sun: np.ndarray, rng) -> None:
+def add_sun(plan: Plan, x: Array, y: Array, sun: Array, rng: Rng) -> None:
     """A large sun: curved red and gold rays on a turquoise halo about a disc of rings."""
     dx, dy = x - sun[0], y - sun[1]
     r, angle = np.hypot(dx, dy), np.arctan2(dy, dx) + rng.random()
@@ -76,23 +87,36 @@ def add_sun(plan: Plan, x: np.ndarray, y: np.ndarray, sun: np.ndarray, rng) -> N
     rings(plan, r, r < 300, [(276, "navy", 0.4), (258, "turquoise", 0.53)])
     plan.add(rays, "vermilion", 0.5)
     plan.add(rays & (np.mod(swirl, 2.0) < 1), "gold", 0.55)
-    rings(plan, r, r < 150, [(142, "navy", 0.5), (125, "ivory", 0.6), (107, "vermilion", 0.5),
-                             (73, "orange", 0.6), (39, "gold", 0.7), (19, "ivory", 0.9)])
+    rings(
+        plan,
+        r,
+        r < 150,
+        [
+            (142, "navy", 0.5),
+            (125, "ivory", 0.6),
+            (107, "vermilion", 0.5),
+            (73, "orange", 0.6),
+            (39, "gold", 0.7),
+            (19, "ivory", 0.9),
+        ],
+    )
 
 
-def add_rosette(plan: Plan, r: np.ndarray, families: list[str], radius: float) -> None:
+def add_rosette(plan: Plan, r: Array, families: list[str], radius: float) -> None:
     """A round flower of equal rings; tones alternate so that the rings read apart."""
     step = radius / len(families)
     spec = [(radius - i * step, fam, (0.35, 0.65)[i % 2]) for i, fam in enumerate(families)]
     rings(plan, r, np.ones_like(r, bool), spec)
 
 
-def add_sea(plan: Plan, x: np.ndarray, y: np.ndarray, rng) -> None:
+def add_sea(plan: Plan, x: Array, y: Array, rng: Rng) -> None:
     """Overlapping scales, as in fish or wave patterns, that swell from row to row."""
-    suits = [("navy", "turquoise", "ivory", "ultramarine", "orange"),
-             ("ivory", "emerald", "orange", "violet", "rose"),
-             ("ultramarine", "ivory", "turquoise", "vermilion", "gold"),
-             ("orange", "turquoise", "navy", "rose", "ivory")]
+    suits = [
+        ("navy", "turquoise", "ivory", "ultramarine", "orange"),
+        ("ivory", "emerald", "orange", "violet", "rose"),
+        ("ultramarine", "ivory", "turquoise", "vermilion", "gold"),
+        ("orange", "turquoise", "navy", "rose", "ivory"),
+    ]
     y = y + 20 * np.sin(x / 150 + rng.random() * 6) + 5 * pr.noise(BOARD, 120, rng)
     for row, base in enumerate(np.arange(815, 1200, 88)):
         for col in range(-1, 7):
@@ -101,7 +125,9 @@ def add_sea(plan: Plan, x: np.ndarray, y: np.ndarray, rng) -> None:
             add_rosette(plan, np.hypot(x - centre, (y - base) * 1.05), list(suit), 126)
 
 
-def add_plume(plan: Plan, x, y, root, angle: float, length: float, bend: float, suit) -> None:
+def add_plume(
+    plan: Plan, x: Array, y: Array, root: Point, angle: float, length: float, bend: float, suit: Sequence[str]
+) -> None:
     """One bent feather from ``root``: rim, vane, gold rib and an eye near the tip."""
     c, s = np.cos(angle), np.sin(angle)
     along = (c * (x - root[0]) + s * (y - root[1])) / length
@@ -117,20 +143,28 @@ def add_plume(plan: Plan, x, y, root, angle: float, length: float, bend: float, 
     add_rosette(plan, r, list(eye), 62)
 
 
-def add_plumes(plan: Plan, x: np.ndarray, y: np.ndarray, rng) -> None:
+def add_plumes(plan: Plan, x: Array, y: Array, rng: Rng) -> None:
     """A peacock fan that sweeps up from the lower left."""
-    eyes = [("navy", "gold", "turquoise", "vermilion"), ("ivory", "vermilion", "navy", "gold"),
-            ("gold", "navy", "turquoise", "ivory")]
-    suits = [("navy", "emerald", "turquoise"), ("ivory", "vermilion", "orange"),
-             ("navy", "emerald", "gold"), ("orange", "ultramarine", "turquoise"),
-             ("navy", "rose", "ivory"), ("violet", "emerald", "turquoise")]
+    eyes = [
+        ("navy", "gold", "turquoise", "vermilion"),
+        ("ivory", "vermilion", "navy", "gold"),
+        ("gold", "navy", "turquoise", "ivory"),
+    ]
+    suits = [
+        ("navy", "emerald", "turquoise"),
+        ("ivory", "vermilion", "orange"),
+        ("navy", "emerald", "gold"),
+        ("orange", "ultramarine", "turquoise"),
+        ("navy", "rose", "ivory"),
+        ("violet", "emerald", "turquoise"),
+    ]
     angles = np.deg2rad(np.linspace(-88, -10, len(suits)) + rng.uniform(-3, 3, len(suits)))
     for k in rng.permutation(len(suits)):
         length = 700 + rng.uniform(-50, 50)
         add_plume(plan, x, y, (5, 975), angles[k], length, 0.16, suits[k] + (eyes[k % 3],))
 
 
-def compose(rng: np.random.Generator) -> Plan:
+def compose(rng: Rng) -> Plan:
     """Draw the cartoon, from the sky forward."""
     plan = Plan()
     x, y = pr.grid(BOARD)
@@ -146,7 +180,7 @@ def compose(rng: np.random.Generator) -> Plan:
     return plan
 
 
-def cut(path: np.ndarray, row: float, rng: np.random.Generator) -> np.ndarray:
+def cut(path: Array, row: float, rng: Rng) -> Array:
     """Cut a row into tiles: rows of (x, y, angle, half length, half height)."""
     arc = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
     base = np.clip(row, 13, 19)
@@ -159,7 +193,7 @@ def cut(path: np.ndarray, row: float, rng: np.random.Generator) -> np.ndarray:
     return np.column_stack([middle, np.arctan2(dy, dx), np.diff(ends) / 2, high])
 
 
-def lay_rows(plan: Plan, depth, angle, rng: np.random.Generator) -> np.ndarray:
+def lay_rows(plan: Plan, depth: Array, angle: Array, rng: Rng) -> Array:
     """Lay every region row by row, from its outline inwards; adds the label as a sixth column."""
     laid = []
     for label, region in enumerate(plan.regions):
@@ -176,7 +210,7 @@ def lay_rows(plan: Plan, depth, angle, rng: np.random.Generator) -> np.ndarray:
     return thin(np.concatenate(laid))
 
 
-def thin(tiles: np.ndarray) -> np.ndarray:
+def thin(tiles: Array) -> Array:
     """Drop each tile whose centre lies well inside an earlier one, as where rows collide."""
     keep = np.ones(len(tiles), bool)
     for i, j in sorted(cKDTree(tiles[:, :2]).query_pairs(12.0)):
@@ -185,20 +219,20 @@ def thin(tiles: np.ndarray) -> np.ndarray:
     return tiles[keep]
 
 
-def quad_planes(tiles: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def quad_planes(tiles: Array, rng: Rng) -> Array:
     """Four half-planes (nx, ny, offset) per tile: a rectangle with sides knocked askew."""
     sides = tiles[:, 2, None] + np.arange(4) * np.pi / 2 + rng.normal(0, 0.075, (len(tiles), 4))
     reach = np.stack([tiles[:, 3], tiles[:, 4]] * 2, axis=1) + rng.normal(0, 0.5, sides.shape)
     return np.stack([np.cos(sides), np.sin(sides), reach], axis=-1)
 
 
-def partition(tiles: np.ndarray, planes: np.ndarray, side: int) -> tuple:
+def partition(tiles: Array, planes: Array, side: int) -> tuple[Array, Array, Array]:
     """Share ``side`` x ``side`` pixels out among the tiles, see ``primitives.partition``."""
     reach = 1.2 * np.hypot(tiles[:, 3], tiles[:, 4]) + 4
     return pr.partition(tiles[:, :2], planes, reach, side, BOARD)
 
 
-def fillers(tiles, planes, plan: Plan, angle, rng) -> np.ndarray:
+def fillers(tiles: Array, planes: Array, plan: Plan, angle: Array, rng: Rng) -> Array:
     """Chips for the gaps that the rows leave, the widest gap first."""
     _, best, _ = partition(tiles, planes, BOARD)
     room = ndimage.distance_transform_edt(best > 1.0)
@@ -214,15 +248,24 @@ def fillers(tiles, planes, plan: Plan, angle, rng) -> np.ndarray:
     return np.array(chips).reshape(-1, 6)
 
 
-def tile_colours(tiles: np.ndarray, plan: Plan, depth: np.ndarray, rng) -> np.ndarray:
+def tile_colours(tiles: Array, plan: Plan, depth: Array, rng: Rng) -> Array:
     """Colour per tile: a tone of its region's family, as if picked by hand from a tray.
 
     Tone alternates with depth, so that rows read apart, and drifts slowly across
     the board like light; one tile in ten is of a kindred family, one in forty gold.
     """
-    kin = {"navy": "ultramarine", "ultramarine": "turquoise", "turquoise": "emerald",
-           "emerald": "turquoise", "vermilion": "orange", "orange": "vermilion", "gold": "orange",
-           "ivory": "gold", "rose": "violet", "violet": "ultramarine"}
+    kin = {
+        "navy": "ultramarine",
+        "ultramarine": "turquoise",
+        "turquoise": "emerald",
+        "emerald": "turquoise",
+        "vermilion": "orange",
+        "orange": "vermilion",
+        "gold": "orange",
+        "ivory": "gold",
+        "rose": "violet",
+        "violet": "ultramarine",
+    }
     drift = pr.noise(BOARD, 110, rng)
     ix, iy = (np.clip(tiles[:, i].astype(int), 0, BOARD - 1) for i in (0, 1))
     tone = 0.13 * drift[iy, ix] + 0.10 * np.sin(0.19 * depth[iy, ix])
@@ -239,7 +282,7 @@ def tile_colours(tiles: np.ndarray, plan: Plan, depth: np.ndarray, rng) -> np.nd
     return out * (1 + rng.normal(0, 0.025, out.shape))
 
 
-def shade(tiles, colours, cells, side: int, rng) -> np.ndarray:
+def shade(tiles: Array, colours: Array, cells: tuple[Array, Array, Array], side: int, rng: Rng) -> Array:
     """Light the tiles: grout, bevels, a tilt per tile, grain and a glint on some.
 
     ``edge`` is the depth below a tile's rim in units; ``joint`` is half the width

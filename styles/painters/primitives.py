@@ -8,12 +8,16 @@ caller passes in, so a seed fixes the whole picture.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
 Array = np.ndarray
 Rng = np.random.Generator
+Point = Sequence[float] | Array
+Points = Sequence[Point] | Array
 
 # Each family runs from dark to light in four stops, so that one number in 0..1
 # picks a tone without leaving the hue family.
@@ -38,36 +42,36 @@ FAMILIES: dict[str, tuple[str, str, str, str]] = {
 }
 
 
-def hex_rgb(code: str) -> np.ndarray:
+def hex_rgb(code: str) -> Array:
     """Return ``#rrggbb`` as three floats in 0..1."""
     return np.array([int(code[i : i + 2], 16) for i in (1, 3, 5)]) / 255.0
 
 
-RAMPS: dict[str, np.ndarray] = {
+RAMPS: dict[str, Array] = {
     name: np.stack([hex_rgb(code) for code in codes]) for name, codes in FAMILIES.items()
 }
 
 
-def ramp(family: str, tone: float | np.ndarray) -> np.ndarray:
+def ramp(family: str, tone: float | Array) -> Array:
     """Colour of ``family`` at ``tone`` (0 dark .. 1 light, clipped); adds an RGB axis."""
     stops = RAMPS[family]
     at = np.linspace(0.0, 1.0, len(stops))
     return np.stack([np.interp(tone, at, stops[:, c]) for c in range(3)], axis=-1)
 
 
-def luminance(rgb: np.ndarray) -> np.ndarray:
+def luminance(rgb: Array) -> Array:
     """Luma in 0..1 (Rec. 709 weights on sRGB values)."""
     return rgb @ np.array([0.2126, 0.7152, 0.0722])
 
 
-def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
+def grid(size: int) -> tuple[Array, Array]:
     """Return float32 ``x, y`` of the pixel centres of a square canvas."""
     axis = np.arange(size, dtype=np.float32) + 0.5
     x, y = np.meshgrid(axis, axis)
     return x, y
 
 
-def noise(size: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+def noise(size: int, scale: float, rng: Rng) -> Array:
     """Smooth noise with mean 0 and deviation 1 and blobs about ``scale`` pixels wide.
 
     Drawn on a coarse lattice and enlarged with cubic splines, which costs the
@@ -82,26 +86,24 @@ def noise(size: int, scale: float, rng: np.random.Generator) -> np.ndarray:
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
-def soft_noise(size: int, scale: float, rng: np.random.Generator) -> np.ndarray:
+def soft_noise(size: int, scale: float, rng: Rng) -> Array:
     """Like ``noise``, from cubic B-splines; softer, and so cheap that plans can be lavish."""
-    cells = int(np.ceil(size / scale)) + 3
-    at = np.arange(size, dtype=np.float32)[:, None] / scale + 1.0 - np.arange(cells)
-    far = np.abs(at)
-    near = 2 / 3 - far**2 + far**3 / 2
-    weight = np.where(far < 1, near, np.clip(2 - far, 0, None) ** 3 / 6).astype(np.float32)
-    field = weight @ rng.standard_normal((cells, cells)).astype(np.float32) @ weight.T
+    at = np.arange(size, dtype=np.float32) / scale
+    cell, t = at.astype(int), at % 1
+    weights = [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, 3 * (t + t**2 - t**3) + 1, t**3]
+    field = rng.standard_normal((cell[-1] + 4, cell[-1] + 4)).astype(np.float32)
+    for _ in range(2):
+        field = sum(w[:, None] * field[cell + i] for i, w in enumerate(weights)).T
     return (field - field.mean()) / (field.std() + 1e-6)
 
 
-def grain(size: int, sigma: float, rng: np.random.Generator) -> np.ndarray:
+def grain(size: int, sigma: float, rng: Rng) -> Array:
     """Fine noise, mean 0 and deviation 1, blurred by ``sigma`` pixels."""
-    field = ndimage.gaussian_filter(
-        rng.standard_normal((size, size)).astype(np.float32), sigma, mode="wrap"
-    )
+    field = ndimage.gaussian_filter(rng.standard_normal((size, size)).astype(np.float32), sigma, mode="wrap")
     return field / (field.std() + 1e-6)
 
 
-def border_distance(labels: np.ndarray) -> np.ndarray:
+def border_distance(labels: Array) -> Array:
     """Distance of each pixel to the nearest change of label.
 
     Its iso-lines run parallel to the outlines of all regions at once, which
@@ -113,20 +115,22 @@ def border_distance(labels: np.ndarray) -> np.ndarray:
     return ndimage.distance_transform_edt(~edge).astype(np.float32)
 
 
-def flow(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def flow(labels: Array) -> tuple[Array, Array]:
     """Depth below the nearest outline (pixels) and the angle along it (radians)."""
     depth = ndimage.gaussian_filter(border_distance(labels), 1.2)
     gy, gx = np.gradient(ndimage.gaussian_filter(depth, 1.5))
     return depth, np.arctan2(gy, gx) + np.pi / 2
 
 
-def stamp(taken: np.ndarray, points: np.ndarray, radius: int) -> None:
+def stamp(taken: Array, points: Array, radius: int) -> None:
     """Mark squares of half side ``radius`` about ``points`` (x, y) as used."""
     for px, py in points.astype(int):
         taken[max(0, py - radius) : py + radius + 1, max(0, px - radius) : px + radius + 1] = True
 
 
-def walk(start, sense: int, level: float, free, depth, angle) -> list[tuple[float, float]]:
+def walk(
+    start: Point, sense: int, level: float, free: Array, depth: Array, angle: Array
+) -> list[tuple[float, float]]:
     """Follow an iso-line of ``depth`` in steps of two pixels while ``free`` holds.
 
     Each step is pulled back towards ``level``, so the line keeps its distance
@@ -148,7 +152,7 @@ def walk(start, sense: int, level: float, free, depth, angle) -> list[tuple[floa
     return path
 
 
-def iso_lines(level: float, gap: int, own: np.ndarray, depth, angle) -> list[np.ndarray]:
+def iso_lines(level: float, gap: int, own: Array, depth: Array, angle: Array) -> list[Array]:
     """All lines (x, y points) at ``depth == level`` inside ``own``, at least ``gap`` apart."""
     free, lines = own.copy(), []
     for py, px in np.argwhere(own & (np.abs(depth - level) < 0.8)):
@@ -179,7 +183,9 @@ def row_levels(deepest: float, row: float) -> tuple[list[float], float]:
     return [(k + 0.5) * height for k in range(count)], height
 
 
-def partition(centres, planes, reach, side: int, board: int) -> tuple:
+def partition(
+    centres: Array, planes: Array, reach: Array, side: int, board: int
+) -> tuple[Array, Array, Array]:
     """Give each pixel to the convex cell that it lies deepest in.
 
     Cell ``i`` is the set of points whose offset ``d`` from ``centres[i]`` has
@@ -194,7 +200,7 @@ def partition(centres, planes, reach, side: int, board: int) -> tuple:
     low = np.clip((centres - reach[:, None]) * k, 0, side).astype(int)
     high = np.clip((centres + reach[:, None]) * k, 0, side).astype(int)
     axis = (np.arange(side, dtype=np.float32) + 0.5) / k
-    cells = zip(centres.astype(np.float32), planes.astype(np.float32))
+    cells = zip(centres.astype(np.float32), planes.astype(np.float32), strict=True)
     for i, ((cx, cy), cell) in enumerate(cells):
         view = np.s_[low[i, 1] : high[i, 1], low[i, 0] : high[i, 0]]
         dx, dy = axis[view[1]] - cx, (axis[view[0]] - cy)[:, None]
@@ -206,13 +212,13 @@ def partition(centres, planes, reach, side: int, board: int) -> tuple:
     return owner, best, second - best
 
 
-def smoothstep(low: float, high: float, value: np.ndarray) -> np.ndarray:
+def smoothstep(low: float, high: float, value: Array) -> Array:
     """Ease from 0 at ``low`` to 1 at ``high``."""
     t = np.clip((value - low) / (high - low), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-def to_image(rgb: np.ndarray, size: int) -> Image.Image:
+def to_image(rgb: Array, size: int) -> Image.Image:
     """Turn float RGB into an 8-bit image of ``size`` pixels, box-filtered down."""
     data = (np.clip(rgb, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
     image = Image.fromarray(data, "RGB")
