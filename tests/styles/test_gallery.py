@@ -13,7 +13,6 @@ from transformer_net.checkpoint import load_model, read_info
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.runfolder import RunFolder
 
-
 SHIPPED = [style.name for style in styles() if style.norms]
 
 

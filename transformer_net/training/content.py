@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -168,13 +170,17 @@ class ContentBatches:
     def _crop(self, sample: int, size: int) -> Tensor:
         count = len(self.photos.training)
         epoch, position = divmod(sample, count)
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(count)
-        photo = self.photos.photo(int(order[position]))
+        photo = self.photos.photo(int(_order(self.seed, epoch, count)[position]))
         rng = np.random.default_rng([self.seed, 1, sample])
         side = min(photo.size) * rng.uniform(self.crop_scale, 1) ** 0.5
         left, top = rng.uniform(0, photo.width - side), rng.uniform(0, photo.height - side)
         crop = _cut(photo, (left, top, left + side, top + side), size)
         return crop.flip(-1) if rng.random() < 0.5 else crop
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, 0, epoch]).permutation(count)
 
 
 def _cut(photo: Image.Image, box: tuple[float, float, float, float], size: int) -> Tensor:
