@@ -293,7 +293,8 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92) -> bytes:
     image.info = {}  # Pillow would write the profile, comments and density it finds there
     buffer = io.BytesIO()
     if kind == "png":
-        image.save(buffer, "PNG", compress_level=6)
+        # Level 3 takes half the time of Pillow's default, 6, for a tenth more bytes (a painting of 512 x 512).
+        image.save(buffer, "PNG", compress_level=3)
     elif kind == "jpeg":
         # Not optimize=True: Pillow then fails on noisy pictures, its buffer too small for the whole file.
         image.save(buffer, "JPEG", quality=quality, subsampling=0)

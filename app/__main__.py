@@ -1,0 +1,74 @@
+"""Starts the web application: python -m app [--host HOST] [--port PORT]"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.studio import Studio
+
+
+class Server(uvicorn.Server):
+    """uvicorn, saying where it can be reached, and sending waiting jobs away once it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+        super().__init__(config)
+        self._studio = studio
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and print the address once the models are warm."""
+        await super().startup(sockets)
+        if self.started and self.servers:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            settings = self._studio.settings
+            path = f"{settings.root_path}/{'ui' if settings.page else 'docs'}"
+            sys.stdout.write(f"Ready at http://{shown}:{port}{path}\n")
+            sys.stdout.flush()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What runs is finished within the grace period; what waits is told to try elsewhere, not cut off."""
+        self._studio.jobs.refuse()
+        super().handle_exit(sig, frame)
+
+
+def main() -> None:
+    """Parse the arguments and serve until stopped."""
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the page and the HTTP API.")
+    parser.add_argument("--host", help="address to listen on (default: STYLIZER_HOST, else 127.0.0.1)")
+    parser.add_argument("--port", type=int, help="port to listen on (default: STYLIZER_PORT, else 7860)")
+    given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as error:
+        for item in error.errors():
+            name = "".join(f"STYLIZER_{part}: ".upper() for part in item["loc"])
+            sys.stderr.write(f"{name}{item['msg']}\n")
+        raise SystemExit(2) from None
+    logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    from app.main import create_app  # takes seconds; mistakes in the settings are told before
+
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_level=settings.log_level,
+        timeout_graceful_shutdown=settings.grace_seconds,
+        server_header=False,
+    )
+    Server(config, app.state.studio).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""The HTTP API: POST /stylize, the catalogue, and what operators ask for. See docs/http.md."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, Response
+
+from app.accept import FORMATS, ZIP, choose
+from app.answers import Clock, answer, disposition
+from app.problems import (
+    DeadlineError,
+    NotAcceptableError,
+    NotReadyError,
+    QueueFullError,
+    ShuttingDownError,
+    UploadTooLargeError,
+    described,
+)
+from app.schemas import Catalogue, State, style_info
+from app.studio import Studio
+from styles.catalog import Style
+from transformer_net.errors import (
+    ImageSizeError,
+    SettingError,
+    UnknownNormError,
+    UnknownStyleError,
+    UnreadableImageError,
+    UnsupportedImageError,
+)
+from transformer_net.images import MEDIA_TYPES
+from transformer_net.norms import canonical_norm
+
+router = APIRouter()
+
+_FIELDS: Final = frozenset({"image", "style", "norm", "max_side", "format"})
+
+
+def get_studio(request: Request) -> Studio:
+    """The application's studio."""
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+Shared = Annotated[Studio, Depends(get_studio)]
+StyleName = Annotated[
+    str, Path(description="Name of a style, as GET /styles lists it.", examples=["mosaic"], max_length=64)
+]
+
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+_PAINTED: Final[dict[str, Any]] = {
+    "description": "The painting; the labelled side-by-side picture of several; or a zip archive.",
+    "content": dict.fromkeys((*(MEDIA_TYPES[name] for name in FORMATS), ZIP), _BINARY),
+    "headers": {
+        "X-Stylizer-Style": _header("The style.", "mosaic"),
+        "X-Stylizer-Norm": _header("The normalizer, or several with commas.", "iebn"),
+        "X-Stylizer-Size": _header("Width x height of each painting, in pixels.", "1280x960"),
+        "X-Stylizer-Seconds": _header("Time to compute, in seconds, of all paintings together.", "0.412"),
+        "X-Stylizer-Precision": _header("Number format of the computation.", "float32"),
+        "Server-Timing": _header(
+            "Milliseconds spent on each step.",
+            "decode;dur=4.1, queue;dur=0.3, paint;dur=412.0, encode;dur=9.8",
+        ),
+        "Content-Disposition": _header("A name for the file.", 'inline; filename="mosaic-iebn.png"'),
+    },
+}
+
+
+@router.post(
+    "/stylize",
+    summary="Paint a photo",
+    tags=["paint"],
+    response_class=Response,
+    responses={
+        200: _PAINTED,
+        **described(
+            400,
+            UnknownStyleError,
+            NotAcceptableError,
+            408,
+            UploadTooLargeError,
+            UnsupportedImageError,
+            422,
+            UnreadableImageError,
+            ImageSizeError,
+            UnknownNormError,
+            SettingError,
+            500,
+            QueueFullError,
+            NotReadyError,
+            ShuttingDownError,
+            DeadlineError,
+        ),
+    },
+)
+async def stylize(
+    request: Request,
+    studio: Shared,
+    image: Annotated[
+        UploadFile,
+        File(
+            description="The photo: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF. It is turned upright; "
+            "transparency is kept; an animation gives its first frame."
+        ),
+    ],
+    style: Annotated[
+        str, Form(description="Name of a style, as GET /styles lists it.", examples=["mosaic"], max_length=64)
+    ],
+    norm: Annotated[
+        str,
+        Form(
+            description="Normalizer: `bn`, `in`, `bn+se` or `iebn`; several with commas, or `all`, for a "
+            "side-by-side picture.",
+            examples=["iebn", "bn,iebn", "all"],
+            max_length=64,
+        ),
+    ],
+    max_side: Annotated[
+        int | None,
+        Form(
+            description="Shrink the photo to this longer side first, in pixels. Default: its own size, up to "
+            "the largest that the server paints.",
+            examples=[640],
+            ge=16,
+        ),
+    ] = None,
+    format: Annotated[
+        Literal["png", "jpeg", "webp"] | None,
+        Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
+    ] = None,
+) -> Response:
+    """Paint `image` in a style: with one normalizer, or with several for comparison.
+
+    One normalizer gives that painting, with the size of the photo. Several give a labelled picture of the
+    photo and its paintings side by side; under `Accept: application/zip`, an archive with each painting in
+    full size and that picture. The same request gives the same bytes.
+    """
+    _only_known_fields(await request.form())
+    kind, archive = choose(request.headers.get("accept"), format)
+    found = studio.style(style)
+    norms = _norms(found, norm)
+    data = await image.read()
+    if len(data) > studio.settings.max_upload_bytes:
+        raise UploadTooLargeError(
+            f"The picture has {len(data):,} bytes; at most {studio.settings.max_upload_bytes:,} are accepted."
+        )
+
+    clock = Clock()
+    photo = await studio.read(data, max_side)
+    del data
+    clock.lap("decode")
+    paintings = await studio.paint_all(photo, found.name, norms, max_side, request.is_disconnected)
+    seconds = sum(painting.seconds for painting in paintings)
+    clock.lap("queue", less=seconds)
+    clock.add("paint", seconds)
+    body = await studio.do(lambda: answer(photo, paintings, kind, archive))
+    clock.lap("encode")
+    return Response(
+        body,
+        media_type=ZIP if archive else MEDIA_TYPES[kind],
+        headers={
+            "X-Stylizer-Style": found.name,
+            "X-Stylizer-Norm": ",".join(painting.norm for painting in paintings),
+            "X-Stylizer-Size": "{}x{}".format(*paintings[0].image.size),
+            "X-Stylizer-Seconds": f"{seconds:.3f}",
+            "X-Stylizer-Precision": paintings[0].precision,
+            "Server-Timing": clock.header(),
+            "Content-Disposition": disposition(found.name, norms, kind, archive),
+            "Vary": "Accept",
+        },
+    )
+
+
+@router.get(
+    "/styles",
+    summary="What can be painted",
+    tags=["catalogue"],
+    responses=described(NotReadyError),
+)
+async def list_styles(request: Request, studio: Shared) -> Catalogue:
+    """The styles; for each normalizer, the size of its model and its losses on photos kept from training."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    return Catalogue(styles=[style_info(studio, style, root) for style in studio.styles()])
+
+
+@router.get(
+    "/styles/{style}/image",
+    summary="The picture whose style it is",
+    tags=["catalogue"],
+    response_class=Response,
+    responses={
+        200: {"description": "The picture.", "content": {"image/png": _BINARY, "image/jpeg": _BINARY}},
+        **described(UnknownStyleError, 422),
+    },
+)
+async def style_image(
+    studio: Shared,
+    style: StyleName,
+    size: Annotated[
+        int | None,
+        Query(
+            description="Longer side of a thumbnail (JPEG), in pixels. Default: the picture itself (PNG).",
+            examples=[256],
+            ge=16,
+            le=1024,
+        ),
+    ] = None,
+) -> Response:
+    """The style's picture, or a thumbnail of it."""
+    found = studio.style(style)
+    headers = {"Cache-Control": "public, max-age=3600"}
+    if size is None:
+        return FileResponse(found.picture, media_type="image/png", headers=headers)
+    data = await studio.do(lambda: studio.thumbnail(found.name, size))
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/healthz", summary="Is the process alive?", tags=["operation"])
+async def healthz() -> State:
+    """200 as long as the server answers at all."""
+    return State(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Can it paint now?",
+    tags=["operation"],
+    responses=described(NotReadyError, QueueFullError),
+)
+async def readyz(studio: Shared) -> State:
+    """200 if the models are loaded and the queue has a place, else 503."""
+    if not studio.ready:
+        raise NotReadyError("The models are being loaded.", retry_after=2)
+    if studio.jobs.full:
+        raise QueueFullError("All places in the queue are taken.", retry_after=studio.jobs.retry_after)
+    return State(status="ready")
+
+
+@router.get(
+    "/metrics",
+    summary="Counters for Prometheus",
+    tags=["operation"],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def metrics(studio: Shared) -> Response:
+    """Requests by route and status, seconds per painting, the queue, refusals, memory."""
+    return Response(studio.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _only_known_fields(form: Any) -> None:
+    """Refuses a field that does not exist: a misspelt option must not be ignored in silence."""
+    unknown = sorted(set(form) - _FIELDS)
+    if unknown:
+        raise RequestValidationError(
+            [{"loc": ("body", name[:64]), "msg": "There is no such field"} for name in unknown]
+        )
+
+
+def _norms(style: Style, names: str) -> list[str]:
+    if names.strip().lower() == "all":
+        return style.norms
+    return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))

@@ -1,0 +1,141 @@
+"""What is decided about a request before its body is read, and counted after it was answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.problems import (
+    QueueFullError,
+    ServiceError,
+    ShuttingDownError,
+    UploadTooLargeError,
+    problem_response,
+)
+from app.settings import Settings
+from app.studio import Studio
+
+_FORM_OVERHEAD = 16_384
+"""Bytes of a request for a painting beside the picture: boundaries, part headers and the small fields."""
+
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def largest_body(settings: Settings) -> int:
+    """Bytes that the body of a request for a painting may have."""
+    return settings.max_upload_bytes + _FORM_OVERHEAD
+
+
+class Guard:
+    """ASGI middleware: refuses what cannot be served before reading it, sets headers, counts.
+
+    A full queue refuses an upload before it travels; a declared length over the limit likewise. (A body
+    without a declared length is cut off by the framework when it passes the limit.)
+
+    Args:
+        app: What comes next.
+        studio: Whose queue and limits apply.
+    """
+
+    def __init__(self, app: ASGIApp, studio: Studio) -> None:
+        self._app, self._studio, self._settings = app, studio, studio.settings
+        self._uploads = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root_path = self._settings.root_path
+        if root_path:
+            scope["root_path"] = root_path  # whether the proxy cuts it off the path or leaves it there
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500  # what it is if an exception comes through before an answer began
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+            await send(message)
+
+        metrics = self._studio.metrics
+        metrics.in_flight.inc()
+        try:
+            if _is_stylize(scope):
+                await self._stylize(scope, receive, watched)
+            else:
+                await self._app(scope, receive, watched)
+        finally:
+            metrics.in_flight.dec()
+            # No invented methods: each label is a time series for ever.
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            metrics.requests.labels(method, _route(scope, root_path), status).inc()
+
+    async def _stylize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (error := self._refusal(scope)) is not None:
+            response = problem_response(error)
+            response.headers["Connection"] = "close"  # the body is still on its way
+            await response(scope, receive, send)
+            return
+        self._uploads += 1
+        try:
+            await self._app(scope, _in_time(receive, self._settings.upload_seconds), send)
+        finally:
+            self._uploads -= 1
+
+    def _refusal(self, scope: Scope) -> ServiceError | None:
+        length = Headers(scope=scope).get("content-length", "")
+        if length.isdecimal() and int(length) > largest_body(self._settings):
+            return UploadTooLargeError(
+                f"The request has {int(length):,} bytes; pictures of at most "
+                f"{self._settings.max_upload_bytes:,} bytes are accepted."
+            )
+        jobs = self._studio.jobs
+        if jobs.closed:
+            return ShuttingDownError()
+        if jobs.full or self._uploads >= self._settings.max_requests:
+            self._studio.metrics.refused.labels("full").inc()
+            return QueueFullError("All places in the queue are taken.", retry_after=jobs.retry_after)
+        return None
+
+
+def _route(scope: Scope, root_path: str) -> str:
+    """The template of the route that answered, or the prefix of the mounted application that did."""
+    if mounted := scope.get("root_path", "").removeprefix(root_path):
+        return str(mounted)
+    if _is_stylize(scope):  # also where it was refused before it came to a route
+        return "/stylize"
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _is_stylize(scope: Scope) -> bool:
+    return bool(scope["method"] == "POST" and get_route_path(scope) == "/stylize")
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """`receive`, but the whole body has to come within `seconds`; what follows the body may take longer."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    complete = False
+
+    async def timed() -> Message:
+        nonlocal complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            # The framework lets an HTTPException out of its form parser, and nothing else.
+            raise HTTPException(
+                408, f"The upload took longer than {seconds:g} seconds.", {"Connection": "close"}
+            ) from None
+        complete = not message.get("more_body", False)
+        return message
+
+    return timed

@@ -1,0 +1,106 @@
+"""Puts the web application together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import RedirectResponse
+from fastapi_offline import FastAPIOffline
+
+from app import api, problems
+from app.guard import Guard, largest_body
+from app.settings import Settings
+from app.studio import Studio
+
+_DESCRIPTION = """Paints photos in a style, with four normalizers to compare: batch norm, instance norm,
+batch norm + squeeze-and-excitation, and instance enhancement batch norm.
+
+Every error is a problem document, RFC 9457."""
+
+_TAGS = [
+    {"name": "paint", "description": "A photo becomes a painting."},
+    {"name": "catalogue", "description": "What can be painted."},
+    {"name": "operation", "description": "For those who run the server."},
+]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application: API, documentation, and, unless it is switched off, the page at /ui.
+
+    Its models are loaded when it starts; a model file that is unusable stops the start.
+
+    Args:
+        settings: What is configured; the environment's where None.
+    """
+    studio = Studio(settings)
+    settings = studio.settings
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(studio.warm)
+        yield
+        await studio.close()
+
+    app = FastAPIOffline(
+        title="Stylizer",
+        version=_version(),
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        docs_url="/docs",  # from the package's own files: nothing is fetched from elsewhere
+        redoc_url=None,
+        lifespan=lifespan,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.studio = studio
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    problems.install(app)
+    app.include_router(
+        api.router,
+        max_body_size=largest_body(settings),
+        form_limits={"max_files": 1, "max_fields": 8, "max_part_size": 1024},
+    )
+    app.add_api_route("/", _home, include_in_schema=False)
+    app.add_middleware(Guard, studio=studio)
+    if settings.page:
+        from app.ui import mount  # here, because it takes seconds and the API alone does not need it
+
+        return mount(app, studio)
+    return app
+
+
+async def _home(request: Request) -> RedirectResponse:
+    root = request.scope.get("root_path", "").rstrip("/")
+    page = request.app.state.studio.settings.page
+    return RedirectResponse(f"{root}/{'ui' if page else 'docs'}")
+
+
+def _version() -> str:
+    try:
+        return version("stylizer")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """The framework's document, with the schema of problem documents, to which only we refer."""
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=app.openapi_tags,
+            license_info=app.license_info,
+        )
+        problem = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(problem.pop("$defs", {}))
+        schemas["Problem"] = problem
+        app.openapi_schema = schema
+    return app.openapi_schema

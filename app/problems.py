@@ -1,0 +1,231 @@
+"""Errors as RFC 9457 problem documents: every error that leaves the API is one, and none says too much."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from transformer_net.errors import StylizerError
+
+MEDIA_TYPE = "application/problem+json"
+
+logger = logging.getLogger("app")
+
+
+class ServiceError(StylizerError):
+    """An error of the service rather than of the picture.
+
+    Attributes:
+        retry_after: Seconds after which the same request may succeed; None where it will not by waiting.
+    """
+
+    retry_after: int | None = None
+
+    def __init__(self, sentence: str, retry_after: int | None = None) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class QueueFullError(ServiceError):
+    """There is no place in the queue."""
+
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "Queue full"
+
+
+class DeadlineError(ServiceError):
+    """The painting was not there in time. Only one that was never begun is worth repeating."""
+
+    status: ClassVar[int] = 504
+    title: ClassVar[str] = "Deadline exceeded"
+
+
+class NotReadyError(ServiceError):
+    """The models are not loaded yet."""
+
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "Not ready"
+
+
+class ShuttingDownError(ServiceError):
+    """The server was told to stop."""
+
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "Shutting down"
+
+    def __init__(self) -> None:
+        super().__init__("The server is shutting down.", retry_after=5)
+
+
+class ClientGoneError(ServiceError):
+    """The client left; nobody will read the answer. 499 is what proxies log for it."""
+
+    status: ClassVar[int] = 499
+    title: ClassVar[str] = "Client closed the connection"
+
+
+class UploadTooLargeError(ServiceError):
+    """The request has more bytes than are accepted."""
+
+    status: ClassVar[int] = 413
+    title: ClassVar[str] = "Upload too large"
+
+
+class UploadTooSlowError(ServiceError):
+    """The request did not arrive in time."""
+
+    status: ClassVar[int] = 408
+    title: ClassVar[str] = "Upload too slow"
+
+
+class NotAcceptableError(ServiceError):
+    """The Accept header allows nothing that we can write."""
+
+    status: ClassVar[int] = 406
+    title: ClassVar[str] = "Not acceptable"
+
+
+class InvalidField(BaseModel):
+    """One field of the request that was refused."""
+
+    field: str = Field(description="Name of the field.", examples=["max_side"])
+    detail: str = Field(description="What is wrong with it.", examples=["Input should be a valid integer"])
+
+
+class Problem(BaseModel):
+    """A problem document, RFC 9457."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str = Field(
+        description="The kind of problem: stable, for programs to compare. `about:blank` says no more than "
+        "the status does.",
+        examples=["urn:stylizer:problem:unknown-style"],
+    )
+    title: str = Field(description="The kind of problem, for people.", examples=["Unknown style"])
+    status: int = Field(description="The HTTP status.", examples=[404], ge=400, le=599)
+    detail: str = Field(
+        description="What happened this time, in a sentence.",
+        examples=["There is no style 'vangogh'; choose one of mosaic."],
+    )
+    errors: list[InvalidField] | None = Field(
+        default=None, description="The fields that were refused, where it is about fields."
+    )
+
+
+def problem_response(error: StylizerError) -> Response:
+    """The problem document for one of our errors; details of our own faults go to the log only."""
+    kind = "urn:stylizer:problem:" + error.title.lower().replace(" ", "-")
+    retry_after = error.retry_after if isinstance(error, ServiceError) else None
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if error.status >= 500 and not isinstance(error, ServiceError):
+        logger.error("%s: %s", type(error).__name__, error)
+        return _document(500, "about:blank", "Internal Server Error", _OUR_FAULT)
+    return _document(error.status, kind, error.title, str(error), headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Make `app` answer every error with a problem document."""
+    app.add_exception_handler(StylizerError, _stylizer_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _bug)
+
+
+_OUR_FAULT = "Something went wrong on our side; it has been logged."
+
+_SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "This address does not answer to that method.",
+}
+
+
+def _document(
+    status: int,
+    kind: str,
+    title: str,
+    detail: str,
+    *,
+    errors: list[InvalidField] | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    problem = Problem(type=kind, title=title, status=status, detail=detail, errors=errors)
+    body = json.dumps(problem.model_dump(exclude_none=True), ensure_ascii=False)
+    return Response(body.encode(), status, headers, media_type=MEDIA_TYPE)
+
+
+async def _stylizer_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StylizerError)
+    return problem_response(error)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        InvalidField(field=".".join(map(str, item["loc"][1:])) or "body", detail=_reason(item["msg"]))
+        for item in error.errors()
+    ]
+    named = "; ".join(f"{item.field}: {item.detail}" for item in errors)
+    return _document(
+        422, "urn:stylizer:problem:invalid-request", "Invalid request", f"{named}.", errors=errors
+    )
+
+
+def _reason(message: str) -> str:
+    # The framework's sentence for text where a file belongs speaks of Python classes.
+    return "A file is expected" if "UploadFile" in message else message
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    if error.status_code == 413:
+        return problem_response(UploadTooLargeError("The request has more bytes than are accepted."))
+    detail = _SENTENCES.get(error.status_code, f"{error.detail.rstrip('.')}.")
+    return _document(error.status_code, "about:blank", phrase, detail, headers=dict(error.headers or {}))
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    # The server logs the traceback: Starlette raises the error again after this answer.
+    return _document(500, "about:blank", "Internal Server Error", _OUR_FAULT)
+
+
+def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for kinds of errors; statuses stand for those that the framework raises."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for kind in kinds:
+        status, title = (
+            (kind, HTTPStatus(kind).phrase) if isinstance(kind, int) else (kind.status, kind.title)
+        )
+        entry = responses.setdefault(
+            status, {"description": "", "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}}
+        )
+        entry["description"] += ("; " if entry["description"] else "") + title
+        if isinstance(kind, type) and issubclass(kind, ServiceError) and status in (503, 504):
+            entry["headers"] = {"Retry-After": _RETRY_AFTER}
+        name = title.lower().replace(" ", "-")
+        entry["content"][MEDIA_TYPE]["examples"][name] = {
+            "value": {
+                "type": "about:blank" if isinstance(kind, int) else f"urn:stylizer:problem:{name}",
+                "title": title,
+                "status": status,
+                "detail": " ".join(((kind.__doc__ if isinstance(kind, type) else "") or title + ".").split()),
+            }
+        }
+    return responses
+
+
+_SCHEMA = {"$ref": "#/components/schemas/Problem"}
+
+_RETRY_AFTER = {
+    "description": "Seconds after which the request is worth repeating.",
+    "schema": {"type": "integer", "minimum": 1},
+}

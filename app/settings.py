@@ -1,0 +1,146 @@
+"""Every setting of the web application, in one place, with its default and the reason for it.
+
+Each is read from the environment as `STYLIZER_<NAME>`, for example `STYLIZER_QUEUE_LENGTH=4`. A value that
+is out of range stops the start with a sentence that names it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def available_cores(cgroup: Path = _CGROUP) -> int:
+    """Cores that this process may use: its affinity, or the container's CPU quota where that is less.
+
+    Without the quota, a container of 2 cores on a host of 64 would start 64 threads that wait for each other.
+
+    Args:
+        cgroup: Where the control group is mounted; version 2 and version 1 are understood.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        if (unified := cgroup / "cpu.max").is_file():
+            quota, period = unified.read_text().split()
+        else:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+        if quota != "max" and int(quota) > 0:
+            cores = min(cores, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError, ZeroDivisionError):
+        pass  # no control group, or one that we cannot read: the affinity stands
+    return max(1, cores)
+
+
+class Settings(BaseSettings):
+    """What can be configured; each field says why it has its default."""
+
+    model_config = SettingsConfigDict(env_prefix="STYLIZER_", frozen=True, extra="ignore")
+
+    max_upload_bytes: Annotated[
+        int, Field(ge=1, description="Largest picture file, in bytes. A 50 megapixel JPEG has about 20 MB.")
+    ] = 20_000_000
+    max_pixels: Annotated[
+        int,
+        Field(
+            ge=256,
+            description="Largest width x height, read from the header before decoding. Phones take 50 "
+            "megapixels; decoded, that is 150 MB.",
+        ),
+    ] = 50_000_000
+    min_side: Annotated[
+        int, Field(ge=16, description="Shortest side of a photo, in pixels. The network needs 16.")
+    ] = 16
+    max_side: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Longest side that the page paints unless told otherwise, in pixels: fills a screen, "
+            "takes seconds.",
+        ),
+    ] = 1280
+    api_max_side: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Longest side ever painted, in pixels; larger photos are shrunk to it first. It "
+            "bounds memory: a painting takes about 400 bytes a pixel while it is computed, so 2.6 GB.",
+        ),
+    ] = 2560
+    queue_length: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Jobs that may wait while one runs; the next is refused at once. 16 photos of the "
+            "page's size are done in about the deadline on two cores.",
+        ),
+    ] = 16
+    deadline_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Longest time from entering the queue to the finished painting. Proxies give up "
+            "after 60 seconds.",
+        ),
+    ] = 60.0
+    upload_seconds: Annotated[
+        float,
+        Field(
+            gt=0,
+            allow_inf_nan=False,
+            description="Longest time that an upload may take, so that slow clients cannot hold every place. "
+            "20 MB in 60 seconds needs 2.7 Mbit/s.",
+        ),
+    ] = 60.0
+    max_requests: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Requests for a painting being uploaded, decoded, painted or encoded at once. Each "
+            "may hold its upload in memory.",
+        ),
+    ] = 32
+    threads: int = Field(
+        default_factory=available_cores,
+        ge=1,
+        description="Threads that one painting is computed with. Default: the cores of this container.",
+    )
+    engine: Annotated[Literal["torch"], Field(description="What runs the networks.")] = "torch"
+    page: Annotated[bool, Field(description="Serve the page at /ui. Without it, only the API starts.")] = True
+    host: Annotated[
+        str, Field(min_length=1, description="Address to listen on. Default: this machine only.")
+    ] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 7860
+    root_path: Annotated[
+        str,
+        Field(
+            pattern="^(/[^/]+)*$",
+            description="Path under which a proxy serves the application, such as /stylizer.",
+        ),
+    ] = ""
+    grace_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Time that running requests get to finish after SIGTERM. An open page would "
+            "otherwise keep the process for ever.",
+        ),
+    ] = 3
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error", "critical"],
+        Field(description="Least severe message logged."),
+    ] = "info"
+
+    @model_validator(mode="after")
+    def _page_within_limit(self) -> Self:
+        if self.max_side > self.api_max_side:
+            raise ValueError(f"max_side {self.max_side} is above api_max_side {self.api_max_side}")
+        return self

@@ -1,0 +1,279 @@
+"""What the API and the page share: the models, the limits and the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypeVar
+
+import torch
+from PIL import Image
+
+from app.jobs import JobQueue
+from app.metrics import Metrics
+from app.problems import ClientGoneError, NotReadyError
+from app.settings import Settings
+from styles import catalog
+from styles.catalog import Style
+from transformer_net.errors import SettingError, UnknownStyleError
+from transformer_net.images import Limits, Photo, decode, encode, fit
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.network import parameter_count
+from transformer_net.norms import canonical_norm
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A finished painting and what is worth telling about it.
+
+    Attributes:
+        image: Mode RGB, or RGBA where the photo has transparency.
+        style: Name of its style.
+        norm: Canonical name of the normalizer.
+        seconds: Time to compute it, without decoding, waiting and encoding.
+        parameters: Learned parameters of the network.
+        precision: Number format that it was computed in.
+    """
+
+    image: Image.Image
+    style: str
+    norm: str
+    seconds: float
+    parameters: int
+    precision: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        style: Name of its style in the catalogue.
+        norm: Canonical name of the normalizer.
+        stylizer: Paints with it.
+        parameters: Number of learned parameters.
+        bytes: Size of its file.
+    """
+
+    style: str
+    norm: str
+    stylizer: Stylizer
+    parameters: int
+    bytes: int
+
+
+class Studio:
+    """All models, one queue, one set of limits.
+
+    Args:
+        settings: What is configured; the environment's where None.
+
+    Attributes:
+        settings: As given.
+        jobs: Where every painting is computed.
+        limits: What photos are accepted.
+        metrics: Where it reports.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings = settings or Settings()
+        self.metrics = Metrics()
+        self.jobs = JobQueue(
+            settings.queue_length,
+            settings.deadline_seconds,
+            lambda reason: self.metrics.refused.labels(reason).inc(),
+        )
+        self.metrics.watch_queue(lambda: self.jobs.waiting, lambda: self.jobs.running)
+        self.limits = Limits(settings.max_pixels, settings.min_side)
+        # Decoding and encoding have threads of their own, so that the next photo is read and the last
+        # painting written while one is computed. Two: more would hold more photos in memory at once.
+        self._codecs = ThreadPoolExecutor(2, "codec")
+        self._styles: dict[str, Style] = {}
+        self._models: dict[tuple[str, str], Model] = {}
+        self.ready = False
+
+    def styles(self) -> list[Style]:
+        """The styles that can be painted: those with a model, by name."""
+        return list(self._styles.values()) or [style for style in catalog.styles() if style.norms]
+
+    def style(self, name: str) -> Style:
+        """The style called `name`, in any case.
+
+        Raises:
+            UnknownStyleError: There is none that can be painted; the sentence lists those there are.
+        """
+        found = {style.name: style for style in self.styles()}
+        key = name.strip().lower()
+        if key not in found:
+            raise UnknownStyleError(
+                f"There is no style {name!r}; choose one of {', '.join(found) or 'none'}."
+            )
+        return found[key]
+
+    def warm(self) -> None:
+        """Load every model of the catalogue and paint a tiny picture, so that the first visitor waits no
+        longer than the others.
+
+        Raises:
+            ModelFileError: A model file is unusable.
+        """
+        torch.set_num_threads(self.settings.threads)
+        begun = time.perf_counter()
+        self._styles = {style.name: style for style in catalog.styles() if style.norms}
+        for style in self._styles.values():
+            for norm in style.norms:
+                self._models[style.name, norm] = _load(style, norm)
+        self.metrics.model_load_seconds.set(time.perf_counter() - begun)
+        self.metrics.models.set(len(self._models))
+        blank = Photo(Image.new("RGB", (64, 64)))
+        for model in self._models.values():
+            model.stylizer.paint_photo(blank)
+        self.jobs.open()
+        self.ready = True
+
+    async def close(self) -> None:
+        """Finish what runs, and take nothing more until `warm` is called again."""
+        self.ready = False
+        await self.jobs.close()
+
+    def largest_side(self, max_side: int | None) -> int:
+        """The longest side to paint, for the one that was asked for; None asks for the largest.
+
+        Raises:
+            SettingError: It is out of range.
+        """
+        least, most = self.settings.min_side, self.settings.api_max_side
+        if max_side is None:
+            return most
+        if not least <= max_side <= most:
+            raise SettingError(f"max_side must be within {least} and {most}, not {max_side}.")
+        return max_side
+
+    async def read(self, data: bytes, max_side: int | None = None) -> Photo:
+        """Decode an upload and shrink it to `max_side`, off the event loop and off the inference thread.
+
+        Photos wait in the queue already shrunk: fifty megapixels take 150 MB each.
+
+        Raises:
+            StylizerError: It is no picture that we read, or is too large or too small.
+        """
+        side = self.largest_side(max_side)
+
+        def work() -> Photo:
+            photo = decode(data, self.limits)
+            small = fit(photo.rgb, side)
+            return photo if small is photo.rgb else _shrunk(photo, small)
+
+        return await self.do(work)
+
+    async def write(self, image: Image.Image, format: str) -> bytes:
+        """`encode`, off the event loop and off the inference thread."""
+        return await self.do(lambda: encode(image, format))
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """Call `work` where pictures are read and written, off the event loop and the inference thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._codecs, work)
+
+    async def paint(
+        self,
+        photo: Photo,
+        style: str,
+        norm: str,
+        max_side: int | None = None,
+        gone: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Painting:
+        """Paint `photo` in its turn; see `paint_all`."""
+        return (await self.paint_all(photo, style, [norm], max_side, gone))[0]
+
+    async def paint_all(
+        self,
+        photo: Photo,
+        style: str,
+        norms: Sequence[str],
+        max_side: int | None = None,
+        gone: Callable[[], Awaitable[bool]] | None = None,
+    ) -> list[Painting]:
+        """Paint `photo` once with each normalizer, as one job: all of them or none.
+
+        Args:
+            photo: What to paint.
+            style: Name of a style, in any case.
+            norms: Normalizers, in any accepted spelling.
+            max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
+            gone: Asked while it waits whether the client has left.
+
+        Raises:
+            UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name or size.
+            NotReadyError: The models are not loaded.
+            QueueFullError, DeadlineError, ClientGoneError, ShuttingDownError: See `JobQueue.run`.
+        """
+        if not self.ready:
+            raise NotReadyError("The models are being loaded.", retry_after=2)
+        side = self.largest_side(max_side)
+        models = [self.model(style, norm) for norm in norms]
+        abandoned = threading.Event()
+
+        def work() -> list[Painting]:
+            return [self._paint(photo, model, side) for model in _until(abandoned, models)]
+
+        try:
+            return await self.jobs.run(work, gone=gone)
+        finally:
+            abandoned.set()
+
+    def thumbnail(self, style: str, size: int) -> bytes:
+        """The style's picture as a JPEG whose longer side is at most `size`."""
+        return _thumbnail(self.style(style), size)
+
+    def model(self, style: str, norm: str) -> Model:
+        """A loaded model.
+
+        Raises:
+            UnknownStyleError, UnknownNormError: There is none of that name.
+            NotReadyError: The models are not loaded.
+        """
+        found = self.style(style)
+        found.model(norm)  # says which of the two is unknown
+        if not self._models:
+            raise NotReadyError("The models are being loaded.", retry_after=2)
+        return self._models[found.name, canonical_norm(norm)]
+
+    def _paint(self, photo: Photo, model: Model, side: int) -> Painting:
+        begun = time.perf_counter()
+        image = model.stylizer.paint_photo(photo, side)
+        seconds = time.perf_counter() - begun
+        self.metrics.inference_seconds.labels(model.style, model.norm).observe(seconds)
+        return Painting(image, model.style, model.norm, seconds, model.parameters, "float32")
+
+
+def _load(style: Style, norm: str) -> Model:
+    path = style.model(norm)
+    stylizer = Stylizer.from_file(path)
+    return Model(style.name, norm, stylizer, parameter_count(stylizer.network), path.stat().st_size)
+
+
+def _shrunk(photo: Photo, small: Image.Image) -> Photo:
+    if photo.alpha is None:
+        return Photo(small)
+    return Photo(small, photo.alpha.resize(small.size, Image.Resampling.LANCZOS))
+
+
+def _until(abandoned: threading.Event, models: Sequence[T]) -> Iterator[T]:
+    for model in models:
+        if abandoned.is_set():
+            raise ClientGoneError("Nobody waits for this painting any more.")
+        yield model
+
+
+@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
+def _thumbnail(style: Style, size: int) -> bytes:
+    with Image.open(io.BytesIO(style.picture.read_bytes()), formats=["PNG"]) as picture:
+        return encode(fit(picture.convert("RGB"), size), "jpeg", quality=85)

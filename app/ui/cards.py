@@ -1,0 +1,63 @@
+"""The captions under the four paintings: what state each is in, for the eye and for the page's script."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+
+from transformer_net.norms import NORM_TITLES, norm_slug
+
+_PROMISES = {
+    "bn": "One measure for all photos, learned from batches.",
+    "in": "Every photo is measured by itself.",
+    "bn+se": "Batch norm, then channels are weighted by what the photo shows.",
+    "iebn": "Batch norm that adapts its scale to each photo.",
+}
+"""What each normalizer does, in a line, for the time before there is a painting."""
+
+_UNFINISHED = re.compile(r'data-state="(?:waiting|painting)"')
+
+
+def title(norm: str) -> str:
+    """The normalizer's name as a heading: `batch norm` becomes `Batch norm`."""
+    name = NORM_TITLES[norm]
+    return name[0].upper() + name[1:]
+
+
+def empty(norm: str) -> str:
+    """Before anything was painted."""
+    return _caption(norm, "empty", _PROMISES[norm])
+
+
+def waiting(norm: str) -> str:
+    """Its turn comes after others."""
+    return _caption(norm, "waiting", "waiting")
+
+
+def painting(norm: str) -> str:
+    """It is being painted, or waits in the server's queue."""
+    return _caption(norm, "painting", "painting …")
+
+
+def missing(norm: str) -> str:
+    """The style has no model for this normalizer."""
+    return _caption(norm, "missing", "no model for this style")
+
+
+def done(norm: str, seconds: float, parameters: int) -> str:
+    """It hangs above."""
+    return _caption(norm, "done", f"{seconds:.2f} s <span>·</span> {parameters:,} parameters")
+
+
+def stopped(norm: str, caption: str) -> str:
+    """What to show instead of `caption` once no more paintings come."""
+    if _UNFINISHED.search(caption):
+        return _caption(norm, "stopped", "not painted")
+    return caption
+
+
+def _caption(norm: str, state: str, line: str) -> str:
+    return (
+        f'<div class="caption" data-norm="{norm_slug(norm)}" data-state="{state}">'
+        f"<h2>{escape(title(norm))}</h2><p>{line}</p></div>"
+    )

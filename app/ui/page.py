@@ -1,0 +1,183 @@
+"""The page: three tabs, the four paintings of a photo first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio_client.utils import (  # type: ignore[import-untyped]
+    is_file_obj_with_meta,
+    is_http_url_like,
+    traverse,
+)
+
+from app.studio import Studio
+from app.ui import cards, closer, explain, training
+from app.ui.painting import ALL, Easel
+from styles.catalog import Style
+from transformer_net.norms import NORM_TITLES, norm_slug
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+_CLEAN_EVERY, _KEEP_FOR = 300, 1800
+"""Seconds. Uploads and paintings are deleted half an hour after they were made, so the disk stays bounded."""
+
+_HEADER = """
+<header class="masthead">
+  <h1>Four norms, one picture</h1>
+  <p>One painting network, trained four times on the same style. Only its normalization layer differs.
+  Drop a photo in and see what that does.</p>
+</header>
+"""
+
+
+class Page(gr.Blocks):
+    """Blocks that open nothing but what was uploaded."""
+
+    async def preprocess_data(
+        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
+    ) -> list[Any]:
+        """Refuse web addresses in place of files, which Gradio would fetch, before it prepares the inputs."""
+        traverse(inputs, _refuse_address, is_file_obj_with_meta)
+        prepared: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        return prepared
+
+
+def _refuse_address(file: dict[str, Any]) -> dict[str, Any]:
+    if is_http_url_like(str(file.get("path"))):
+        raise gr.Error("Upload a file instead of an address.", title="No photo", print_exception=False)
+    return file
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """Makes the page; `mount` serves it."""
+    offered = studio.styles()
+    page = Page(
+        title="Four norms, one picture",
+        analytics_enabled=False,
+        delete_cache=(_CLEAN_EVERY, _KEEP_FOR),
+        fill_width=True,
+    )
+    with page:
+        gr.HTML(_HEADER, apply_default_css=False)
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("Compare", elem_id="tab-compare"):
+                _compare(studio, offered)
+            with gr.Tab("Training", elem_id="tab-training"):
+                training.build(offered)
+            with gr.Tab("How it works", elem_id="tab-explain"):
+                explain.build()
+    # The studio has the one queue that counts; Gradio's own only keeps a flood of clicks out.
+    page.queue(max_size=64, api_open=False)
+    return page
+
+
+def _compare(studio: Studio, offered: list[Style]) -> None:
+    easel = Easel(studio, EXAMPLES)
+    with gr.Row(elem_id="bench"):
+        with gr.Column(elem_id="controls", min_width=0):
+            photo, style, side, paint, stop = _controls(studio, offered)
+        with gr.Column(elem_id="wall", min_width=0):
+            status = gr.HTML(
+                "<p>Four paintings will hang here, one after the other.</p>",
+                elem_id="status",
+                apply_default_css=False,
+            )
+            # The photo as it was painted: upright and of the paintings' size, whatever came in.
+            before = _picture("photo", "The photo")
+            with gr.Row(elem_id="results"):
+                paintings, captions = zip(*(_card(norm) for norm in ALL), strict=True)
+    gr.HTML(closer.markup(), elem_id="closer", apply_default_css=False)
+    shown = [before, *paintings, *captions]
+    event = paint.click(
+        easel.paint,
+        inputs=[photo, style, side, *shown],
+        outputs=[status, *shown],
+        preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
+        show_progress="hidden",  # the captions tell it; an overlay would hide finished paintings
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+    stop.click(
+        easel.stop,
+        inputs=list(captions),
+        outputs=[status, *captions],
+        cancels=[event],
+        queue=False,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def _controls(
+    studio: Studio, offered: list[Style]
+) -> tuple[gr.Image, gr.Radio, gr.Radio, gr.Button, gr.Button]:
+    photo = gr.Image(
+        label="Photo",
+        show_label=False,
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        buttons=[],
+        alt_text="Your photo",
+        placeholder="# Drop a photo\nor click to choose one",
+        webcam_options=gr.WebcamOptions(mirror=False),
+        elem_id="photo",
+    )
+    examples = sorted(EXAMPLES.glob("*.jpg"))
+    if examples:
+        # Not gr.Examples, which goes around the queue: the address it gives the photo lacks our mount path.
+        thumbnails = gr.Dataset(
+            components=[gr.Image(render=False)],
+            samples=[[str(path)] for path in examples],
+            type="index",
+            label="or take one of these",
+            elem_id="examples",
+        )
+        thumbnails.click(
+            lambda index: str(examples[index]),
+            thumbnails,
+            photo,
+            concurrency_limit=None,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    style = gr.Radio(
+        [(one.name.capitalize(), one.name) for one in offered],
+        value=offered[0].name if offered else None,
+        label="Style",
+        elem_id="style",
+    )
+    with gr.Row(elem_id="actions"):
+        paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint", min_width=0)
+        stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=0)
+    with gr.Accordion("Options", open=False, elem_id="options"):
+        largest = studio.settings.max_side
+        sides = [*(side for side in (384, 768) if side < largest), largest]
+        side = gr.Radio(
+            [(f"{side} px", side) for side in sides],
+            value=largest,
+            label="Longer side",
+            info="Larger photos are shrunk to this first; smaller ones keep their size.",
+            elem_id="side",
+        )
+    return photo, style, side, paint, stop
+
+
+def _card(norm: str) -> tuple[gr.Image, gr.HTML]:
+    with gr.Column(elem_classes=["card"], min_width=0):
+        painting = _picture(norm_slug(norm), f"Painting by the network with {NORM_TITLES[norm]}")
+        caption = gr.HTML(cards.empty(norm), elem_id=f"caption-{norm_slug(norm)}", apply_default_css=False)
+    return painting, caption
+
+
+def _picture(key: str, alt: str) -> gr.Image:
+    return gr.Image(
+        label=alt,
+        show_label=False,
+        interactive=False,
+        type="filepath",
+        buttons=["download", "fullscreen"],
+        alt_text=alt,
+        elem_id=f"out-{key}",
+    )

@@ -1,0 +1,138 @@
+"""What happens on Paint and Stop: one photo, four paintings, each shown as soon as it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from PIL import Image
+
+from app.problems import QueueFullError
+from app.studio import Painting, Studio
+from app.ui import cards
+from transformer_net.errors import StylizerError
+from transformer_net.images import Photo
+from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
+
+ALL = tuple(NORMS)
+
+_PATIENCE = 5
+"""How often a comparison that has begun asks again for a place in a full queue."""
+
+Shown = list[str | None]
+
+
+class Easel:
+    """The events of the Compare tab. One instance serves all visitors and keeps nothing of theirs.
+
+    Pictures go to the page as paths: Gradio would encode a PIL image again at each step. The paintings that
+    hang already come in with the event and go out again, since an update that leaves a picture as it is
+    makes Gradio copy the component, and files of such copies are never cleaned up.
+
+    Args:
+        studio: Where the painting is done.
+        examples: Folder of photos that may be opened besides those that were uploaded.
+    """
+
+    def __init__(self, studio: Studio, examples: Path) -> None:
+        self._studio = studio
+        self._examples = examples.resolve()
+
+    async def paint(
+        self, upload: dict[str, Any] | None, style: str, side: int, *shown: Any
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Paint a photo with every normalizer.
+
+        Args:
+            upload: The photo as Gradio names it: a dictionary with `path` and `orig_name`.
+            style: A style of the catalogue.
+            side: Shrink the photo first so that its longer side has at most this many pixels.
+            shown: The photo and the four paintings that hang now, then the four captions.
+
+        Yields:
+            Status line, photo as it was painted, four paintings, four captions.
+
+        Raises:
+            gr.Error: With one sentence, where the photo or the style will not do, or the server is busy.
+        """
+        pictures: Shown = [None if value is None else value["path"] for value in shown[: len(ALL) + 1]]
+        try:
+            found = self._studio.style(str(style))
+            photo, stem = await self._open(upload, side)
+        except StylizerError as error:
+            raise toast(error) from None
+        folder = Path(get_upload_folder()) / f"painting-{secrets.token_hex(16)}"
+        captions = [cards.waiting(norm) if norm in found.norms else cards.missing(norm) for norm in ALL]
+        pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        for place, norm in enumerate(ALL):
+            if norm not in found.norms:
+                pictures[place + 1] = None
+                continue
+            captions[place] = cards.painting(norm)
+            yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
+            try:
+                painted = await self._paint(photo, found.name, norm, patient=place > 0)
+            except StylizerError as error:
+                yield _status("Stopped."), *pictures, *_stopped(captions)
+                raise toast(error) from None
+            name = f"{stem}-{found.name}-{norm_slug(norm)}.png"
+            pictures[place + 1] = await self._save(painted.image, folder / name)
+            captions[place] = cards.done(norm, painted.seconds, painted.parameters)
+        width, height = photo.size
+        done = f"Painted at {width} × {height}. Click a painting to look closer at that place, further down."
+        yield _status(done), *pictures, *captions
+
+    def stop(self, *captions: str) -> tuple[str, ...]:
+        """Status line and captions after the visitor stopped the painting."""
+        return _status("Stopped."), *_stopped(captions)
+
+    async def _open(self, upload: dict[str, Any] | None, side: int) -> tuple[Photo, str]:
+        """The decoded photo, at most `side` long, and a name for its paintings."""
+        if not upload or not upload.get("path"):
+            raise gr.Error("Choose a photo first.", title="No photo", print_exception=False)
+        path = Path(upload["path"]).resolve()
+        homes = (Path(get_upload_folder()).resolve(), self._examples)
+        if not any(path.is_relative_to(home) for home in homes) or not path.is_file():
+            raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
+        settings = self._studio.settings
+        data = await asyncio.to_thread(path.read_bytes)
+        photo = await self._studio.read(data, max(settings.min_side, min(int(side), settings.max_side)))
+        stem = re.sub(r"[^\w-]+", "-", Path(upload.get("orig_name") or path.name).stem)[:60].strip("-")
+        return photo, stem or "photo"
+
+    async def _paint(self, photo: Photo, style: str, norm: str, patient: bool) -> Painting:
+        """Paints; `patient` waits for a place in a full queue, so that a begun comparison is completed."""
+        for _ in range(_PATIENCE if patient else 0):
+            try:
+                return await self._studio.paint(photo, style, norm)
+            except QueueFullError as error:
+                await asyncio.sleep(error.retry_after or 1)
+        return await self._studio.paint(photo, style, norm)
+
+    async def _save(self, picture: Image.Image, path: Path) -> str:
+        data = await self._studio.write(picture, "png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return str(path)
+
+
+def toast(error: StylizerError) -> gr.Error:
+    """The error as the page shows it: its kind and one sentence, for ten seconds."""
+    sentence = str(error)
+    if isinstance(error, QueueFullError):
+        sentence = f"Many people are painting right now. Try again in about {error.retry_after or 1} seconds."
+    return gr.Error(sentence, title=error.title, duration=10, print_exception=False)
+
+
+def _status(text: str) -> str:
+    return f"<p>{text}</p>"
+
+
+def _stopped(captions: Sequence[str]) -> list[str]:
+    return [cards.stopped(norm, caption) for norm, caption in zip(ALL, captions, strict=True)]

@@ -1,0 +1,79 @@
+"""Settings: from the environment, checked, with the container's cores."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings, available_cores
+
+
+def test_defaults():
+    settings = Settings()
+    assert settings.max_upload_bytes == 20_000_000
+    assert settings.max_pixels == 50_000_000
+    assert settings.max_side == 1280
+    assert (settings.host, settings.port) == ("127.0.0.1", 7860)
+    assert settings.threads >= 1
+
+
+def test_environment(monkeypatch):
+    monkeypatch.setenv("STYLIZER_QUEUE_LENGTH", "3")
+    monkeypatch.setenv("STYLIZER_THREADS", "5")
+    monkeypatch.setenv("STYLIZER_PAGE", "false")
+    settings = Settings()
+    assert (settings.queue_length, settings.threads, settings.page) == (3, 5, False)
+    assert Settings(queue_length=4).queue_length == 4
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"queue_length": -1},
+        {"deadline_seconds": 0},
+        {"deadline_seconds": float("nan")},
+        {"upload_seconds": float("inf")},
+        {"min_side": 8},
+        {"max_side": 2561},
+        {"threads": 0},
+        {"port": 70_000},
+        {"engine": "abacus"},
+        {"log_level": "loud"},
+        {"root_path": "stylizer"},
+        {"root_path": "/"},
+    ],
+    ids=str,
+)
+def test_out_of_range(wrong):
+    with pytest.raises(ValidationError):
+        Settings(**wrong)
+
+
+def test_every_setting_has_a_default_and_says_why():
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
+        assert not field.is_required(), name
+
+
+def test_quota_of_the_control_group(tmp_path):
+    cores = len(os.sched_getaffinity(0))
+    assert available_cores(tmp_path) == cores
+    unified = tmp_path / "cpu.max"
+    for text, expected in [
+        ("100000 100000", 1),
+        ("50000 100000", 1),
+        ("max 100000", cores),
+        ("9900000 100000", cores),
+        ("broken", cores),
+        ("1 0", cores),
+    ]:
+        unified.write_text(text)
+        assert available_cores(tmp_path) == expected
+    unified.unlink()
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
+    for text, expected in [("-1\n", cores), ("100000\n", 1)]:
+        (tmp_path / "cpu/cpu.cfs_quota_us").write_text(text)
+        assert available_cores(tmp_path) == expected

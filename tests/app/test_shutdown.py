@@ -1,0 +1,108 @@
+"""A real server process: started, loaded, told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.app.conftest import file, picture
+
+ROOT = Path(__file__).parents[2]
+
+
+def _body(photo: bytes) -> bytes:
+    parts = [
+        b'name="style"\r\n\r\nmosaic',
+        b'name="norm"\r\n\r\nbn',
+        b'name="image"; filename="x"\r\n\r\n' + photo,
+    ]
+    return (
+        b"".join(b"--b\r\nContent-Disposition: form-data; " + part + b"\r\n" for part in parts) + b"--b--\r\n"
+    )
+
+
+class Served:
+    """The server in a process of its own."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"STYLIZER_PAGE": "false", "STYLIZER_THREADS": "1"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "app", "--port", "0"],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"Ready at (http://127\.0\.0\.1:\d+)/docs\n", line)
+        assert found, line
+        self.url = found[1]
+
+    def post(self, photo: bytes) -> tuple[int, bytes]:
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        request = urllib.request.Request(f"{self.url}/stylize", _body(photo), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+
+    def metric(self, name: str) -> float:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=10) as response:
+            return float(re.search(rf"^{name} (\S+)$", response.read().decode(), re.MULTILINE)[1])
+
+
+@pytest.fixture
+def served():
+    server = Served()
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
+def test_sigterm_under_load_finishes_what_runs(served):
+    photo = file(picture(512, 512), "JPEG")
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(served.post(photo))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while served.metric("stylizer_queue_depth") < 2:
+        time.sleep(0.01)
+    assert served.metric("stylizer_jobs_running") == 1
+    begun = time.monotonic()
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(10) in (0, -signal.SIGTERM)
+    assert time.monotonic() - begun < 6
+    for thread in threads:
+        thread.join()
+    painted = [body for status, body in answers if status == 200]
+    refused = [json.loads(body) for status, body in answers if status == 503]
+    assert len(painted) + len(refused) == 8
+    assert len(painted) >= 1
+    assert len(refused) >= 1
+    assert {problem["type"] for problem in refused} == {"urn:stylizer:problem:shutting-down"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("THREADS", "none", "STYLIZER_THREADS: "), ("MAX_SIDE", "9999", "api_max_side")],
+)
+def test_wrong_settings_stop_the_start_with_a_sentence(name, value, said):
+    environment = os.environ | {f"STYLIZER_{name}": value}
+    command = [sys.executable, "-m", "app"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
