@@ -293,7 +293,7 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92) -> bytes:
     image.info = {}  # Pillow would write the profile, comments and density it finds there
     buffer = io.BytesIO()
     if kind == "png":
-        # Level 3 takes half the time of Pillow's default, 6, for a tenth more bytes (a painting of 512 x 512).
+        # Level 3 takes half the time of Pillow's default, 6, for a tenth more bytes (512 x 512 painting).
         image.save(buffer, "PNG", compress_level=3)
     elif kind == "jpeg":
         # Not optimize=True: Pillow then fails on noisy pictures, its buffer too small for the whole file.
