@@ -1,0 +1,82 @@
+"""One server and one browser for all browser tests; each test has a page of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.driver import ROOT, chromium, open_page, served
+
+PATIENCE = 60_000
+"""Milliseconds to wait for anything: generous, since a busy machine is no reason to fail."""
+
+expect.set_options(timeout=PATIENCE)
+
+SCREENSHOTS = ROOT / "build" / "screenshots"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a running application."""
+    with served(tmp_path_factory.mktemp("gradio"), STYLIZER_MAX_UPLOAD_BYTES="3000000") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A running Chromium."""
+    try:
+        with chromium() as running:
+            yield running
+    except FileNotFoundError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def desktop(browser: Browser) -> Iterator[BrowserContext]:
+    """A window that most tests share, so that the page's scripts are fetched once."""
+    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
+        yield context
+
+
+@pytest.fixture
+def page(
+    request: pytest.FixtureRequest, server: str, browser: Browser, desktop: BrowserContext
+) -> Iterator[Page]:
+    """The page, opened; afterwards it is photographed, and nothing may have left this machine or failed.
+
+    `pytest.mark.parametrize("page", [{...}], indirect=True)` gives it a window with other options.
+    """
+    options = getattr(request, "param", None)
+    context = browser.new_context(**options) if options else desktop
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    foreign: list[str] = []
+    failed: list[str] = []
+    page.on("request", lambda r: _is_local(r.url) or foreign.append(r.url))
+    page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    open_page(page, server)
+    yield page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
+    (context if options else page).close()
+    assert not foreign, "requests left this machine"
+    assert not failed, "requests or scripts failed"
+
+
+@pytest.fixture(scope="session")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small photo."""
+    path = tmp_path_factory.mktemp("photos") / "small cat.png"
+    with Image.open(ROOT / "examples" / "cat.jpg") as image:
+        image.resize((180, 120)).save(path)
+    return path
+
+
+def _is_local(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))

@@ -1,0 +1,94 @@
+"""Starts the application and a real Chromium for tests and pictures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+NORMS = ("bn", "in", "bn-se", "iebn")
+
+
+@contextmanager
+def served(cache: Path, **environment: str) -> Iterator[str]:
+    """Run `python -m app` on a free port of this machine; gives its address."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "GRADIO_TEMP_DIR": str(cache), "STYLIZER_LOG_LEVEL": "warning", **environment},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()  # printed once the models are warm
+        assert line.startswith("Ready at "), f"the application did not start: {line!r}"
+        yield line.removeprefix("Ready at ").strip().removesuffix("/ui")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start a Chromium that finds no host but this machine, with a fake webcam.
+
+    Raises:
+        FileNotFoundError: There is no Chromium.
+    """
+    if not CHROMIUM.is_file():
+        raise FileNotFoundError(
+            f"The browser tests need Chromium at {CHROMIUM}; install it, or name another with CHROMIUM=..."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # its vendor's hosts, too
+                "--use-fake-ui-for-media-stream",
+                "--use-fake-device-for-media-stream",
+            ],
+        )
+        yield browser
+        browser.close()
+
+
+def open_page(page: Page, address: str) -> None:
+    """Go to the page and wait until it can be used."""
+    page.goto(f"{address}/ui/")
+    page.wait_for_selector("#paint")
+    page.wait_for_selector("#status[aria-live]")
+
+
+def choose(page: Page, photo: Path) -> None:
+    """Upload a photo, in place of the one that is there."""
+    if page.locator("#photo img").count():
+        page.locator("#photo").get_by_label("Remove Image").click()
+    page.set_input_files("#photo input[type=file]", photo)
+    page.wait_for_selector("#photo img")
+
+
+def paint(page: Page) -> None:
+    """Press Paint and wait for all four paintings."""
+    page.click("#paint")
+    page.wait_for_selector('[data-state="painting"]')
+    wait_for_paintings(page)
+
+
+def wait_for_paintings(page: Page) -> None:
+    """Wait until all four paintings hang and are loaded."""
+    for norm in NORMS:
+        page.wait_for_selector(f'#caption-{norm} [data-state="done"]')
+        page.wait_for_function(
+            "e => e.complete && e.naturalWidth > 0", arg=page.query_selector(f"#out-{norm} img")
+        )
