@@ -10,7 +10,7 @@ import typer
 
 from styles.catalog import find_style
 from transformer_net.checkpoint import write_atomically
-from transformer_net.commandline import complain, console, run
+from transformer_net.commandline import complain, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import decode, encode, fit, output_format
@@ -40,6 +40,9 @@ def stylize(
     Writes OUT/<photo>-<style>-<norm>.<format>, of the photo's size, and OUT/<photo>-<style>.<format> with the
     photo and its paintings side by side where there are several.
     """
+    stems = [path.stem for path in photos]
+    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
+        raise SettingError(f"Two photos are called {twice!r}: their paintings would overwrite each other.")
     extension = {"jpeg": "jpg"}.get(kind := output_format(format), kind)
     stylizers = _stylizers(style, norm, model, device)
     failed = 0
@@ -89,7 +92,7 @@ def _write(path: Path, data: bytes, remark: str) -> None:
         write_atomically(path, data)
     except OSError as error:
         raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from error
-    console.print(f"{path}  {remark}", highlight=False, soft_wrap=True)
+    say(f"{path}  {remark}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import typer
 
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
-from transformer_net.commandline import console, run
+from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
 from transformer_net.images import decode
@@ -39,7 +39,7 @@ def train(
         str | None,
         typer.Option(
             help="Photos to practise on: a folder (searched below too), or a data set to download: "
-            "imagenette, flowers102, food101, caltech101, pets. Without it, the few photos that ship with "
+            "imagenette, food101, caltech101, pets. Without it, the few photos that ship with "
             "the project: enough to try, too few for a model that shall paint any photo; 2,000 are good.",
             rich_help_panel=BASIC,
         ),
@@ -158,21 +158,21 @@ def train(
     target = pick_device(device)
     photos = open_content(content)
     if content is None:
-        console.print(
+        say(
             f"Practising on the {len(photos.training)} photos that ship with the project. "
             "For a model that paints any photo well, give a folder with --content.",
-            style="yellow",
+            "yellow",
         )
 
     network = load_model(init)[0] if init else None
     trainer = Trainer(config, decode(picture).rgb, Vgg16Features(cast(VggSource, vgg)), target, network)
     with ProgressLine(console, f"{name} {config.norm}") as line, _StopSignals() as stop:
-        run = Run(trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested)
+        training = Run(trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested)
         if resume:
-            console.print(f"Resuming {folder.path} at iteration {run.resume()} of {config.total_iterations}.")
+            say(f"Resuming {folder.path} at iteration {training.resume()} of {config.total_iterations}.")
         else:
             folder.create()
-        outcome = run.run()
+        outcome = training.run()
     _report(outcome, folder, stop)
 
 
@@ -195,23 +195,16 @@ def _style_picture(style: str) -> tuple[Path, str]:
 
 def _report(outcome: Outcome, folder: RunFolder, stop: _StopSignals) -> None:
     if outcome.broken:
-        console.print(
-            f"{len(outcome.broken)} content photos could not be read and were skipped:", style="yellow"
-        )
+        say(f"{len(outcome.broken)} content photos could not be read and were skipped:", "yellow")
         for path, reason in outcome.broken.items():
-            console.print(f"  {path}: {reason}", style="yellow", highlight=False)
+            say(f"  {path}: {reason}", "yellow")
     if not outcome.finished:
-        console.print(
-            f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on."
-        )
+        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on.")
         raise typer.Exit(128 + stop.received)
     draw_curve(folder)
     console.print(losses_table(outcome.validation))
-    console.print(
-        f"Trained in {outcome.seconds / 60:.1f} minutes. The model is {folder.model}; paint with it:\n"
-        f"  python stylize.py photo.jpg --model {folder.model}",
-        highlight=False,
-    )
+    say(f"Trained in {outcome.seconds / 60:.1f} minutes. The model is {folder.model}; paint with it:")
+    say(f"  python stylize.py photo.jpg --model {folder.model}")
 
 
 class _StopSignals:
@@ -238,7 +231,7 @@ class _StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        console.print("Saving …")
+        say("Saving …")
         self.__exit__()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import socket
 import sys
@@ -13,6 +14,8 @@ import uvicorn
 from pydantic import ValidationError
 
 from app.settings import Settings
+from transformer_net.commandline import complain
+from transformer_net.errors import StylizerError
 
 if TYPE_CHECKING:
     from app.studio import Studio
@@ -24,6 +27,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
         super().__init__(config)
         self._studio = studio
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until stopped."""
+        self._loop = asyncio.get_running_loop()
+        await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and print the address once the models are warm."""
@@ -37,8 +46,13 @@ class Server(uvicorn.Server):
             sys.stdout.flush()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What runs is finished within the grace period; what waits is told to try elsewhere, not cut off."""
-        self._studio.jobs.refuse()
+        """What runs is finished within the grace period; what waits is told to try elsewhere, not cut off.
+
+        This is the signal handler, which may interrupt the code that holds a lock that `refuse` takes: that
+        has to wait its turn in the event loop.
+        """
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._studio.jobs.refuse)
         super().handle_exit(sig, frame)
 
 
@@ -53,12 +67,18 @@ def main() -> None:
     except ValidationError as error:
         for item in error.errors():
             name = "".join(f"STYLIZER_{part}: ".upper() for part in item["loc"])
-            sys.stderr.write(f"{name}{item['msg']}\n")
+            complain(f"{name}{item['msg']}")
         raise SystemExit(2) from None
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     from app.main import create_app  # takes seconds; mistakes in the settings are told before
 
-    app = create_app(settings)
+    try:
+        app = create_app(settings)
+        studio = app.state.studio
+        studio.warm()  # here rather than in the server, which would tell of a broken model by a traceback
+    except StylizerError as error:
+        complain(error)
+        raise SystemExit(2) from None
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -67,7 +87,7 @@ def main() -> None:
         timeout_graceful_shutdown=settings.grace_seconds,
         server_header=False,
     )
-    Server(config, app.state.studio).run()
+    Server(config, studio).run()
 
 
 if __name__ == "__main__":

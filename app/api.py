@@ -108,7 +108,8 @@ async def stylize(
         UploadFile,
         File(
             description="The photo: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF. It is turned upright; "
-            "transparency is kept; an animation gives its first frame."
+            "transparency is kept; an animation gives its first frame. One that is larger than the server "
+            "paints is shrunk first."
         ),
     ],
     style: Annotated[
@@ -126,8 +127,8 @@ async def stylize(
     max_side: Annotated[
         int | None,
         Form(
-            description="Shrink the photo to this longer side first, in pixels. Default: its own size, up to "
-            "the largest that the server paints.",
+            description="Shrink the photo to this longer side first, in pixels. Default: its own size, or "
+            "the largest that the server paints where that is less.",
             examples=[640],
             ge=16,
         ),
@@ -139,14 +140,15 @@ async def stylize(
 ) -> Response:
     """Paint `image` in a style: with one normalizer, or with several for comparison.
 
-    One normalizer gives that painting, with the size of the photo. Several give a labelled picture of the
-    photo and its paintings side by side; under `Accept: application/zip`, an archive with each painting in
-    full size and that picture. The same request gives the same bytes.
+    One normalizer gives that painting, with the size of the photo; photos above the largest size that the
+    server paints, or above `max_side`, are shrunk to it first. Several give a labelled picture of the photo
+    and its paintings side by side; under `Accept: application/zip`, an archive with each painting in the
+    size it was painted in and that picture. The same request gives the same bytes.
     """
     _only_known_fields(await request.form())
     kind, archive = choose(request.headers.get("accept"), format)
     found = studio.style(style)
-    norms = _norms(found, norm)
+    norms = _norms(studio, found, norm)
     data = await image.read()
     if len(data) > studio.settings.max_upload_bytes:
         raise UploadTooLargeError(
@@ -270,7 +272,7 @@ def _only_known_fields(form: Any) -> None:
         )
 
 
-def _norms(style: Style, names: str) -> list[str]:
+def _norms(studio: Studio, style: Style, names: str) -> list[str]:
     if names.strip().lower() == "all":
-        return style.norms
+        return studio.norms(style.name)
     return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))

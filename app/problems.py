@@ -79,13 +79,6 @@ class UploadTooLargeError(ServiceError):
     title: ClassVar[str] = "Upload too large"
 
 
-class UploadTooSlowError(ServiceError):
-    """The request did not arrive in time."""
-
-    status: ClassVar[int] = 408
-    title: ClassVar[str] = "Upload too slow"
-
-
 class NotAcceptableError(ServiceError):
     """The Accept header allows nothing that we can write."""
 

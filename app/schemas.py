@@ -58,13 +58,13 @@ def style_info(studio: Studio, style: Style, root_path: str) -> StyleInfo:
         name=style.name,
         image=image,
         thumbnail=f"{image}?size=256",
-        norms=[_norm_info(studio.model(style.name, norm)) for norm in style.norms],
+        norms=[_norm_info(studio.model(style.name, norm)) for norm in studio.norms(style.name)],
     )
 
 
 def _norm_info(model: Model) -> NormInfo:
     info = model.stylizer.info
-    iterations, losses = info.training.get("iterations"), info.training.get("validation")
+    iterations, losses = info.training.get("iterations_done"), info.training.get("validation")
     return NormInfo(
         name=model.norm,
         slug=norm_slug(model.norm),

@@ -113,7 +113,6 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads that one painting is computed with. Default: the cores of this container.",
     )
-    engine: Annotated[Literal["torch"], Field(description="What runs the networks.")] = "torch"
     page: Annotated[bool, Field(description="Serve the page at /ui. Without it, only the API starts.")] = True
     host: Annotated[
         str, Field(min_length=1, description="Address to listen on. Default: this machine only.")

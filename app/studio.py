@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -25,7 +24,7 @@ from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.images import Limits, Photo, decode, encode, fit
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import parameter_count
-from transformer_net.norms import canonical_norm
+from transformer_net.norms import NORMS, canonical_norm
 
 T = TypeVar("T")
 
@@ -96,13 +95,25 @@ class Studio:
         # Decoding and encoding have threads of their own, so that the next photo is read and the last
         # painting written while one is computed. Two: more would hold more photos in memory at once.
         self._codecs = ThreadPoolExecutor(2, "codec")
-        self._styles: dict[str, Style] = {}
+        self._styles: dict[str, Style] | None = None  # None until they are loaded
         self._models: dict[tuple[str, str], Model] = {}
         self.ready = False
 
     def styles(self) -> list[Style]:
-        """The styles that can be painted: those with a model, by name."""
-        return list(self._styles.values()) or [style for style in catalog.styles() if style.norms]
+        """The styles that can be painted, by name: those whose models are loaded, whatever has become of the
+        files since; before that, those with a model file."""
+        return _offered() if self._styles is None else list(self._styles.values())
+
+    def norms(self, style: str) -> list[str]:
+        """The normalizers that a style can be painted with, in the table's order.
+
+        Raises:
+            UnknownStyleError: There is no style of that name.
+        """
+        found = self.style(style)
+        if self._styles is None:
+            return found.norms
+        return [norm for norm in NORMS if (found.name, norm) in self._models]
 
     def style(self, name: str) -> Style:
         """The style called `name`, in any case.
@@ -120,17 +131,18 @@ class Studio:
 
     def warm(self) -> None:
         """Load every model of the catalogue and paint a tiny picture, so that the first visitor waits no
-        longer than the others.
+        longer than the others. Without effect where that was done.
 
         Raises:
             ModelFileError: A model file is unusable.
         """
+        if self.ready:
+            return
         torch.set_num_threads(self.settings.threads)
         begun = time.perf_counter()
-        self._styles = {style.name: style for style in catalog.styles() if style.norms}
-        for style in self._styles.values():
-            for norm in style.norms:
-                self._models[style.name, norm] = _load(style, norm)
+        found = _offered()
+        self._models = {(style.name, norm): _load(style, norm) for style in found for norm in style.norms}
+        self._styles = {style.name: style for style in found}
         self.metrics.model_load_seconds.set(time.perf_counter() - begun)
         self.metrics.models.set(len(self._models))
         blank = Photo(Image.new("RGB", (64, 64)))
@@ -231,7 +243,7 @@ class Studio:
 
     def thumbnail(self, style: str, size: int) -> bytes:
         """The style's picture as a JPEG whose longer side is at most `size`."""
-        return _thumbnail(self.style(style), size)
+        return thumbnail(self.style(style), size)
 
     def model(self, style: str, norm: str) -> Model:
         """A loaded model.
@@ -240,11 +252,13 @@ class Studio:
             UnknownStyleError, UnknownNormError: There is none of that name.
             NotReadyError: The models are not loaded.
         """
-        found = self.style(style)
-        found.model(norm)  # says which of the two is unknown
-        if not self._models:
+        found, canonical = self.style(style), canonical_norm(norm)
+        if self._styles is None:
             raise NotReadyError("The models are being loaded.", retry_after=2)
-        return self._models[found.name, canonical_norm(norm)]
+        if (found.name, canonical) not in self._models:
+            have = ", ".join(self.norms(found.name)) or "none"
+            raise UnknownStyleError(f"The style {found.name!r} has no model for {canonical}; it has: {have}.")
+        return self._models[found.name, canonical]
 
     def _paint(self, photo: Photo, model: Model, side: int) -> Painting:
         begun = time.perf_counter()
@@ -252,6 +266,16 @@ class Studio:
         seconds = time.perf_counter() - begun
         self.metrics.inference_seconds.labels(model.style, model.norm).observe(seconds)
         return Painting(image, model.style, model.norm, seconds, model.parameters, "float32")
+
+
+@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
+def thumbnail(style: Style, size: int) -> bytes:
+    """A style's picture as a JPEG whose longer side is at most `size`."""
+    return encode(fit(decode(style.picture).rgb, size), "jpeg", quality=85)
+
+
+def _offered() -> list[Style]:
+    return [style for style in catalog.styles() if style.norms]
 
 
 def _load(style: Style, norm: str) -> Model:
@@ -271,9 +295,3 @@ def _until(abandoned: threading.Event, models: Sequence[T]) -> Iterator[T]:
         if abandoned.is_set():
             raise ClientGoneError("Nobody waits for this painting any more.")
         yield model
-
-
-@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
-def _thumbnail(style: Style, size: int) -> bytes:
-    with Image.open(io.BytesIO(style.picture.read_bytes()), formats=["PNG"]) as picture:
-        return encode(fit(picture.convert("RGB"), size), "jpeg", quality=85)

@@ -20,19 +20,19 @@ import typer
 
 from styles.catalog import Style, find_style, recipes
 from styles.quality import model_losses
-from transformer_net.checkpoint import ModelInfo, read_info, write_atomically
-from transformer_net.commandline import console, run
+from transformer_net.checkpoint import read_info, write_atomically
+from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import ModelFileError
 from transformer_net.images import decode
 from transformer_net.network import TransformerNet, parameter_count
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.config import TrainConfig
-from transformer_net.training.content import EXAMPLES, open_content
+from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
 from transformer_net.training.report import STYLE_LOSSES, ProgressLine
 from transformer_net.training.run import Run
 from transformer_net.training.runfolder import RunFolder
-from transformer_net.training.trainer import Trainer
+from transformer_net.training.trainer import Trainer, picture_sha256
 from transformer_net.training.vgg import Vgg16Features
 
 
@@ -41,38 +41,42 @@ def config_of(style: str, norm: str) -> TrainConfig:
     return TrainConfig(**{**recipes()[style], "style": style, "norm": norm})
 
 
-def is_finished(info: ModelInfo, config: TrainConfig) -> bool:
-    """Whether a model was trained to the end with `config`."""
-    training = info.training
+def is_finished(model: Path, style: Style, norm: str) -> bool:
+    """Whether a model file was trained to the end with today's recipe and style picture, and validated."""
+    try:
+        training = read_info(model).training
+    except ModelFileError:
+        return False
+    config = config_of(style.name, norm)
     return (
         training.get("config") == config.to_dict()
         and training.get("iterations_done") == config.total_iterations
+        and training.get("style_picture_sha256") == picture_sha256(decode(style.picture).rgb)
+        and bool(training.get("validation"))
     )
 
 
 def up_to_date(style: Style, norm: str) -> bool:
-    """Whether the shipped model is what today's recipe and style picture make."""
-    entry = style.card.get("norms", {}).get(norm, {})
-    return entry.get("style_picture_sha256") == _sha256(style.picture) and _finished(
-        style.folder / f"{norm_slug(norm)}.safetensors", config_of(style.name, norm)
-    )
+    """Whether the shipped model is finished and has its entry in the card."""
+    model = style.folder / f"{norm_slug(norm)}.safetensors"
+    return norm in style.card.get("norms", {}) and is_finished(model, style, norm)
 
 
 def train_model(
-    style: Style, norm: str, content: str | None, folder: RunFolder, device: str = "auto"
+    style: Style, norm: str, photos: ContentPhotos, folder: RunFolder, device: str = "auto"
 ) -> None:
-    """Train one model of the gallery, from where an earlier sitting left it."""
+    """Train one model of the gallery, from where an earlier sitting left it.
+
+    Raises:
+        RunFolderError: The earlier sitting had other photos.
+    """
     config = config_of(style.name, norm)
     trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device))
+    sample = decode(EXAMPLES / "astronaut.jpg").rgb
     with ProgressLine(console, f"{style.name} {norm}") as line:
-        run = Run(
-            trainer,
-            open_content(content),
-            folder,
-            decode(EXAMPLES / "astronaut.jpg").rgb,
-            on_progress=line.update,
-        )
-        if folder.state.exists() and folder.load_state().config == config:
+        run = Run(trainer, photos, folder, sample, on_progress=line.update)
+        saved = folder.load_state() if folder.state.exists() else None
+        if saved and saved.config == config and saved.inputs.get("style") == trainer.style_sha256:
             run.resume()
         else:
             folder.create()
@@ -89,7 +93,6 @@ def publish(style: Style, norm: str, folder: RunFolder) -> None:
         "parameters": parameter_count(TransformerNet(info.norm, info.width, info.norm_options)),
         "bytes": target.stat().st_size,
         "sha256": _sha256(target),
-        "style_picture_sha256": _sha256(style.picture),
         "example_losses": {name: round(value, 5) for name, value in model_losses(style, target).items()},
     }
     curves = curves_of(folder.records())
@@ -119,13 +122,6 @@ def _point(record: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _finished(model: Path, config: TrainConfig) -> bool:
-    try:
-        return is_finished(read_info(model), config)
-    except ModelFileError:
-        return False
-
-
 def _update(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     old = json.loads(path.read_text()) if path.is_file() else {}
     write_atomically(path, (json.dumps(change(old), indent=1) + "\n").encode())
@@ -140,8 +136,11 @@ def gallery(
     content: Annotated[
         str | None, typer.Option(help="Photos to train on: a folder or a data set, as for train_style.py.")
     ] = None,
+    content_name: Annotated[
+        str | None, typer.Option(help="What the cards shall call the photos; the folder's name if not given.")
+    ] = None,
     runs: Annotated[Path, typer.Option(help="Where the runs are kept until they are published.")] = Path(
-        "runs"
+        "runs/gallery"
     ),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
@@ -150,13 +149,13 @@ def gallery(
         for norm in NORMS:
             found = find_style(name)
             if up_to_date(found, norm):
-                console.print(f"{name} {norm}: up to date")
+                say(f"{name} {norm}: up to date")
                 continue
             folder = RunFolder(runs / f"{name}-{norm_slug(norm)}")
-            if not _finished(folder.model, config_of(name, norm)):
-                train_model(found, norm, content, folder, device)
+            if not is_finished(folder.model, found, norm):
+                train_model(found, norm, open_content(content, content_name), folder, device)
             publish(found, norm, folder)
-            console.print(f"{name} {norm}: published in {found.folder}")
+            say(f"{name} {norm}: published in {found.folder}")
 
 
 if __name__ == "__main__":

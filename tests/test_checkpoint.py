@@ -146,7 +146,28 @@ def test_absurd_width(saved, width):
     refused(saved, "description:width")
 
 
-@pytest.mark.parametrize("changes", [{"norm": "layer"}, {"norm_options": {"colour": 1}}])
+@pytest.mark.parametrize("grain", [float("nan"), float("inf"), -0.1])
+def test_absurd_grain(saved, grain):
+    rewrite(saved, grain=grain)
+    refused(saved, "description:claims a grain")
+
+
+@pytest.mark.parametrize("style", ["", "..", "a/b", "../../etc/x", "a\\b", "a\0b"])
+def test_style_that_is_no_file_name(saved, style):
+    rewrite(saved, style=style)
+    refused(saved, "description:style name that is no file name")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"norm": "layer"},
+        {"norm_options": {"colour": 1}},
+        {"norm_options": {"noise": "ab"}},
+        {"norm_options": {"noise": [1]}},
+        {"norm": "bn+se", "norm_options": {"reduction": 0}},
+    ],
+)
 def test_description_of_no_network(saved, changes):
     rewrite(saved, **changes)
     refused(saved, "describes no network of ours")

@@ -97,6 +97,15 @@ def test_stylize_mistakes_are_one_sentence(photo, invoke, arguments, sentence):
     assert err.count("\n") == 1
 
 
+def test_photos_that_would_overwrite_each_other(photo, invoke, tmp_path):
+    (tmp_path / "more").mkdir()
+    other = photo.rename(tmp_path / "more" / "cat.jpg")
+    make_picture(40, 40).save(photo)
+    code, _, err = invoke(stylize, photo, other)
+    assert (code, err) == (2, "Two photos are called 'cat': their paintings would overwrite each other.\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_train_then_paint_with_the_model(photo, tmp_path, invoke):
     style = tmp_path / "Dots.PNG"
     make_picture(128, 100).save(style)

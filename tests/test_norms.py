@@ -233,6 +233,17 @@ def test_unknown_option_values(options):
         make_norm("iebn", 3, **options)
 
 
+@pytest.mark.parametrize("noise", ["ab", (1,), (1, 2, 3), (1, None)])
+def test_noise_that_is_no_pair(noise):
+    with pytest.raises(ValueError, match="two numbers"):
+        make_norm("bn", 3, noise=noise)
+
+
+def test_reduction_of_nothing():
+    with pytest.raises(ValueError, match="reduction must be at least 1"):
+        make_norm("bn+se", 3, reduction=0)
+
+
 def test_option_of_another_norm():
     with pytest.raises(TypeError):
         make_norm("in", 3, noise=(0.8, 0.8))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -175,6 +176,10 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
         value = getattr(info, name)
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ModelFileError(f"The model file {path} has a wrong {name!r} in its description.")
+    if not (math.isfinite(info.grain) and info.grain >= 0):
+        raise ModelFileError(f"The model file {path} claims a grain of {info.grain}, not a number from 0 up.")
+    if info.style in ("", ".", "..") or set(info.style) & set("/\\\0"):
+        raise ModelFileError(f"The model file {path} has a style name that is no file name: {info.style!r}.")
     if not 1 <= info.width <= 1024:
         raise ModelFileError(f"The model file {path} claims a width of {info.width}, outside 1 to 1024.")
     return info

@@ -18,6 +18,11 @@ console = Console()
 _errors = Console(stderr=True)
 
 
+def say(text: str, style: str | None = None) -> None:
+    """Print a line as it is: brackets in file names are no markup, and long lines are not folded."""
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
 def complain(sentence: object) -> None:
     """Print a sentence to standard error, in red on a terminal."""
     _errors.print(str(sentence), style="red", markup=False, highlight=False, soft_wrap=True)

@@ -33,6 +33,8 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def __init__(self, channels: int, noise: Noise | None = None) -> None:
+        if noise is not None and not (len(noise) == 2 and all(isinstance(n, int | float) for n in noise)):
+            raise ValueError(f"noise must be two numbers (N_a, N_b), not {noise!r}")
         super().__init__(channels, eps=1e-5, momentum=0.1)
         self.noise = noise
 
@@ -72,6 +74,8 @@ class SqueezeExcitedBatchNorm(BatchNorm):
     """
 
     def __init__(self, channels: int, reduction: int = 16, noise: Noise | None = None) -> None:
+        if reduction < 1:
+            raise ValueError(f"reduction must be at least 1, not {reduction}")
         super().__init__(channels, noise)
         hidden = max(channels // reduction, 4)
         self.squeeze = nn.Linear(channels, hidden)

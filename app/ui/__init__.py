@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from fastapi.responses import Response
 
 from app.studio import Studio
-from app.ui.page import EXAMPLES, build
+from app.ui.files import EXAMPLES
+from app.ui.page import build
 from app.ui.theme import css, theme
 
 __all__ = ["mount"]

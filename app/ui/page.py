@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio_client.utils import (  # type: ignore[import-untyped]
-    is_file_obj_with_meta,
-    is_http_url_like,
-    traverse,
-)
 
 from app.studio import Studio
-from app.ui import cards, closer, explain, training
+from app.ui import cards, closer, explain, files, training
+from app.ui.files import EXAMPLES
 from app.ui.painting import ALL, Easel
 from styles.catalog import Style
 from transformer_net.norms import NORM_TITLES, norm_slug
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 _CLEAN_EVERY, _KEEP_FOR = 300, 1800
 """Seconds. Uploads and paintings are deleted half an hour after they were made, so the disk stays bounded."""
@@ -33,21 +26,16 @@ _HEADER = """
 
 
 class Page(gr.Blocks):
-    """Blocks that open nothing but what was uploaded."""
+    """Blocks that open nothing but what was uploaded or painted, and the examples."""
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """Refuse web addresses in place of files, which Gradio would fetch, before it prepares the inputs."""
-        traverse(inputs, _refuse_address, is_file_obj_with_meta)
+        """Refuse other files and web addresses, which Gradio would fetch, before it prepares the inputs."""
+        if files.foreign(inputs):
+            raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
         prepared: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
         return prepared
-
-
-def _refuse_address(file: dict[str, Any]) -> dict[str, Any]:
-    if is_http_url_like(str(file.get("path"))):
-        raise gr.Error("Upload a file instead of an address.", title="No photo", print_exception=False)
-    return file
 
 
 def build(studio: Studio) -> gr.Blocks:
@@ -74,7 +62,7 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 def _compare(studio: Studio, offered: list[Style]) -> None:
-    easel = Easel(studio, EXAMPLES)
+    easel = Easel(studio)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
             photo, style, side, paint, stop = _controls(studio, offered)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 from PIL import Image
 
 from app.problems import QueueFullError
 from app.studio import Painting, Studio
-from app.ui import cards
+from app.ui import cards, files
 from transformer_net.errors import StylizerError
 from transformer_net.images import Photo
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
@@ -37,12 +36,10 @@ class Easel:
 
     Args:
         studio: Where the painting is done.
-        examples: Folder of photos that may be opened besides those that were uploaded.
     """
 
-    def __init__(self, studio: Studio, examples: Path) -> None:
+    def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._examples = examples.resolve()
 
     async def paint(
         self, upload: dict[str, Any] | None, style: str, side: int, *shown: Any
@@ -61,17 +58,18 @@ class Easel:
         Raises:
             gr.Error: With one sentence, where the photo or the style will not do, or the server is busy.
         """
-        pictures: Shown = [None if value is None else value["path"] for value in shown[: len(ALL) + 1]]
+        pictures: Shown = [files.painting(value) for value in shown[: len(ALL) + 1]]
         try:
             found = self._studio.style(str(style))
+            norms = self._studio.norms(found.name)
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
-        folder = Path(get_upload_folder()) / f"painting-{secrets.token_hex(16)}"
-        captions = [cards.waiting(norm) if norm in found.norms else cards.missing(norm) for norm in ALL]
+        folder = files.cache() / f"painting-{secrets.token_hex(16)}"
+        captions = [cards.waiting(norm) if norm in norms else cards.missing(norm) for norm in ALL]
         pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
         for place, norm in enumerate(ALL):
-            if norm not in found.norms:
+            if norm not in norms:
                 pictures[place + 1] = None
                 continue
             captions[place] = cards.painting(norm)
@@ -96,9 +94,8 @@ class Easel:
         """The decoded photo, at most `side` long, and a name for its paintings."""
         if not upload or not upload.get("path"):
             raise gr.Error("Choose a photo first.", title="No photo", print_exception=False)
-        path = Path(upload["path"]).resolve()
-        homes = (Path(get_upload_folder()).resolve(), self._examples)
-        if not any(path.is_relative_to(home) for home in homes) or not path.is_file():
+        path = files.resolved(upload["path"])
+        if path is None or not path.is_file():
             raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
         settings = self._studio.settings
         data = await asyncio.to_thread(path.read_bytes)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
-from PIL import Image, ImageOps
 
+from app.studio import thumbnail
 from styles.catalog import Style
 
 _CSS = Path(__file__).with_name("style.css")
@@ -107,16 +106,12 @@ def css(styles: Sequence[Style]) -> str:
     screen reader knows, and they need no address of their own.
     """
     rules = [
-        f"#style label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style.picture)}) }}"
+        f"#style label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style)}) }}"
         for place, style in enumerate(styles, 1)
     ]
     return "\n".join([_CSS.read_text(encoding="utf-8"), *rules])
 
 
-def _thumbnail(picture: Path) -> str:
-    """A square JPEG of a style picture, as a data URL."""
-    with Image.open(picture) as image:
-        small = ImageOps.fit(image.convert("RGB"), (_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+def _thumbnail(style: Style) -> str:
+    jpeg = thumbnail(style, _THUMBNAIL_SIDE)
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

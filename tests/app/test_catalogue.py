@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
 
+from styles import catalog
 from tests.app.conftest import assert_problem, file, opened, picture, post, serving
 
 
@@ -42,12 +44,54 @@ def test_picture(client):
 
 def test_losses_come_from_the_model_files(client, monkeypatch):
     model = client.app.state.studio.model("mosaic", "bn")
-    training = {"validation": {"content": 1.5, "broken": float("nan"), "text": "x"}, "iterations": 10}
+    training = {  # as Run._card makes it
+        "config": {"style": "mosaic", "norm": "bn", "iterations": 1200, "warmup_iterations": 300},
+        "iterations_done": 1500,
+        "content": {"name": "examples", "photos": 5},
+        "validation": {"content": 1.5, "broken": float("nan"), "text": "x"},
+        "seconds": 12.5,
+        "machine": "a machine, 2 threads",
+        "precision": "fp32",
+        "torch": "2.11.0",
+    }
     monkeypatch.setattr(model.stylizer, "info", replace(model.stylizer.info, training=training))
     styles = {style["name"]: style for style in client.get("/styles").json()["styles"]}
     norm = styles["mosaic"]["norms"][0]
     assert norm["validation"] == {"content": 1.5}
-    assert norm["iterations"] == 10
+    assert norm["iterations"] == 1500
+
+
+def test_only_what_was_loaded_is_offered(tmp_path, monkeypatch):
+    files = catalog.ROOT / "mosaic"
+    for style, name in [("mosaic", "style.png"), ("mosaic", "bn.safetensors"), ("later", "style.png")]:
+        (tmp_path / style).mkdir(exist_ok=True)
+        shutil.copy(files / name, tmp_path / style)
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    with serving() as client:
+        before = client.get("/styles").json()
+        for style, name in [("mosaic", "in"), ("later", "bn")]:
+            shutil.copy(files / f"{name}.safetensors", tmp_path / style)
+        photo = file(picture())
+        assert client.get("/styles").json() == before
+        assert [norm["name"] for norm in before["styles"][0]["norms"]] == ["bn"]
+        assert post(client, photo, norm="all").headers["x-stylizer-norm"] == "bn"
+        problem = assert_problem(post(client, photo, norm="in"), 404, "unknown-style")
+        assert "has no model for in; it has: bn." in problem["detail"]
+        assert_problem(post(client, photo, style="later", norm="bn"), 404, "unknown-style")
+        (tmp_path / "mosaic" / "bn.safetensors").unlink()
+        assert client.get("/styles").json() == before
+        assert post(client, photo, norm="bn").status_code == 200
+
+
+def test_a_catalogue_without_models_is_empty_and_stays_so(tmp_path, monkeypatch):
+    files = catalog.ROOT / "mosaic"
+    (tmp_path / "mosaic").mkdir()
+    shutil.copy(files / "style.png", tmp_path / "mosaic")
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    with serving() as client:
+        shutil.copy(files / "bn.safetensors", tmp_path / "mosaic")
+        assert client.get("/styles").json() == {"styles": []}
+        assert_problem(post(client, file(picture()), norm="bn"), 404, "unknown-style")
 
 
 def test_root_path_is_part_of_every_address():

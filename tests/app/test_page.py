@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
-from tests.app.conftest import assert_problem, file, opened, picture, post, serving
+from app.main import create_app
+from app.settings import Settings
+from tests.app.conftest import SETTINGS, assert_problem, file, opened, picture, post, serving
 
 pytest.importorskip("gradio")
 
@@ -39,6 +44,105 @@ def test_requests_of_the_page_are_one_series(with_page):
     routes = {line.split('route="')[1].split('"')[0] for line in _requests(with_page)}
     assert "/ui" in routes
     assert not any(route.startswith("/ui/") for route in routes)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Gradio's folder for uploads, with a painting in it, behind a link as in some temporary folders."""
+    (tmp_path / "cache" / "painting-1").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    folder = tmp_path / "link"
+    (folder / "painting-1" / "cat-mosaic-bn.png").write_bytes(file(picture()))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+def _foreign(folder: Path) -> list[object]:
+    """Paths that a browser may send and that must not be opened; all but the last few are there."""
+    outside = folder.parent
+    for name in ("secret.txt", "secret.png", "drawing.svg"):
+        (outside / name).write_text("<svg>secret</svg>")
+    (folder / "link.png").symlink_to(outside / "secret.png")
+    paths = [*(str(outside / name) for name in ("secret.txt", "secret.png", "drawing.svg"))]
+    paths += [f"{folder}/../secret.png", f"{folder}/link.png", "/etc/hostname", "/proc/self/environ"]
+    paths += ["http://127.0.0.1:1/a.png", "https://127.0.0.1:1/a.png", "file:///etc/hostname", "", ".", "\0"]
+    return [*paths, "/" + "x" * 5000, 3, ["a"], {"path": "b"}, True]
+
+
+def test_only_paintings_are_hung_again(cache):
+    from app.ui import files
+
+    hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
+    (cache / "drawing.svg").write_text("<svg/>")
+    (cache / "drawing.SVG").write_text("<svg/>")
+    assert files.painting({"path": hung}) == hung
+    assert files.painting({"path": str((cache / "painting-1" / "cat-mosaic-bn.png").resolve())}) == hung
+    assert files.painting(None) is None
+    assert files.painting(hung) is None
+    for name in ("drawing.svg", "drawing.SVG", "gone.png", "painting-1"):
+        assert files.painting({"path": str(cache / name)}) is None
+    for path in _foreign(cache):
+        assert files.painting({"path": path}) is None, path
+
+
+def test_foreign_paths_are_found_wherever_they_are(cache):
+    from app.ui import files
+
+    for path in (None, str(cache / "gone.png"), str(files.EXAMPLES / "cat.jpg")):
+        assert not files.foreign([{"path": path}, "mosaic", 3, None, ["x"]])
+    meta = {"_type": "gradio.FileData"}
+    for path in _foreign(cache):
+        for value in ({"path": path}, {"path": path, "meta": meta}, {"path": path, "meta": None}):
+            assert files.foreign([None, value]), path
+            assert files.foreign([{"value": [value]}]), path
+            assert files.foreign({"path": None, "x": value}), path
+
+
+def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, cache):
+    from app.ui.painting import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
+    studio = client.app.state.studio
+
+    async def steps(*shown):
+        easel = Easel(studio)
+        return [step async for step in easel.paint({"path": str(upload)}, "mosaic", 64, *shown)]
+
+    bad, good = {"path": str(cache.parent / "secret.png")}, {"path": hung}
+    _foreign(cache)
+    first, *_, last = asyncio.run(steps(bad, bad, good, bad, None, *[""] * 4))
+    assert first[2:6] == (None, hung, None, None)
+    assert all(Path(path).is_relative_to(cache) for path in last[1:6])
+    assert len(set(last[1:6])) == 5
+
+
+def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypatch):
+    from app.ui.painting import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    studio = client.app.state.studio
+    loaded = {key: model for key, model in studio._models.items() if key[1] == "in"}
+    monkeypatch.setattr(studio, "_models", loaded)  # the other files appeared later
+
+    async def steps():
+        easel = Easel(studio)
+        return [step async for step in easel.paint({"path": str(upload)}, "mosaic", 64, *[None] * 9)]
+
+    last = asyncio.run(steps())[-1]
+    assert [bool(path) for path in last[2:6]] == [False, True, False, False]
+    assert sum("no model for this style" in caption for caption in last[6:]) == 3
+
+
+def test_the_picker_shows_each_style():
+    from app.studio import thumbnail
+    from app.ui.theme import css
+
+    styles = create_app(Settings(**SETTINGS)).state.studio.styles()
+    assert css(styles).count("--thumbnail: url(data:image/jpeg;base64,") == len(styles) > 0
+    assert thumbnail(styles[0], 64) is thumbnail(styles[0], 64)
 
 
 def _requests(client):

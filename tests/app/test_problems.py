@@ -106,6 +106,10 @@ def test_larger_photos_than_are_painted_are_shrunk():
         ({"format": "gif"}, 422, "invalid-request"),
         ({"format": "PNG "}, 422, "invalid-request"),
         ({"strenght": "1"}, 422, "invalid-request"),
+        ({"strength": "2"}, 422, "invalid-request"),
+        ({"strength": "nan"}, 422, "invalid-request"),
+        ({"keep_colour": "true"}, 422, "invalid-request"),
+        ({"precision": "bf16"}, 422, "invalid-request"),
         ({"norm": "y" * 1025}, 400, None),
     ],
 )

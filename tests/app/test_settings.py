@@ -39,7 +39,6 @@ def test_environment(monkeypatch):
         {"max_side": 2561},
         {"threads": 0},
         {"port": 70_000},
-        {"engine": "abacus"},
         {"log_level": "loud"},
         {"root_path": "stylizer"},
         {"root_path": "/"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -13,9 +14,13 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import uvicorn
 
+from app import __main__ as command
+from styles import catalog
 from tests.app.conftest import file, picture
 
 ROOT = Path(__file__).parents[2]
@@ -106,3 +111,39 @@ def test_wrong_settings_stop_the_start_with_a_sentence(name, value, said):
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("broken", ["model", "picture"])
+def test_a_broken_file_stops_the_start_with_a_sentence(broken, tmp_path, monkeypatch, capsys):
+    (tmp_path / "mosaic").mkdir()
+    for name, kind in [("style.png", "picture"), ("bn.safetensors", "model")]:
+        data = (catalog.ROOT / "mosaic" / name).read_bytes()
+        (tmp_path / "mosaic" / name).write_bytes(data[:999] if kind == broken else data)
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["app", "--port", "0"])
+    monkeypatch.setenv("STYLIZER_THREADS", "1")
+    with pytest.raises(SystemExit) as stopped:
+        command.main()
+    said = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 1
+    assert ("bn.safetensors is broken" if broken == "model" else "PNG picture is damaged") in said.err
+
+
+def test_the_signal_handler_takes_no_lock(monkeypatch):
+    handling, refused = [], []
+    jobs = SimpleNamespace(refuse=lambda: refused.append(bool(handling)))
+    server = command.Server(uvicorn.Config(SimpleNamespace()), SimpleNamespace(jobs=jobs))
+
+    async def serve(self, sockets=None):
+        handling.append(True)
+        self.handle_exit(signal.SIGTERM, None)
+        handling.clear()
+        assert not refused
+        assert self.should_exit
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", serve)
+    asyncio.run(server.serve())
+    assert refused == [False]

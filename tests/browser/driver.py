@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+CHROMIUM = os.environ.get("CHROMIUM") or "chromium"
+"""Name or path of the browser."""
 
 NORMS = ("bn", "in", "bn-se", "iebn")
 
@@ -44,13 +46,15 @@ def chromium() -> Iterator[Browser]:
     Raises:
         FileNotFoundError: There is no Chromium.
     """
-    if not CHROMIUM.is_file():
+    program = shutil.which(CHROMIUM)
+    if program is None:
         raise FileNotFoundError(
-            f"The browser tests need Chromium at {CHROMIUM}; install it, or name another with CHROMIUM=..."
+            f"The browser tests need Chromium, and there is no program {CHROMIUM!r}; install it, or name "
+            "another with CHROMIUM=..."
         )
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
+            executable_path=program,
             args=[
                 "--no-sandbox",
                 "--disable-gpu",

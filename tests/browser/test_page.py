@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -226,15 +228,47 @@ def test_the_tabs_tell_what_they_should(page: Page) -> None:
     assert "swagger" in docs.text.lower()
 
 
-@pytest.mark.parametrize("path", ["/etc/hostname", str(ROOT / "README.md"), "http://127.0.0.1:1/a.png"])
-def test_nothing_but_uploads_is_opened(server: str, path: str) -> None:
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What the server must not open, by kind; afterwards, nothing may have been fetched."""
+    fetched: list[str] = []
+
+    class Website(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            fetched.append(self.path)
+            self.send_error(404)
+
+    website = HTTPServer(("127.0.0.1", 0), Website)
+    threading.Thread(target=website.serve_forever, daemon=True).start()
+    (tmp_path / "secret.txt").write_text("a secret")
+    (tmp_path / "secret.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'>a secret</svg>")
+    Image.new("RGB", (20, 20)).save(tmp_path / "secret.png")
+    paths = {kind: str(tmp_path / f"secret.{kind}") for kind in ("txt", "svg", "png")}
+    yield {**paths, "readme": str(ROOT / "README.md"), "url": f"http://127.0.0.1:{website.server_port}/a.png"}
+    website.shutdown()
+    website.server_close()
+    assert not fetched
+
+
+@pytest.mark.parametrize("meta", [True, False], ids=["meta", "bare"])
+@pytest.mark.parametrize("kind", ["txt", "svg", "png", "readme", "url"])
+def test_nothing_but_uploads_is_opened(
+    server: str, photo: Path, outside: dict[str, str], kind: str, meta: bool
+) -> None:
     painting = _event(server, lambda event: len(event["outputs"]) == 10)
-    file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    for data in ([file, "mosaic", 384, *[None] * 9], [None, "mosaic", file, *[None] * 9]):
-        answer = _call(server, painting, data)
+    uploaded = httpx.post(
+        f"{server}/ui/gradio_api/upload", files={"files": ("cat.png", photo.read_bytes())}, timeout=90
+    ).json()[0]
+    marked: dict[str, Any] = {"meta": {"_type": "gradio.FileData"}}
+    file = {"path": outside[kind], **(marked if meta else {})}
+    good = [{"path": uploaded, **marked}, "mosaic", 384, *[None] * 5, *[""] * 4]
+    for slot in (0, 3, 4, 5, 6, 7):
+        answer = _call(server, painting, [*good[:slot], file, *good[slot + 1 :]])
         assert '"success":false' in answer
-        assert "failed validation" not in answer
-        assert '"error":null' in answer or "instead of an address" in answer
+        assert "Choose the photo once more." in answer
+        for leaked in ("file=", "data:image", "a secret", "a%20secret", outside[kind]):
+            assert leaked not in answer
+    assert '"success":true' in _call(server, painting, good)
 
 
 def _check(page: Page) -> None:
@@ -251,9 +285,14 @@ def _event(server: str, wanted: Callable[[dict[str, Any]], bool]) -> int:
 
 
 def _call(server: str, event: int, data: list[Any]) -> str:
-    """What the server says at the end of an event, as any client may send it."""
+    """What the server says of an event, from its start to its end, as any client may send it."""
     base = f"{server}/ui/gradio_api/queue"
     body = {"data": data, "fn_index": event, "session_hash": "test"}
     httpx.post(f"{base}/join", json=body, timeout=90).raise_for_status()
+    said = []
     with httpx.stream("GET", f"{base}/data?session_hash=test", timeout=90) as stream:
-        return next(line for line in stream.iter_lines() if "process_completed" in line)
+        for line in stream.iter_lines():
+            said.append(line)
+            if "process_completed" in line:
+                break
+    return "\n".join(said)

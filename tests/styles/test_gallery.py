@@ -11,6 +11,7 @@ from styles.catalog import Style, find_style, recipes, styles
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.norms import NORMS, norm_slug
+from transformer_net.training.content import ContentPhotos
 from transformer_net.training.runfolder import RunFolder
 
 SHIPPED = [style.name for style in styles() if style.norms]
@@ -37,7 +38,9 @@ def tiny_gallery(tmp_path, monkeypatch):
 
 
 def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo_folder, tmp_path, capsys):
-    make = lambda: gallery.gallery(None, str(photo_folder), tmp_path / "runs", "cpu")  # noqa: E731
+    def make():
+        gallery.gallery(None, str(photo_folder), "a dozen", tmp_path / "runs", "cpu")
+
     make()
     style = find_style("dots")
     assert style.norms == list(NORMS)
@@ -47,6 +50,7 @@ def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo
         entry = style.card["norms"][norm]
         assert entry["config"]["norm"] == norm
         assert entry["iterations_done"] == 6
+        assert entry["content"] == {"name": "a dozen", "photos": 11}
         assert entry["bytes"] == style.model(norm).stat().st_size
         assert entry["example_losses"]["content"] > 0
         assert curves[norm]["training"][-1]["iteration"] == 6
@@ -61,7 +65,7 @@ def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo
 def test_a_changed_recipe_or_picture_makes_a_model_out_of_date(tiny_gallery, photo_folder, tmp_path):
     style = find_style("dots")
     folder = RunFolder(tmp_path / "runs" / "dots-in")
-    gallery.train_model(style, "in", str(photo_folder), folder, "cpu")
+    gallery.train_model(style, "in", ContentPhotos.from_folder(photo_folder), folder, "cpu")
     gallery.publish(style, "in", folder)
     assert gallery.up_to_date(Style("dots", tiny_gallery), "in")
     recipe = catalog.RECIPES.read_text()
@@ -70,6 +74,9 @@ def test_a_changed_recipe_or_picture_makes_a_model_out_of_date(tiny_gallery, pho
     catalog.RECIPES.write_text(recipe)
     make_picture(64, 64, seed=5).save(style.picture)
     assert not gallery.up_to_date(Style("dots", tiny_gallery), "in")
+    assert not gallery.is_finished(folder.model, style, "in")  # nor is the run, which must not be published
+    gallery.train_model(style, "in", ContentPhotos.from_folder(photo_folder), folder, "cpu")
+    assert gallery.is_finished(folder.model, style, "in")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

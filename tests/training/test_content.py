@@ -32,9 +32,19 @@ def test_split_does_not_depend_on_where_the_folder_is(photo_folder, tmp_path):
 
 
 def test_at_most_eight_photos_are_kept_aside(tmp_path):
-    files = [tmp_path / f"{i}.jpg" for i in range(500)]
-    photos = ContentPhotos.from_files(files, "many")
-    assert (len(photos.training), len(photos.validation)) == (492, 8)
+    for i in range(120):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{i}.png")
+    photos = ContentPhotos.from_folder(tmp_path)
+    assert (len(photos.training), len(photos.validation)) == (112, 8)
+
+
+def test_a_broken_photo_is_not_kept_aside(photo_folder):
+    chosen = ContentPhotos.from_folder(photo_folder).validation[0]
+    chosen.write_bytes(b"\xff\xd8\xff broken")
+    photos = ContentPhotos.from_folder(photo_folder)
+    assert chosen not in photos.validation
+    assert len(list(photos.validation_tensors(32))) == 1
+    assert chosen in photos.broken
 
 
 def test_a_single_photo_is_enough(tmp_path):
@@ -108,6 +118,7 @@ def test_broken_files_are_skipped_counted_and_named(photo_folder, caplog):
         for i in range(len(photos.training)):
             assert photos.photo(i).mode == "RGB"
             photos.photo(i)
+    assert not set(photos.validation) & set(photos.broken)
     broken = {p for p in photos.training if p.name in {f"photo{i}.jpg" for i in range(6)}}
     assert set(photos.broken) == broken
     assert len(caplog.records) == len(broken)  # each is named once

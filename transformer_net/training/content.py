@@ -32,7 +32,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
 
-DATASETS = ("imagenette", "flowers102", "food101", "caltech101", "pets")
+DATASETS = ("imagenette", "food101", "caltech101", "pets")
 """Torchvision datasets that `--content` takes by name and downloads."""
 
 DOWNLOADS = Path.home() / ".cache" / "stylizer" / "datasets"
@@ -47,8 +47,8 @@ class ContentPhotos:
     Attributes:
         name: What the card says the content was.
         training: Files to train on.
-        validation: Files kept aside: at most 8, about a tenth. Chosen by a hash of the file's name, so
-            the split does not depend on the seed or on the other files.
+        validation: Readable files kept aside: at most 8, about a tenth. Chosen by a hash of the file's
+            name, so the split does not depend on the seed or on the folder.
         broken: Files that could not be decoded so far, with the reason.
     """
 
@@ -76,12 +76,17 @@ class ContentPhotos:
     @classmethod
     def from_files(cls, files: Sequence[Path], name: str) -> ContentPhotos:
         """Split `files` as described above; a single file is trained on and validated on."""
-        count = min(_MAX_VALIDATION, max(1, len(files) // 10)) if len(files) > 1 else 0
-        by_hash = sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).digest())
-        validation = by_hash[:count]
-        kept = set(validation)
-        training = [p for p in files if p not in kept]
-        return cls(name, training, validation or list(files))
+        if len(files) == 1:
+            return cls(name, list(files), list(files))
+        photos = cls(name, list(files), [])
+        count = min(_MAX_VALIDATION, max(1, len(files) // 10))
+        for path in sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).digest()):
+            if len(photos.validation) == count:
+                break
+            if photos._decoded(path) is not None:
+                photos.validation.append(path)
+                photos.training.remove(path)
+        return photos
 
     def photo(self, index: int) -> Image.Image:
         """Training photo `index`, upright RGB; the next readable one where that file is broken.
@@ -90,30 +95,38 @@ class ContentPhotos:
             ContentError: No training file can be read.
         """
         for step in range(len(self.training)):
-            path = self.training[(index + step) % len(self.training)]
-            try:
-                return decode(path).rgb
-            except StylizerError as error:
-                if path not in self.broken:
-                    self.broken[path] = str(error)
-                    log.warning("Skipping %s: %s", path, error)
+            photo = self._decoded(self.training[(index + step) % len(self.training)])
+            if photo is not None:
+                return photo
         raise ContentError(f"None of the {len(self.training)} content photos can be read.")
 
     def validation_tensors(self, size: int) -> Iterator[Tensor]:
         """Each readable validation photo's central square, (1, 3, `size`, `size`) in [0, 1]."""
         for path in self.validation:
-            try:
-                photo = decode(path).rgb
-            except StylizerError as error:
-                self.broken[path] = str(error)
+            photo = self._decoded(path)
+            if photo is None:
                 continue
             side = min(photo.size)
             left, top = (photo.width - side) / 2, (photo.height - side) / 2
             yield _cut(photo, (left, top, left + side, top + side), size)[None]
 
+    def _decoded(self, path: Path) -> Image.Image | None:
+        """The photo in `path`; None where it is broken, which is noted and logged the first time."""
+        try:
+            return decode(path).rgb
+        except StylizerError as error:
+            if path not in self.broken:
+                self.broken[path] = str(error)
+                log.warning("Skipping %s: %s", path, error)
+            return None
 
-def open_content(content: str | None) -> ContentPhotos:
+
+def open_content(content: str | None, name: str | None = None) -> ContentPhotos:
     """The photos that `--content` names: a folder, a torchvision dataset, or (None) the shipped examples.
+
+    Args:
+        content: As on the command line.
+        name: What the card shall call a folder; its own name if not given.
 
     Raises:
         ContentError: Neither a folder nor a known dataset, no picture in it, or the download failed.
@@ -121,13 +134,13 @@ def open_content(content: str | None) -> ContentPhotos:
     if content is None:
         return ContentPhotos.from_folder(EXAMPLES, name="shipped examples")
     if not Path(content).is_dir() and content.lower() in DATASETS:
-        name = content.lower()
-        return ContentPhotos.from_folder(_download(name), name=f"torchvision {name}")
+        dataset = content.lower()
+        return ContentPhotos.from_folder(_download(dataset), name=f"torchvision {dataset}")
     if not Path(content).exists():
         raise ContentError(
             f"The content folder {content} does not exist, nor is it a data set ({', '.join(DATASETS)})."
         )
-    return ContentPhotos.from_folder(Path(content))
+    return ContentPhotos.from_folder(Path(content), name)
 
 
 @dataclass(frozen=True)
@@ -196,7 +209,6 @@ def _download(name: str) -> Path:
         "imagenette": lambda: datasets.Imagenette(
             root, size="320px", download=not (root / "imagenette2-320").is_dir()
         ),
-        "flowers102": lambda: datasets.Flowers102(root, download=True),
         "food101": lambda: datasets.Food101(root, download=True),
         "caltech101": lambda: datasets.Caltech101(root, download=True),
         "pets": lambda: datasets.OxfordIIITPet(root, download=True),

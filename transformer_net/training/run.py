@@ -105,7 +105,7 @@ class Run:
         """Go to where the folder's saved state is; returns its iteration.
 
         Raises:
-            RunFolderError: Nothing to resume, or it was another run: other settings, other photos.
+            RunFolderError: Nothing to resume, or it was another run: other settings, photos or style picture.
         """
         saved = self.folder.load_state()
         ours, theirs = self.trainer.config.to_dict(), saved.config.to_dict()
@@ -115,10 +115,12 @@ class Run:
                 f"The run in {self.folder.path} was begun with {name.replace('_', '-')} {theirs[name]!r}, "
                 f"not {ours[name]!r}; resume with the same settings, or choose another --out."
             )
-        if saved.content != _fingerprint(self.photos):
-            raise RunFolderError(
-                f"The run in {self.folder.path} was begun with other content photos; give the same --content."
-            )
+        for name, fingerprint in self._inputs().items():
+            if saved.inputs.get(name) != fingerprint:
+                what = {"content": "other content photos", "style": "another style picture"}[name]
+                raise RunFolderError(
+                    f"The run in {self.folder.path} was begun with {what}; give the same --{name}."
+                )
         try:
             self.trainer.load_state(saved.tensors, saved.iteration, saved.lowest)
         except (KeyError, RuntimeError, ValueError) as error:
@@ -138,6 +140,8 @@ class Run:
             RunFolderError: The folder cannot be written.
         """
         trainer, config = self.trainer, self.trainer.config
+        if trainer.iteration == config.total_iterations:  # a finished run, resumed
+            return self._outcome(True, _losses_of(self.folder.records()[-1]))
         start, before = time.perf_counter(), self.seconds
         batches = ContentBatches(self.photos, config.batch_size, config.crop_scale, config.seed)
         window = _Window(config.batch_size)
@@ -162,9 +166,10 @@ class Run:
             with window.paused():
                 if done % self.sample_every == 0 and done < config.total_iterations:
                     self._look()
-                if stopping or done % _SAVE_EVERY == 0:
+                # The last iteration is saved below, once, with its validation losses.
+                if done < config.total_iterations and (stopping or done % _SAVE_EVERY == 0):
                     self._save({})
-            if stopping and done < config.total_iterations:
+            if done < config.total_iterations and stopping:
                 return self._outcome(False, {})
         validation = self._look()
         self.seconds = before + time.perf_counter() - start
@@ -173,6 +178,7 @@ class Run:
 
     def _look(self) -> dict[str, float]:
         """Paint the sample, validate and record."""
+        self._finite_state()
         done = self.trainer.iteration
         painting = from_array(self.trainer.paint(self.sample)[0].numpy())
         self.folder.save_sample(done, painting)
@@ -180,15 +186,19 @@ class Run:
         self.folder.append({"iteration": done, "phase": "validation", **validation})
         return validation
 
-    def _save(self, validation: dict[str, float]) -> None:
-        trainer = self.trainer
-        tensors = trainer.state_tensors()
+    def _finite_state(self) -> dict[str, Tensor]:
+        """The trainer's state; raises `DivergedError` where a number in it is none any more."""
+        tensors = self.trainer.state_tensors()
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
                 raise DivergedError(
-                    f"The state's {name} was not finite at iteration {trainer.iteration}; the last good "
-                    f"state is kept in {self.folder.path}. Lower --lr (now {trainer.config.lr:g})."
+                    f"The state's {name} was not finite at iteration {self.trainer.iteration}; the last good "
+                    f"state is kept in {self.folder.path}. Lower --lr (now {self.trainer.config.lr:g})."
                 )
+        return tensors
+
+    def _save(self, validation: dict[str, float]) -> None:
+        trainer, tensors = self.trainer, self._finite_state()
         with writing(self.folder.path):
             save_model(
                 self.folder.model,
@@ -203,7 +213,7 @@ class Run:
                 trainer.iteration,
                 self.seconds,
                 trainer.lowest,
-                _fingerprint(self.photos),
+                self._inputs(),
                 tensors,
             )
         )
@@ -215,12 +225,18 @@ class Run:
             "config": trainer.config.to_dict(),
             "iterations_done": trainer.iteration,
             "content": {"name": self.photos.name, "photos": len(self.photos.training)},
+            "style_picture_sha256": trainer.style_sha256,
             "validation": validation,
             "seconds": round(self.seconds, 1),
             "machine": describe_machine(trainer.device),
             "precision": "bf16" if trainer.bf16 else "fp32",
             "torch": torch.__version__,
         }
+
+    def _inputs(self) -> dict[str, str]:
+        """Fingerprints of what the run is fed with, beside its settings."""
+        names = "\n".join(path.name for path in self.photos.training)
+        return {"content": hashlib.sha256(names.encode()).hexdigest(), "style": self.trainer.style_sha256}
 
     def _outcome(self, finished: bool, validation: dict[str, float]) -> Outcome:
         broken = {str(path): reason for path, reason in self.photos.broken.items()}
@@ -257,6 +273,5 @@ class _Window:
         return losses, speed
 
 
-def _fingerprint(photos: ContentPhotos) -> str:
-    names = "\n".join(path.name for path in photos.training)
-    return hashlib.sha256(names.encode()).hexdigest()
+def _losses_of(record: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in record.items() if name not in ("iteration", "phase")}

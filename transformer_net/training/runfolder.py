@@ -41,7 +41,7 @@ class SavedState:
         iteration: Steps done.
         seconds: Wall-clock seconds spent so far, over all sittings.
         lowest: Lowest mean loss so far, for the divergence check.
-        content: Fingerprint of the content photos.
+        inputs: Fingerprints of the `content` photos and the `style` picture.
         tensors: As `Trainer.state_tensors` gave them.
     """
 
@@ -49,7 +49,7 @@ class SavedState:
     iteration: int
     seconds: float
     lowest: float
-    content: str
+    inputs: dict[str, str]
     tensors: dict[str, Tensor]
 
 
@@ -84,7 +84,7 @@ class RunFolder:
             "iteration": state.iteration,
             "seconds": state.seconds,
             "lowest": state.lowest,
-            "content": state.content,
+            "inputs": state.inputs,
         }
         with writing(self.path):
             write_atomically(self.state, save(state.tensors, {"state": json.dumps(description)}))
@@ -109,7 +109,7 @@ class RunFolder:
                     iteration=int(description["iteration"]),
                     seconds=float(description["seconds"]),
                     lowest=float(description["lowest"]),
-                    content=str(description["content"]),
+                    inputs=dict(description["inputs"]),
                     tensors={name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (no mapping)
                 )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from transformer_net.errors import DivergedError, SettingError
+from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
 from transformer_net.images import to_array
 from transformer_net.network import TransformerNet
@@ -40,6 +41,9 @@ class Trainer:
         vgg: Feature extractor.
         device: Where to compute.
         network: Start from this network instead of random weights; it is trained in place.
+
+    Raises:
+        SettingError: `network` is not what `config` describes, or the style picture is too long a strip.
     """
 
     def __init__(
@@ -51,10 +55,20 @@ class Trainer:
         network: TransformerNet | None = None,
     ) -> None:
         self.config, self.device = config, device
+        self.style_sha256 = picture_sha256(style)
         if network is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
                 network = TransformerNet(config.norm, config.width, config.norm_options)
+        elif (network.norm, network.width, network.norm_options) != (
+            config.norm,
+            config.width,
+            dict(config.norm_options),
+        ):
+            raise SettingError(
+                f"The network to start from is {network.norm} of width {network.width}; "
+                f"{config.norm} of width {config.width} is to be trained."
+            )
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.bf16 = uses_bf16(config.precision, device)
         self.loss = PerceptualLoss(
@@ -184,6 +198,9 @@ def validation_losses(
     """Mean losses of `network`, as it is (evaluation mode), over single photos (1, 3, H, W) in [0, 1].
 
     The paintings are clamped to [0, 1] first, as they will be seen; `amount` is the model's grain.
+
+    Raises:
+        ContentError: There is no photo.
     """
     totals: dict[str, float] = {}
     count = 0
@@ -194,7 +211,14 @@ def validation_losses(
             for name, value in loss(painting, photo).as_dict().items():
                 totals[name] = totals.get(name, 0.0) + value
             count += 1
+    if not count:
+        raise ContentError("None of the photos to validate on can be read.")
     return {name: value / count for name, value in totals.items()}
+
+
+def picture_sha256(picture: Image.Image) -> str:
+    """Checksum of a picture's RGB pixels, whatever file they came from."""
+    return hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes()).hexdigest()
 
 
 def add_grain(photo: Tensor, amount: float, seed: int = 0) -> Tensor:
