@@ -83,10 +83,21 @@ def choose(page: Page, photo: Path) -> None:
 
 
 def paint(page: Page) -> None:
-    """Press Paint and wait for all four paintings."""
+    """Press Paint and wait for four new paintings."""
+    before = [_source(page, norm) for norm in NORMS]
     page.click("#paint")
-    page.wait_for_selector('[data-state="painting"]')
+    # Their addresses tell new ones from old: the states in between may pass too quickly to be seen.
+    for norm, source in zip(NORMS, before, strict=True):
+        page.wait_for_function(
+            "([norm, old]) => (document.querySelector(`#out-${norm} img`)?.src ?? old) !== old",
+            arg=[norm, source],
+        )
     wait_for_paintings(page)
+
+
+def _source(page: Page, norm: str) -> str | None:
+    image = page.query_selector(f"#out-{norm} img")
+    return image.evaluate("e => e.src") if image else None
 
 
 def wait_for_paintings(page: Page) -> None:
@@ -94,5 +105,7 @@ def wait_for_paintings(page: Page) -> None:
     for norm in NORMS:
         page.wait_for_selector(f'#caption-{norm} [data-state="done"]')
         page.wait_for_function(
-            "e => e.complete && e.naturalWidth > 0", arg=page.query_selector(f"#out-{norm} img")
+            "norm => { const e = document.querySelector(`#out-${norm} img`);"
+            " return e?.complete && e.naturalWidth > 0 }",
+            arg=norm,
         )

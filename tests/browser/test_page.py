@@ -191,6 +191,8 @@ def test_without_a_photo_paint_says_so(page: Page) -> None:
 def test_a_webcam_picture_is_painted(page: Page) -> None:
     page.locator("#photo").get_by_label("Capture from camera").click()
     page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    # A picture taken before the camera's first frame would be empty.
+    page.wait_for_function("document.querySelector('#photo video')?.videoWidth > 0")
     page.locator("#photo").get_by_label("capture photo").click()
     page.wait_for_selector("#photo img")
     page.locator("#options button").first.click()
