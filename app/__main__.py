@@ -79,6 +79,9 @@ def main() -> None:
     except StylizerError as error:
         complain(error)
         raise SystemExit(2) from None
+    # The painting thread needs the interpreter between any two layers. By default it waits up to 5 ms for the
+    # threads that answer requests to let go of it, and the cores that it computes with stand still.
+    sys.setswitchinterval(0.0005)
     config = uvicorn.Config(
         app,
         host=settings.host,
