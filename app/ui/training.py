@@ -181,7 +181,7 @@ def _table(curves: Curves) -> str:
     head = "".join(f'<th scope="col">{_LOSSES[loss][0]}</th>' for loss in losses)
     rows = "".join(
         f'<tr data-norm="{norm_slug(norm)}"><th scope="row">{escape(title(norm))}</th>'
-        + "".join(f"<td>{final[loss]:#.3g}</td>" if loss in final else "<td>–</td>" for loss in losses)
+        + "".join(f"<td>{final[loss]:#.4g}</td>" if loss in final else "<td>–</td>" for loss in losses)
         + f"<td>{final.get('iteration', 0):,.0f}</td></tr>"
         for norm, final in finals.items()
     )

@@ -29,7 +29,7 @@ def test_curves_are_drawn_for_each_norm_and_phase(tmp_path: Path) -> None:
     assert html.count("<svg") == 2
     assert html.count('class="validation"') == html.count('class="training"') == 4
     assert html.index("Batch norm") < html.index("IEBN")  # the table's order, not the file's
-    assert "<td>11</td>" in html
+    assert "<td>11.00</td>" in html
     assert "Last validation: batch norm 11, IEBN 11" in html
     longest = max(len(line.split()) for line in html.split('points="')[1:])
     assert longest < 250
