@@ -23,7 +23,7 @@ from styles.quality import model_losses
 from transformer_net.checkpoint import read_info, write_atomically
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
-from transformer_net.errors import ModelFileError
+from transformer_net.errors import ModelFileError, SettingError
 from transformer_net.images import decode
 from transformer_net.network import TransformerNet, parameter_count
 from transformer_net.norms import NORMS, norm_slug
@@ -153,6 +153,12 @@ def gallery(
                 continue
             folder = RunFolder(runs / f"{name}-{norm_slug(norm)}")
             if not is_finished(folder.model, found, norm):
+                if (
+                    content is None
+                ):  # the few shipped photos would make poor models, and they would be published
+                    raise SettingError(
+                        f"The model {name} {norm} is to be trained: say on which photos, --content."
+                    )
                 train_model(found, norm, open_content(content, content_name), folder, device)
             publish(found, norm, folder)
             say(f"{name} {norm}: published in {found.folder}")

@@ -10,6 +10,7 @@ from styles import catalog, gallery
 from styles.catalog import Style, find_style, recipes, styles
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model, read_info
+from transformer_net.errors import SettingError
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.runfolder import RunFolder
@@ -60,6 +61,12 @@ def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo
     make()
     assert capsys.readouterr().out.count("up to date") == 4
     assert {p.name: p.stat().st_mtime_ns for p in tiny_gallery.iterdir()} == before
+
+
+def test_the_gallery_is_not_trained_on_the_shipped_photos(tiny_gallery, tmp_path):
+    with pytest.raises(SettingError, match=r"dots bn is to be trained.*--content"):
+        gallery.gallery(None, None, None, tmp_path / "runs", "cpu")
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_changed_recipe_or_picture_makes_a_model_out_of_date(tiny_gallery, photo_folder, tmp_path):
