@@ -43,7 +43,7 @@ class Style:
     @property
     def norms(self) -> list[str]:
         """Normalizers that it has a model for, in the table's order."""
-        return [norm for norm in NORMS if self._model_file(norm).is_file()]
+        return [norm for norm in NORMS if self.model_file(norm).is_file()]
 
     @cached_property
     def card(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class Style:
             UnknownNormError: There is no such normalizer.
             UnknownStyleError: This style has no model for it.
         """
-        path = self._model_file(norm)
+        path = self.model_file(norm)
         if not path.is_file():
             have = ", ".join(self.norms) or "none yet"
             raise UnknownStyleError(
@@ -66,7 +66,8 @@ class Style:
             )
         return path
 
-    def _model_file(self, norm: str) -> Path:
+    def model_file(self, norm: str) -> Path:
+        """Where the model for a normalizer lies, or will lie."""
         return self.folder / f"{norm_slug(norm)}.safetensors"
 
 

@@ -58,8 +58,7 @@ def is_finished(model: Path, style: Style, norm: str) -> bool:
 
 def up_to_date(style: Style, norm: str) -> bool:
     """Whether the shipped model is finished and has its entry in the card."""
-    model = style.folder / f"{norm_slug(norm)}.safetensors"
-    return norm in style.card.get("norms", {}) and is_finished(model, style, norm)
+    return norm in style.card.get("norms", {}) and is_finished(style.model_file(norm), style, norm)
 
 
 def train_model(
@@ -85,7 +84,7 @@ def train_model(
 
 def publish(style: Style, norm: str, folder: RunFolder) -> None:
     """Copy a finished run into the style's folder: model, card and curves."""
-    target = style.folder / f"{norm_slug(norm)}.safetensors"
+    target = style.model_file(norm)
     write_atomically(target, folder.model.read_bytes())
     info = read_info(target)
     entry = {
