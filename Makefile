@@ -14,8 +14,9 @@ demo: $(VENV)/.run
 	$(BIN)/python stylize.py examples/*.jpg --style mosaic --norm all --out out
 	@echo "Done. Look at out/astronaut-mosaic.png: the photo and its four paintings side by side."
 
-gallery: $(VENV)/.run  ## train what is missing or out of date; CONTENT=folder of photos
+gallery: $(VENV)/.run  ## train what is missing or out of date, and draw docs/gallery.md; CONTENT=folder of photos
 	$(BIN)/python -m styles.gallery $(if $(CONTENT),--content $(CONTENT))
+	$(BIN)/python -m styles.showcase
 
 test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest

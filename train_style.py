@@ -11,11 +11,13 @@ from typing import Annotated, Any, cast
 import typer
 
 from styles.catalog import find_style, recipes, styles
+from transformer_net.base import has_base
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
 from transformer_net.images import decode
+from transformer_net.network import TransformerNet
 from transformer_net.norms import norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, open_content
@@ -85,6 +87,13 @@ def train(
     size: Annotated[
         int | None, typer.Option(help="Side of the training crops in pixels.", rich_help_panel=SCHEDULE)
     ] = None,
+    early_size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side of the crops in the first half; smaller ones save time. 0: the same.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Photos a step.", rich_help_panel=SCHEDULE)] = None,
     width: Annotated[
         int | None,
@@ -94,9 +103,13 @@ def train(
     ] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=SCHEDULE)] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Start from this model file instead of from nothing.", rich_help_panel=SCHEDULE),
-    ] = None,
+        str,
+        typer.Option(
+            help="Where to begin: base (the shipped network of this norm that reproduces the photo), none "
+            "(random weights, and a warm-up), a model file, or auto: base where there is one of this width.",
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = "auto",
     seed: Annotated[
         int | None,
         typer.Option(help="Decides initial weights, data order and crops.", rich_help_panel=SCHEDULE),
@@ -142,10 +155,13 @@ def train(
     """
     arguments = locals()
     options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
-    if iterations is not None:  # a short trial shall not spend most of its time warming up
-        options.setdefault("warmup_iterations", min(iterations, TrainConfig.warmup_iterations))
     picture, name = _style_picture(style)
-    config = TrainConfig(**{**recipes().get(name, {}), **options, "style": name, "norm": norm})
+    options = {**recipes().get(name, {}), **options, "style": name, "norm": norm}
+    options["init"], network = _beginning(init, norm, options.get("width", TrainConfig.width))
+    if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
+        wanted = options.get("iterations", TrainConfig.iterations)
+        options["warmup_iterations"] = 0 if options["init"] else min(wanted, TrainConfig.warmup_iterations)
+    config = TrainConfig(**options)
     folder = RunFolder(out or Path("runs") / f"{name}-{norm_slug(norm)}")
     if folder.exists() and not (resume or overwrite):
         raise RunFolderError(
@@ -164,7 +180,6 @@ def train(
             "yellow",
         )
 
-    network = load_model(init)[0] if init else None
     trainer = Trainer(config, decode(picture).rgb, Vgg16Features(cast(VggSource, vgg)), target, network)
     with ProgressLine(console, f"{name} {config.norm}") as line, _StopSignals() as stop:
         training = Run(trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested)
@@ -174,6 +189,19 @@ def train(
             folder.create()
         outcome = training.run()
     _report(outcome, folder, stop)
+
+
+def _beginning(init: str, norm: str, width: int) -> tuple[str, TransformerNet | None]:
+    """What `--init` means: the config's word for it, and the network if it comes from a file."""
+    if init == "auto":
+        init = "base" if has_base(norm, width, {}) else "none"
+    if init == "none":
+        return "", None
+    if init == "base":
+        if not has_base(norm, width, {}):
+            raise SettingError(f"There is no base network of width {width}; leave out --init base.")
+        return "base", None
+    return Path(init).name, load_model(init)[0]
 
 
 def _style_picture(style: str) -> tuple[Path, str]:

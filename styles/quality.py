@@ -1,93 +1,153 @@
-"""How well the shipped models paint: their losses on photos that none of them was trained on.
-
-    python -m styles.quality                 every style
-    python -m styles.quality --style mosaic
+"""How well a model of the gallery paints: its losses on photos that none was trained on.
 
 The photos are the ones in `examples/`, so anybody can compute the same figures; evaluation mode, float32, the
-central square of each photo at 512 px. `photo` is the photo itself, unpainted: what its style losses are
-before anything is done.
+central square of each photo. `benchmarks/quality.py` measures more of it, beside the photos' own figures and
+an optimum's, and keeps the figures in `styles/<style>/quality.json`, which `Book` reads and writes.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
 import torch
-import typer
-from rich.table import Table
+from torch import Tensor
 
-from styles.catalog import Style, find_style, styles
-from transformer_net.checkpoint import load_model, read_info
-from transformer_net.commandline import console, run
+from styles.catalog import Style, recipes
+from transformer_net.checkpoint import load_model, write_atomically
 from transformer_net.images import decode
+from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos
 from transformer_net.training.losses import PerceptualLoss
 from transformer_net.training.report import STYLE_LOSSES
-from transformer_net.training.trainer import scaled_style, validation_losses
+from transformer_net.training.trainer import add_grain, perceptual_loss
 from transformer_net.training.vgg import Vgg16Features
 
 SIDE = 512
-"""Side in pixels of the squares that the losses are taken on."""
+"""Side in pixels of the squares that the figures in the cards are taken on."""
 
-_CPU = torch.device("cpu")
+PHOTO, OPTIMUM = "photo", "optimum"
+
+COLUMNS = ("content", *STYLE_LOSSES, "style", "closed", "palette", "border", "checkerboard", "flat")
+"""The figures of a row, in the order in which they are shown; not every row has all."""
+
+Figures = dict[str, dict[str, float]]
+"""Values by photo and name."""
+
+Painter = Callable[[Tensor], Tensor]
+"""From a photo (1, 3, H, W) in [0, 1] to its painting, of the same shape and range."""
 
 
-def model_losses(style: Style, model: Path) -> dict[str, float]:
-    """Mean losses of a model file on the example photos, against the picture of `style`."""
+def example_photos(side: int = SIDE) -> dict[str, Tensor]:
+    """The central square of each example photo, (1, 3, side, side) in [0, 1], by name."""
+    files = sorted(EXAMPLES.glob("*.jpg"))
+    tensors = ContentPhotos("examples", [], files).validation_tensors(side)
+    return {path.stem: photo for path, photo in zip(files, tensors, strict=True)}
+
+
+def painter(model: Path) -> Painter:
+    """What a model file does to a photo, as everybody sees it: with its grain, and clamped."""
     network, info = load_model(model)
-    return _losses(style, _style_size(info.training), network, info.grain)
+
+    @torch.inference_mode()
+    def paint(photo: Tensor) -> Tensor:
+        painting: Tensor = network(add_grain(photo, info.grain))
+        return painting.clamp(0, 1)
+
+    return paint
 
 
-def photo_losses(style: Style) -> dict[str, float]:
-    """The same for the photos themselves."""
-    info = read_info(style.model(style.norms[0]))
-    return _losses(style, _style_size(info.training), torch.nn.Identity(), 0.0)
+def model_losses(style: Style, model: Path, side: int = SIDE) -> dict[str, float]:
+    """Mean losses of a model file on the example photos, against the picture of `style`."""
+    return losses_of(painter(model), gallery_loss(style), example_photos(side))
 
 
-def _style_size(training: dict[str, dict[str, int]]) -> int:
-    return int(training.get("config", {}).get("style_size", TrainConfig.style_size))
+def photo_losses(style: Style, side: int = SIDE) -> dict[str, float]:
+    """The same for the photos themselves, unpainted."""
+    return losses_of(lambda photo: photo, gallery_loss(style), example_photos(side))
 
 
-def _losses(style: Style, style_size: int, network: torch.nn.Module, grain: float) -> dict[str, float]:
-    photos = ContentPhotos("examples", [], sorted(EXAMPLES.glob("*.jpg"))).validation_tensors(SIDE)
-    return validation_losses(network, _loss(style.picture, style_size), photos, grain, _CPU)
+def losses_of(paint: Painter, loss: PerceptualLoss, photos: dict[str, Tensor]) -> dict[str, float]:
+    """Mean losses of what `paint` makes of `photos`."""
+    with torch.inference_mode():
+        found = [loss(paint(photo), photo).as_dict() for photo in photos.values()]
+    return {name: sum(losses[name] for losses in found) / len(found) for name in found[0]}
 
 
-@cache
-def _loss(picture: Path, style_size: int) -> PerceptualLoss:
-    return PerceptualLoss(Vgg16Features(), scaled_style(decode(picture).rgb, style_size))
+def gallery_loss(style: Style) -> PerceptualLoss:
+    """The losses that the models of `style` were trained on, with its recipe's weights."""
+    config = TrainConfig(style=style.name, **recipes()[style.name])
+    return perceptual_loss(config, decode(style.picture).rgb, Vgg16Features(), torch.device("cpu"))
 
 
-def quality_table(style: Style) -> Table:
-    """Losses of the photo and of each of the style's models."""
-    table = Table(title=f"{style.name}: losses on the example photos at {SIDE} px", title_justify="left")
-    for column in (
-        "",
-        "content",
-        *(name.removeprefix("style_") for name in STYLE_LOSSES),
-        "style",
-        "palette",
-    ):
-        table.add_column(column, justify="right" if column else "left")
-    rows = {"photo": photo_losses(style)}
-    rows |= {norm: model_losses(style, style.model(norm)) for norm in style.norms}
-    for name, losses in rows.items():
-        layers = [losses[layer] for layer in STYLE_LOSSES]
-        cells = [f"{value:.3f}" for value in (*layers, sum(layers) / len(layers))]
-        table.add_row(name, f"{losses['content']:.2f}", *cells, f"{losses['palette']:.4f}")
-    return table
+class Book:
+    """The figures of one style at one size, photo by photo, kept in its `quality.json`.
+
+    Rows are `photo` (the photos themselves), the normalizers, and `optimum`; each knows what it was measured
+    on, so that a changed model, picture or recipe makes it void.
+    """
+
+    def __init__(self, style: Style, side: int) -> None:
+        self.style, self.path, self.side = style, style.folder / "quality.json", str(side)
+        everything = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.rows: dict[str, Any] = everything.get(self.side, {})
+
+    def find(self, row: str) -> Figures:
+        """What is known of `row` as things stand, by photo; empty where it has not been measured."""
+        entry = self.rows.get(row, {})
+        return dict(entry["photos"]) if entry.get("source") == self._source(row) else {}
+
+    def keep(self, row: str, figures: Figures) -> None:
+        """Write the figures of `row` down, with four digits."""
+        rounded = {p: {n: float(f"{v:.4g}") for n, v in values.items()} for p, values in figures.items()}
+        self.rows[row] = {"source": self._source(row), "photos": rounded}
+        everything = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        write_atomically(
+            self.path, (json.dumps({**everything, self.side: self.rows}, indent=1) + "\n").encode()
+        )
+
+    def table(self) -> dict[str, dict[str, float]]:
+        """Means over the photos, row by row, in the order in which they are shown.
+
+        `style` is the mean of the four layers. `closed` is the share of the way in style loss from the photo
+        to the optimum that a model goes, on the photos that the optimum is known of.
+        """
+        found = {row: figures for row in (PHOTO, *self.style.norms, OPTIMUM) if (figures := self.find(row))}
+        table = {}
+        for row, figures in found.items():
+            names = next(iter(figures.values())).keys()
+            means = {name: _mean(values[name] for values in figures.values()) for name in names}
+            means["style"] = _mean(means[layer] for layer in STYLE_LOSSES)
+            if row in NORMS and OPTIMUM in found:
+                common = found[OPTIMUM].keys() & found[PHOTO].keys() & figures.keys()
+                photo, ours, optimum = (
+                    _mean(found[r][p][layer] for p in common for layer in STYLE_LOSSES)
+                    for r in (PHOTO, row, OPTIMUM)
+                )
+                means["closed"] = (photo - ours) / (photo - optimum)
+            table[row] = means
+        return table
+
+    def _source(self, row: str) -> str:
+        parts = [
+            self.style.picture.read_bytes(),
+            json.dumps(recipes()[self.style.name], sort_keys=True).encode(),
+        ]
+        if row in NORMS:
+            parts.append(self.style.model(row).read_bytes())
+        return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]
 
 
-def quality(
-    style: Annotated[str | None, typer.Option(help="One style; all of them if not given.")] = None,
-) -> None:
-    """Print the losses of the shipped models on the example photos."""
-    for found in [find_style(style)] if style else [s for s in styles() if s.norms]:
-        console.print(quality_table(found))
+def _mean(values: Iterable[float]) -> float:
+    return statistics.fmean(values)
 
 
-if __name__ == "__main__":
-    run(quality)
+def cells(row: Mapping[str, float]) -> list[str]:
+    """The figures of a row as text, in the order of `COLUMNS`."""
+    formats = {"content": ".2f", "closed": ".0%", "palette": ".4f", "checkerboard": ".1f", "flat": ".0%"}
+    return [format(row[name], formats.get(name, ".3f")) if name in row else "" for name in COLUMNS]

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from styles.catalog import find_style
 from stylize import stylize
 from tests.conftest import make_picture
 from train_style import train
 from transformer_net import commandline
+from transformer_net.checkpoint import read_info
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
@@ -168,6 +170,7 @@ def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, invoke, number, code
         (["--vgg", "mine"], "vgg must be shipped or torchvision, not 'mine'."),
         (["--resume"], "There is nothing to resume in runs/mosaic-iebn"),
         (["--init", "none.safetensors"], "The model file none.safetensors cannot be read"),
+        (["--init", "base", "--width", "8"], "There is no base network of width 8"),
     ],
 )
 def test_train_mistakes_are_one_sentence(invoke, arguments, sentence):
@@ -175,6 +178,27 @@ def test_train_mistakes_are_one_sentence(invoke, arguments, sentence):
     assert code == 2
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def beginning(folder):
+    config = read_info(folder / "model.safetensors").training["config"]
+    return config["init"], config["warmup_iterations"]
+
+
+def test_where_training_begins(invoke, tmp_path):
+    """At the base of the norm where there is one and nothing else is asked for; a file needs no warm-up."""
+    tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--sample-every", "9"]
+    runs = {
+        "auto": [],
+        "none": ["--init", "none"],
+        "narrow": ["--width", "4"],
+        "file": ["--init", find_style("mosaic").model("iebn")],
+    }
+    for name, arguments in runs.items():
+        code, _, err = invoke(train, *tiny, *arguments, "--out", tmp_path / name)
+        assert (code, err) == (0, "")
+    found = {name: beginning(tmp_path / name) for name in runs}
+    assert found == {"auto": ("base", 0), "none": ("", 1), "narrow": ("", 1), "file": ("iebn.safetensors", 0)}
 
 
 @pytest.mark.parametrize("verb", [train, stylize])

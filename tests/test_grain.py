@@ -1,16 +1,22 @@
 """The noise that lets flat regions be painted."""
 
 import numpy as np
+import pytest
+from scipy import ndimage
 
-from transformer_net.grain import grain
+from transformer_net.grain import SCALES, grain
 
 
-def test_mean_zero_and_unit_deviation_in_every_channel():
-    noise = grain(400, 500)
-    assert noise.shape == (3, 400, 500)
+def test_mean_zero_and_unit_deviation_at_every_scale():
+    noise = grain(1600, 1500)
+    assert noise.shape == (3, 1600, 1500)
     assert noise.dtype == np.float32
-    np.testing.assert_allclose(noise.mean((1, 2)), 0, atol=0.01)
-    np.testing.assert_allclose(noise.std((1, 2)), 1, atol=0.01)
+    np.testing.assert_allclose(noise.mean((1, 2)), 0, atol=0.08)
+    np.testing.assert_allclose(noise.std((1, 2)), len(SCALES) ** 0.5, rtol=0.05)
+    fine = noise - ndimage.uniform_filter(noise, (0, 3, 3))
+    strokes = ndimage.uniform_filter(noise, (0, 8, 8))
+    assert 0.8 < fine.std() < 1.2
+    assert 0.8 < strokes.std() < 1.4  # some of the 4 px octave is left
 
 
 def test_a_tile_has_the_grain_of_the_whole():
@@ -23,22 +29,24 @@ def test_seeds_differ_and_repeat():
     assert not np.array_equal(grain(16, 16, seed=5), grain(16, 16, seed=6))
 
 
-def test_neighbours_channels_and_seeds_are_uncorrelated():
-    a, b = grain(300, 300), grain(300, 300, seed=1)
-    pairs = [
-        (a[:, 1:], a[:, :-1]),
-        (a[..., 1:], a[..., :-1]),
-        (a[0], a[1]),
-        (a[1], a[2]),
-        (a, b),
-        (a[:, 64:], a[:, :-64]),
-    ]
-    for left, right in pairs:
-        assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.02
+def test_channels_and_seeds_are_uncorrelated():
+    a, b = grain(600, 600), grain(600, 600, seed=1)
+    for left, right in [(a[0], a[1]), (a[1], a[2]), (a, b), (a[:, 64:], a[:, :-64])]:
+        assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.05
 
 
-def test_no_visible_pattern():
-    """No frequency stands out of the spectrum, as a lattice would make it."""
+@pytest.mark.parametrize("scale", SCALES[1:])
+def test_the_lattice_does_not_show(scale):
+    """Noise is as strong on the lattice as between its points; straight lines would lose half of it."""
+    noise = grain(1200, 1200)
+    smooth = ndimage.uniform_filter(noise, (0, scale // 2, scale // 2))
+    on = smooth[:, ::scale, ::scale].std()
+    between = smooth[:, scale // 2 :: scale, scale // 2 :: scale].std()
+    assert 0.9 < on / between < 1.15
+
+
+def test_the_finest_octave_is_white():
+    """No frequency above the coarser octaves' stands out, as a lattice would make it."""
     spectrum = np.abs(np.fft.fft2(grain(256, 256)[0])) ** 2
-    spectrum[0, 0] = 0
-    assert spectrum.max() / spectrum.mean() < 20
+    middle = spectrum[96:160, 96:160]
+    assert middle.max() / middle.mean() < 20

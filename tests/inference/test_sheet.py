@@ -131,11 +131,10 @@ def test_labels_are_written_below_their_panels() -> None:
     assert rows.min() >= place[1] + picture.height
 
 
-def test_captions_make_room_for_themselves() -> None:
-    plain = side_by_side(panels(2))
-    captioned = side_by_side(panels(2), captions=["one", ""])
-    assert captioned.width == plain.width
-    assert captioned.height > plain.height
+def test_columns_can_be_chosen() -> None:
+    one_row, grid = side_by_side(panels(6), columns=6), side_by_side(panels(6), columns=2)
+    assert one_row.width > 2.5 * grid.width
+    assert grid.height > 2.5 * one_row.height
 
 
 def test_text_stays_in_its_cell() -> None:
@@ -185,15 +184,13 @@ def test_transparency_is_laid_over_white() -> None:
 
 def test_arguments_are_not_changed_and_the_result_repeats() -> None:
     given = panels(3)
-    first = side_by_side(given, captions=["a", "b", "c"])
-    assert first == side_by_side(given, captions=["a", "b", "c"])
+    first = side_by_side(given)
+    assert first == side_by_side(given)
     assert given[0][1].tobytes() == noise(0).tobytes()
 
 
 def test_misuse() -> None:
     with pytest.raises(ValueError, match="at least one"):
         side_by_side([])
-    with pytest.raises(ValueError, match="captions"):
-        side_by_side(panels(2), captions=["one"])
     with pytest.raises(SettingError):
         side_by_side(panels(2), panel_side=0)

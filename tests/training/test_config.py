@@ -21,6 +21,7 @@ def test_round_trip_through_json():
         ("iterations", 0),
         ("batch_size", 0),
         ("size", 31),
+        ("early_size", 16),
         ("style_size", 10),
         ("warmup_iterations", -1),
         ("style_weight", -0.1),
@@ -61,3 +62,9 @@ def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
     assert rates[peak:] == sorted(rates[peak:], reverse=True)
     assert 0 < rates[0] < 1e-4
     assert 0 < rates[-1] < 1e-6
+
+
+def test_crops_are_smaller_early():
+    config = TrainConfig("x", warmup_iterations=2, warmup_size=64, iterations=5, size=160, early_size=96)
+    assert [config.crop_size(i) for i in range(7)] == [64, 64, 96, 96, 96, 160, 160]
+    assert TrainConfig("x", warmup_iterations=0, size=160).crop_size(0) == 160

@@ -19,7 +19,6 @@ _Colour: TypeAlias = tuple[int, int, int]
 
 _PAPER: Final = (248, 247, 245)
 _INK: Final = (32, 32, 34)
-_FAINT_INK: Final = (112, 110, 107)
 _HAIRLINE: Final = (222, 220, 216)
 
 _GOAL: Final = 1.6
@@ -101,7 +100,7 @@ def _lead(count: int, columns: int) -> Layout:
 def side_by_side(
     panels: Sequence[tuple[str, Image.Image]],
     *,
-    captions: Sequence[str] | None = None,
+    columns: int | None = None,
     panel_side: int | None = None,
 ) -> Image.Image:
     """Draws a photo and its paintings beside each other, each with its label below.
@@ -111,35 +110,31 @@ def side_by_side(
 
     Args:
         panels: Label and picture of each panel, the photo first.
-        captions: A small second line for each panel; empty for none.
+        columns: Panels in a row; None to choose what suits a screen.
         panel_side: Bound on the longer side of a panel, in pixels; None for no bound.
 
     Raises:
-        ValueError: There are no panels, or not as many captions.
+        ValueError: There are no panels.
         SettingError: `panel_side` is less than one.
     """
     if not panels:
         raise ValueError("a sheet needs at least one panel")
-    if captions is not None and len(captions) != len(panels):
-        raise ValueError(f"{len(panels)} panels, but {len(captions)} captions")
     side = min(max(picture.size) for _, picture in panels)
     side = side if panel_side is None else min(side, panel_side)
     pictures = [separate(fit(picture, side))[0] for _, picture in panels]
     labels = [_one_line(label) for label, _ in panels]
-    notes = [_one_line(note) for note in captions or [""] * len(panels)]
 
     width = max(_MIN_CELL, *(picture.width for picture in pictures))
     height = max(picture.height for picture in pictures)
     unit = math.sqrt(width * height)
     label_type = _Type(labels, width, unit * 0.046, smallest=13)
-    note_type = _Type(notes, width, unit * 0.035, smallest=11)
     gap = max(6, round(unit * 0.022))
-    note_offset = label_type.line + round(gap * 0.4)
-    text_height = gap + (note_offset + note_type.line if any(notes) else label_type.line)
+    text_height = gap + label_type.line
     gutter = max(14, round(unit * 0.06))
     row_gap = max(gutter, round(unit * 0.075))
 
-    layout = arrange(len(panels), (width + gutter) / (height + text_height + row_gap))
+    aspect = (width + gutter) / (height + text_height + row_gap)
+    layout = _grid(len(panels), columns) if columns else arrange(len(panels), aspect)
     margin = round(gutter * 1.3)
     sheet = Image.new(
         "RGB",
@@ -150,7 +145,7 @@ def side_by_side(
         _PAPER,
     )
     draw = ImageDraw.Draw(sheet)
-    for (column, row), picture, label, note in zip(layout.cells, pictures, labels, notes, strict=True):
+    for (column, row), picture, label in zip(layout.cells, pictures, labels, strict=True):
         left = margin + round(column * (width + gutter))
         top = margin + round(row * (height + text_height + row_gap))
         x = left + (width - picture.width) // 2
@@ -160,8 +155,6 @@ def side_by_side(
         base = y + picture.height + gap
         span = (left, left + width)
         label_type.write(sheet, label, x, base, span, _INK)
-        if note:
-            note_type.write(sheet, note, x, base + note_offset, span, _FAINT_INK)
     return sheet
 
 

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from transformer_net.base import base_sha256
 from transformer_net.checkpoint import save_model
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
@@ -226,6 +227,7 @@ class Run:
             "iterations_done": trainer.iteration,
             "content": {"name": self.photos.name, "photos": len(self.photos.training)},
             "style_picture_sha256": trainer.style_sha256,
+            "base_sha256": base_sha256(trainer.config.norm) if trainer.config.init == "base" else "",
             "validation": validation,
             "seconds": round(self.seconds, 1),
             "machine": describe_machine(trainer.device),

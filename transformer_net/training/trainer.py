@@ -12,12 +12,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from transformer_net.base import load_base
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
 from transformer_net.images import to_array
 from transformer_net.network import TransformerNet
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.losses import PerceptualLoss
+from transformer_net.training.optimizer import MuonAdam
 from transformer_net.training.vgg import Vgg16Features
 
 Phase = Literal["warm-up", "style"]
@@ -37,10 +39,11 @@ class Trainer:
 
     Args:
         config: What to train.
-        style: The style picture, RGB, any size from 64 px; it is scaled to `config.style_size`.
+        style: The style picture, RGB, any size from 64 px; it is scaled to `config.style_size`. None, like
+            `vgg`, for a warm-up alone.
         vgg: Feature extractor.
         device: Where to compute.
-        network: Start from this network instead of random weights; it is trained in place.
+        network: Start from this network instead of what `config.init` says; it is trained in place.
 
     Raises:
         SettingError: `network` is not what `config` describes, or the style picture is too long a strip.
@@ -49,13 +52,15 @@ class Trainer:
     def __init__(
         self,
         config: TrainConfig,
-        style: Image.Image,
-        vgg: Vgg16Features,
+        style: Image.Image | None,
+        vgg: Vgg16Features | None,
         device: torch.device,
         network: TransformerNet | None = None,
     ) -> None:
         self.config, self.device = config, device
-        self.style_sha256 = picture_sha256(style)
+        self.style_sha256 = picture_sha256(style) if style else ""
+        if network is None and config.init == "base":
+            network = load_base(config.norm)
         if network is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
@@ -71,18 +76,21 @@ class Trainer:
             )
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self.bf16 = uses_bf16(config.precision, device)
-        self.loss = PerceptualLoss(
-            vgg.to(device).to(memory_format=torch.channels_last),
-            scaled_style(style, config.style_size).to(device, memory_format=torch.channels_last),
-            config.content_weight,
-            config.style_weight,
-            config.palette_weight,
-            config.tv_weight,
-            config.layer_weights,
-        ).to(device)
+        self._loss = perceptual_loss(config, style, vgg, device) if style and vgg else None
         self.iteration = 0
         self.lowest = math.inf
-        self.optimizer = self._new_optimizer()
+        self.optimizer = MuonAdam(self.network)
+
+    @property
+    def loss(self) -> PerceptualLoss:
+        """The perceptual losses.
+
+        Raises:
+            SettingError: The trainer was made without a style, for a warm-up alone.
+        """
+        if self._loss is None:
+            raise SettingError("Without a style picture there is nothing to train after the warm-up.")
+        return self._loss
 
     @property
     def phase(self) -> Phase:
@@ -91,18 +99,18 @@ class Trainer:
 
     def crop_size(self, iteration: int) -> int:
         """Side in pixels of the crops of `iteration`."""
-        return self.config.warmup_size if iteration < self.config.warmup_iterations else self.config.size
+        return self.config.crop_size(iteration)
 
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
         if self.phase == "warm-up":
-            return _WARMUP_LR
+            return _WARMUP_LR * (1 - self.iteration / self.config.warmup_iterations)
         return self.config.learning_rate(self.iteration - self.config.warmup_iterations)
 
     def step(self, photo: Tensor) -> dict[str, Tensor]:
         """One optimizer step on `photo` (B, 3, H, W) in [0, 1]; returns the losses before it, detached."""
         if self.iteration == self.config.warmup_iterations:
-            self.optimizer = self._new_optimizer()  # the warm-up's moments are of another loss's scale
+            self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
         photo = photo.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         grainy = add_grain(photo, self.config.grain, seed=self.iteration + 1)
         with self._autocast():
@@ -114,11 +122,9 @@ class Trainer:
                 terms = self.loss(output.float(), photo)
                 total = terms.total
                 losses = terms.detached()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         total.backward()
-        self.optimizer.step()
+        self.optimizer.step(self.learning_rate())
         self.iteration += 1
         return losses
 
@@ -161,10 +167,9 @@ class Trainer:
             self.network.train()
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Network and optimizer, flat: `network.NAME` and `optimizer.PARAMETER_INDEX.NAME`."""
+        """Network and optimizer, flat: `network.NAME` and `optimizer.NAME`."""
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
-        for index, slots in self.optimizer.state_dict()["state"].items():
-            tensors |= {f"optimizer.{index}.{name}": t for name, t in slots.items()}
+        tensors |= {f"optimizer.{name}": t for name, t in self.optimizer.state_tensors().items()}
         return {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
 
     def load_state(self, tensors: Mapping[str, Tensor], iteration: int, lowest: float) -> None:
@@ -173,23 +178,31 @@ class Trainer:
         Raises:
             KeyError, RuntimeError: The tensors are not of this network.
         """
-        network = {n.removeprefix("network."): t for n, t in tensors.items() if n.startswith("network.")}
-        self.network.load_state_dict(network)
-        slots: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("optimizer."):
-                _, index, slot = name.split(".")
-                if tensor.ndim == 4:
-                    tensor = tensor.contiguous(memory_format=torch.channels_last)
-                slots.setdefault(int(index), {})[slot] = tensor
-        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": slots})
+        self.network.load_state_dict(_below("network.", tensors))
+        self.optimizer.load_state_tensors(_below("optimizer.", tensors))
         self.iteration, self.lowest = iteration, lowest
-
-    def _new_optimizer(self) -> torch.optim.Optimizer:
-        return torch.optim.Adam(self.network.parameters(), lr=self.config.lr)
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def perceptual_loss(
+    config: TrainConfig, style: Image.Image, vgg: Vgg16Features, device: torch.device
+) -> PerceptualLoss:
+    """The losses that `config` describes, for a style picture of any size."""
+    return PerceptualLoss(
+        vgg.to(device).to(memory_format=torch.channels_last),
+        scaled_style(style, config.style_size).to(device, memory_format=torch.channels_last),
+        config.content_weight,
+        config.style_weight,
+        config.palette_weight,
+        config.tv_weight,
+        config.layer_weights,
+    ).to(device)
 
 
 def validation_losses(

@@ -1,0 +1,149 @@
+"""Put the gallery on show: docs/gallery.md and its contact sheets, from models, cards and measured figures.
+
+    python -m styles.showcase
+
+Each sheet says in its file which models it shows, so that only outdated ones are painted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import os
+from pathlib import Path
+
+from PIL import Image
+
+from styles.catalog import ROOT, Style, styles
+from styles.quality import COLUMNS, SIDE, Book, cells
+from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import run, say
+from transformer_net.images import decode
+from transformer_net.inference.sheet import side_by_side
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.norms import NORMS
+from transformer_net.training.content import EXAMPLES
+
+DOCS = ROOT.parent / "docs"
+
+PHOTOS = ("astronaut", "cat", "coffee", "rocket")
+
+_PANEL = 320
+
+_INTRODUCTION = """\
+# The gallery
+
+<!-- Written by `make gallery`; the figures by `python benchmarks/quality.py --optimum astronaut`. -->
+
+Six styles, each drawn by our own code (`styles/painters/`, CC0) and learned by four networks that differ in their
+normalizer only: same seed, same photos in the same order, same budget. `styles/recipes.toml` holds the recipes,
+`styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` trains them again.
+"""
+
+_FIGURES = """\
+## Figures
+
+On the example photos, which no model was trained on, in evaluation mode, the central square at {sides} px (the photos
+have 300 to 512 px, and are enlarged). **content** is the distance at relu2_2; **relu1_2** to **relu4_3** and their
+mean, **style**, are the distance to the style picture relative to its own Gram energy; **closed** is the share of the
+way from the photo's style loss to that of the **optimum**, the picture that 300 steps of L-BFGS find for the same losses
+by changing pixels directly (on one photo, the astronaut, at 512 px). **palette** is the sliced Wasserstein distance
+between the colours. Defects: **border** is what the outermost 8 px have of their own, of the full range;
+**checkerboard** the strongest spectral line at a period of 2 or 4 px, in dB over its surroundings; **flat** the share of
+blocks that are flatter than 95 % of the style picture's, so 5 % is as the style.
+"""
+
+
+def sheet_file(style: Style) -> Path:
+    """Where the contact sheet of a style lies."""
+    return DOCS / "pictures" / f"gallery-{style.name}.jpg"
+
+
+def contact_sheet(style: Style) -> Image.Image:
+    """Each photo beside its four paintings, a row a photo."""
+    painters = {norm: Stylizer.from_style(style.name, norm) for norm in NORMS}
+    panels = []
+    for name in PHOTOS:
+        photo = decode(EXAMPLES / f"{name}.jpg")
+        panels.append(("photo", _square(photo.rgb)))
+        panels += [(norm, _square(stylizer.paint_photo(photo))) for norm, stylizer in painters.items()]
+    return side_by_side(panels, columns=1 + len(NORMS))
+
+
+def showcase() -> None:
+    """Paint the contact sheets that are missing or outdated, and write docs/gallery.md."""
+    shown = [style for style in styles() if style.norms == list(NORMS)]
+    for style in shown:
+        path, models = sheet_file(style), _models_sha256(style)
+        if _comment(path) != models:
+            buffer = io.BytesIO()
+            contact_sheet(style).save(buffer, "JPEG", quality=88, comment=models)
+            write_atomically(path, buffer.getvalue())
+            say(f"{style.name}: contact sheet in {path}")
+    page = "\n".join([_INTRODUCTION, *map(_section, shown), *_figures(shown)])
+    path = DOCS / "gallery.md"
+    if not path.is_file() or path.read_text() != page:
+        write_atomically(path, page.encode())
+        say(f"The gallery is on show in {path}")
+
+
+def _square(picture: Image.Image) -> Image.Image:
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    square = picture.crop((left, top, left + side, top + side))
+    return square.resize((_PANEL, _PANEL), Image.Resampling.LANCZOS)
+
+
+def _models_sha256(style: Style) -> str:
+    return hashlib.sha256(b"".join(style.model(norm).read_bytes() for norm in NORMS)).hexdigest()
+
+
+def _comment(path: Path) -> str:
+    if not path.is_file():
+        return ""
+    with Image.open(path) as image:
+        comment: bytes = image.info.get("comment", b"")
+        return comment.decode(errors="replace")
+
+
+def _section(style: Style) -> str:
+    about = (importlib.import_module(f"styles.painters.{style.name}").__doc__ or "").split("\n\n")[0]
+    entries = [style.card["norms"][norm] for norm in NORMS]
+    config = entries[0]["config"]
+    minutes = ", ".join(
+        f"{norm} {entry['seconds'] / 60:.0f}" for norm, entry in zip(NORMS, entries, strict=True)
+    )
+    machines = ", ".join(sorted({f"{entry['machine']}, {entry['precision']}" for entry in entries}))
+    return f"""\
+## {style.name.capitalize()}
+
+<img src="{os.path.relpath(style.picture, DOCS)}" alt="The style picture {style.name}" width="280">
+
+{about}
+
+{config["iterations"]} iterations at {config["size"]} px; minutes to train: {minutes} ({machines}).
+
+![Four photos, each with its four paintings in the style {style.name}]({os.path.relpath(sheet_file(style), DOCS)})
+"""
+
+
+def _figures(shown: list[Style]) -> list[str]:
+    blocks = []
+    for side in (SIDE, 2 * SIDE):
+        rows = [
+            f"| {style.name} | {row} | {' | '.join(cells(values))} |"
+            for style in shown
+            for row, values in Book(style, side).table().items()
+        ]
+        if rows:
+            columns = ["style", "", *(name.removeprefix("style_") for name in COLUMNS)]
+            rule = "|".join(["---", "---", *("--:" for _ in COLUMNS)])
+            blocks.append(
+                "\n".join([f"### At {side} px\n", f"| {' | '.join(columns)} |", f"|{rule}|", *rows, ""])
+            )
+    return [_FIGURES.format(sides=f"{SIDE} or {2 * SIDE}"), *blocks] if blocks else []
+
+
+if __name__ == "__main__":
+    run(showcase)
