@@ -15,6 +15,7 @@ feed-forward style transfer is known for; see `border`, `checkerboard` and `flat
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -35,6 +36,8 @@ from styles.quality import (  # noqa: E402
     COLUMNS,
     OPTIMUM,
     PHOTO,
+    SIDE,
+    SIDES,
     Book,
     Painter,
     cells,
@@ -49,7 +52,6 @@ from transformer_net.training.losses import PerceptualLoss  # noqa: E402
 from transformer_net.training.report import STYLE_LOSSES  # noqa: E402
 from transformer_net.training.trainer import scaled_style  # noqa: E402
 
-SIDES = (512, 1024)
 STEPS = 300
 _BLOCK = 16
 _SURROUNDINGS = 64
@@ -62,15 +64,15 @@ def luminance(image: Tensor) -> Tensor:
     return (image * weights).sum(1, keepdim=True)
 
 
-def border(paint: Painter, photo: Tensor) -> float:
-    """How much of its own the outermost 8 px of a painting have, 0 to 1; 0 is no border at all.
+def border(paint: Painter, photo: Tensor, painting: Tensor) -> float:
+    """How much of its own the outermost 8 px of `painting` have, 0 to 1; 0 is no border at all.
 
     The mean absolute difference from the same place painted with 64 px of mirrored photo around it, less the
     same difference in the middle, which instance-dependent norms have because they see other statistics.
     """
     mirrored = F.pad(photo, (_SURROUNDINGS,) * 4, mode="reflect")
     inner = slice(_SURROUNDINGS, -_SURROUNDINGS)
-    difference = (paint(photo) - paint(mirrored)[..., inner, inner]).abs().mean(1)
+    difference = (painting - paint(mirrored)[..., inner, inner]).abs().mean(1)
     rim = torch.ones_like(difference, dtype=torch.bool)
     rim[..., _RIM:-_RIM, _RIM:-_RIM] = False
     return (difference[rim].mean() - difference[..., inner, inner].mean()).item()
@@ -100,7 +102,7 @@ def checkerboard(image: Tensor) -> float:
             if x == 0:
                 ring[:, :11] = ring[:, 14:] = False
             strongest = max(strongest, (near[11:14, 11:14].mean() / near[ring].mean()).item())
-    return 10 * torch.tensor(max(strongest, 1.0)).log10().item()
+    return 10 * math.log10(max(strongest, 1.0))
 
 
 def flat_share(image: Tensor, style: Tensor) -> float:
@@ -162,11 +164,12 @@ def measure(style: Style, side: int, optimum: list[str]) -> None:
     picture = scaled_style(decode(style.picture).rgb, recipes()[style.name]["style_size"])
     for row in missing:
         found = {}
+        paint = None if row == PHOTO else painter(style.model(row))
         for name, photo in photos.items():
-            paint: Painter = (lambda image: image) if row == PHOTO else painter(style.model(row))
-            found[name] = figures(paint(photo), loss, photo, picture)
-            if row != PHOTO:
-                found[name]["border"] = border(paint, photo)
+            painting = paint(photo) if paint else photo
+            found[name] = figures(painting, loss, photo, picture)
+            if paint:
+                found[name]["border"] = border(paint, photo, painting)
         book.keep(row, found)
     for name in missing_optima:
         painting = optimise_pixels(
@@ -193,7 +196,7 @@ def quality(
     console.width = max(console.width, 140)  # also where the output is no terminal
     for found in [find_style(style)] if style else [s for s in styles() if s.norms]:
         for size in [side] if side else SIDES:
-            measure(found, size, (optimum or []) if size == SIDES[0] else [])
+            measure(found, size, (optimum or []) if size == SIDE else [])
             drawn = Table("", title=f"{found.name} at {size} px", title_justify="left")
             for column in COLUMNS:
                 drawn.add_column(column.removeprefix("style_"), justify="right")

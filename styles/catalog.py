@@ -5,6 +5,7 @@ styles/<name>/
     card.json            how the models were trained, and their validation losses
     bn.safetensors  in.safetensors  bn-se.safetensors  iebn.safetensors
     curves.json          losses over the iterations, for each normalizer
+    quality.json         what benchmarks/quality.py measured
 """
 
 from __future__ import annotations

@@ -20,7 +20,6 @@ import typer
 
 from styles.catalog import Style, find_style, recipes
 from styles.quality import model_losses
-from transformer_net.base import base_sha256
 from transformer_net.checkpoint import read_info, write_atomically
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
@@ -52,7 +51,7 @@ def is_finished(model: Path, style: Style, norm: str) -> bool:
     config = config_of(style.name, norm)
     return (
         trained == config
-        and training.get("base_sha256", "") == (base_sha256(norm) if config.init == "base" else "")
+        and training.get("base_sha256", "") == config.base_sha256
         and training.get("iterations_done") == config.total_iterations
         and training.get("style_picture_sha256") == picture_sha256(decode(style.picture).rgb)
         and bool(training.get("validation"))

@@ -25,11 +25,16 @@ from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos
 from transformer_net.training.losses import PerceptualLoss
 from transformer_net.training.report import STYLE_LOSSES
-from transformer_net.training.trainer import add_grain, perceptual_loss
+from transformer_net.training.trainer import add_grain, perceptual_loss, validation_losses
 from transformer_net.training.vgg import Vgg16Features
 
-SIDE = 512
-"""Side in pixels of the squares that the figures in the cards are taken on."""
+SIDES = (512, 1024)
+"""Sides in pixels of the squares that figures are taken on."""
+
+SIDE = SIDES[0]
+"""That of the figures in the cards."""
+
+_CPU = torch.device("cpu")
 
 PHOTO, OPTIMUM = "photo", "optimum"
 
@@ -62,27 +67,25 @@ def painter(model: Path) -> Painter:
     return paint
 
 
-def model_losses(style: Style, model: Path, side: int = SIDE) -> dict[str, float]:
+def model_losses(style: Style, model: Path) -> dict[str, float]:
     """Mean losses of a model file on the example photos, against the picture of `style`."""
-    return losses_of(painter(model), gallery_loss(style), example_photos(side))
+    network, info = load_model(model)
+    return _losses(style, network, info.grain)
 
 
-def photo_losses(style: Style, side: int = SIDE) -> dict[str, float]:
+def photo_losses(style: Style) -> dict[str, float]:
     """The same for the photos themselves, unpainted."""
-    return losses_of(lambda photo: photo, gallery_loss(style), example_photos(side))
+    return _losses(style, torch.nn.Identity(), 0.0)
 
 
-def losses_of(paint: Painter, loss: PerceptualLoss, photos: dict[str, Tensor]) -> dict[str, float]:
-    """Mean losses of what `paint` makes of `photos`."""
-    with torch.inference_mode():
-        found = [loss(paint(photo), photo).as_dict() for photo in photos.values()]
-    return {name: sum(losses[name] for losses in found) / len(found) for name in found[0]}
+def _losses(style: Style, network: torch.nn.Module, grain: float) -> dict[str, float]:
+    return validation_losses(network, gallery_loss(style), example_photos().values(), grain, _CPU)
 
 
 def gallery_loss(style: Style) -> PerceptualLoss:
     """The losses that the models of `style` were trained on, with its recipe's weights."""
     config = TrainConfig(style=style.name, **recipes()[style.name])
-    return perceptual_loss(config, decode(style.picture).rgb, Vgg16Features(), torch.device("cpu"))
+    return perceptual_loss(config, decode(style.picture).rgb, Vgg16Features(), _CPU)
 
 
 class Book:

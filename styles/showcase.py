@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from styles.catalog import ROOT, Style, styles
-from styles.quality import COLUMNS, SIDE, Book, cells
+from styles.quality import COLUMNS, SIDES, Book, cells
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
 from transformer_net.images import decode
@@ -130,7 +130,7 @@ def _section(style: Style) -> str:
 
 def _figures(shown: list[Style]) -> list[str]:
     blocks = []
-    for side in (SIDE, 2 * SIDE):
+    for side in SIDES:
         rows = [
             f"| {style.name} | {row} | {' | '.join(cells(values))} |"
             for style in shown
@@ -142,7 +142,7 @@ def _figures(shown: list[Style]) -> list[str]:
             blocks.append(
                 "\n".join([f"### At {side} px\n", f"| {' | '.join(columns)} |", f"|{rule}|", *rows, ""])
             )
-    return [_FIGURES.format(sides=f"{SIDE} or {2 * SIDE}"), *blocks] if blocks else []
+    return [_FIGURES.format(sides=" or ".join(map(str, SIDES))), *blocks] if blocks else []
 
 
 if __name__ == "__main__":

@@ -51,10 +51,13 @@ def test_a_painted_rim_is_measured(photo):
         painting[..., :4, :] = 1 - painting[..., :4, :]
         return painting
 
-    assert quality.border(lambda image: image, photo) == pytest.approx(0, abs=1e-6)
-    assert quality.border(with_rim, photo) > 0.02
+    def border(paint):
+        return quality.border(paint, photo, paint(photo))
+
+    assert border(lambda image: image) == pytest.approx(0, abs=1e-6)
+    assert border(with_rim) > 0.02
     # What changes everywhere is no border.
-    assert quality.border(lambda image: image + 0.1 * image.mean(), photo) == pytest.approx(0, abs=1e-3)
+    assert border(lambda image: image + 0.1 * image.mean()) == pytest.approx(0, abs=1e-3)
 
 
 def test_flat_share_is_relative_to_the_style(photo):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from transformer_net.base import base_sha256
 from transformer_net.errors import SettingError
 from transformer_net.norms import canonical_norm
 from transformer_net.training.vgg import TAPS
@@ -97,6 +98,11 @@ class TrainConfig:
     def total_iterations(self) -> int:
         """Warm-up and style iterations together."""
         return self.warmup_iterations + self.iterations
+
+    @property
+    def base_sha256(self) -> str:
+        """Checksum of the base network's file that training begins at; empty where it begins elsewhere."""
+        return base_sha256(self.norm) if self.init == "base" else ""
 
     def crop_size(self, iteration: int) -> int:
         """Side in pixels of the crops of `iteration`, the warm-up's first."""

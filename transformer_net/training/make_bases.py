@@ -20,9 +20,8 @@ from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentBatches, ContentPhotos, open_content
 from transformer_net.training.report import duration
+from transformer_net.training.run import VALIDATION_SIDE
 from transformer_net.training.trainer import Trainer, add_grain
-
-_VALIDATION_SIDE = 256
 
 
 def make_base(
@@ -38,7 +37,7 @@ def make_base(
     trainer = Trainer(config, None, None, device)
     batches = ContentBatches(photos, config.batch_size, config.crop_scale, config.seed)
     began = time.perf_counter()
-    for photo in batches.iterate(0, trainer.crop_size, config.warmup_iterations):
+    for photo in batches.iterate(0, config.crop_size, config.warmup_iterations):
         loss = trainer.step(photo)["identity"]
         done = trainer.iteration
         if done % 50 == 0:
@@ -48,7 +47,7 @@ def make_base(
     with torch.inference_mode():
         errors = [
             (network(add_grain(photo, config.grain)) - photo).abs().mean().item()
-            for photo in (tensor.to(device) for tensor in photos.validation_tensors(_VALIDATION_SIDE))
+            for photo in (tensor.to(device) for tensor in photos.validation_tensors(VALIDATION_SIDE))
         ]
     return network, sum(errors) / len(errors)
 

@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from transformer_net.base import base_sha256
 from transformer_net.checkpoint import save_model
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
@@ -147,7 +146,7 @@ class Run:
         batches = ContentBatches(self.photos, config.batch_size, config.crop_scale, config.seed)
         window = _Window(config.batch_size)
         for photo in batches.iterate(
-            trainer.iteration, trainer.crop_size, config.total_iterations, self.loader_threads
+            trainer.iteration, config.crop_size, config.total_iterations, self.loader_threads
         ):
             phase = trainer.phase
             window.add(trainer.step(photo))
@@ -227,7 +226,7 @@ class Run:
             "iterations_done": trainer.iteration,
             "content": {"name": self.photos.name, "photos": len(self.photos.training)},
             "style_picture_sha256": trainer.style_sha256,
-            "base_sha256": base_sha256(trainer.config.norm) if trainer.config.init == "base" else "",
+            "base_sha256": trainer.config.base_sha256,
             "validation": validation,
             "seconds": round(self.seconds, 1),
             "machine": describe_machine(trainer.device),

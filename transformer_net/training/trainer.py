@@ -97,10 +97,6 @@ class Trainer:
         """What the next step minimizes."""
         return "warm-up" if self.iteration < self.config.warmup_iterations else "style"
 
-    def crop_size(self, iteration: int) -> int:
-        """Side in pixels of the crops of `iteration`."""
-        return self.config.crop_size(iteration)
-
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
         if self.phase == "warm-up":
