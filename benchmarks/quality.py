@@ -126,16 +126,28 @@ def optimise_pixels(
 ) -> Tensor:
     """The picture that `steps` steps of L-BFGS find from `photo` (1, 3, H, W), clamped to [0, 1]."""
     image = photo.clone().requires_grad_()
-    optimizer = torch.optim.LBFGS([image], max_iter=1, history_size=20, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        [image],
+        max_iter=steps,
+        max_eval=2 * steps,
+        tolerance_grad=0,
+        tolerance_change=0,
+        history_size=20,
+        line_search_fn="strong_wolfe",
+    )
+    told = -1
 
     def closure() -> Tensor:
+        nonlocal told
         optimizer.zero_grad()
         total = loss(image, photo).total
         total.backward()
+        # A step's line search looks at one point or more: tell of the first.
+        if steps > (step := optimizer.state[image].get("n_iter", 0)) > told:
+            on_step(told := step, total.item())
         return total
 
-    for step in range(steps):
-        on_step(step, optimizer.step(closure).item())
+    optimizer.step(closure)
     return image.detach().clamp(0, 1)
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from styles.catalog import find_style
 from transformer_net.checkpoint import load_model
 from transformer_net.images import decode, to_array
-from transformer_net.network import TransformerNet, parameter_count
+from transformer_net.network import ReflectConv2d, TransformerNet, parameter_count
 from transformer_net.norms import NORMS
 from transformer_net.training.content import EXAMPLES
 
@@ -88,3 +88,21 @@ def test_fresh_network_paints_a_plausible_grey():
 def test_too_narrow():
     with pytest.raises(ValueError, match="width"):
         TransformerNet("in", 0)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(9, 1), (3, 1), (3, 2)])
+def test_reflecting_convolution_is_torchs(kernel, stride):
+    ours = ReflectConv2d(3, 5, kernel, stride)
+    theirs = torch.nn.Conv2d(3, 5, kernel, stride, kernel // 2, padding_mode="reflect")
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.rand(2, 3, 13, 18)
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_reflecting_convolution_pads_in_the_precision_of_its_input(monkeypatch):
+    seen = []
+    pad = F.pad
+    monkeypatch.setattr(F, "pad", lambda x, *args, **kw: seen.append(pad(x, *args, **kw)) or seen[-1])
+    with torch.autocast("cpu", torch.bfloat16):
+        ReflectConv2d(3, 5, 3)(torch.rand(1, 3, 8, 8).bfloat16())
+    assert [x.dtype for x in seen] == [torch.bfloat16]

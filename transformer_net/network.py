@@ -40,13 +40,30 @@ MIN_SIDE = MARGIN + STRIDE
 _HEAD_OFFSET, _HEAD_SCALE = 0.45, 0.1
 
 
-def conv(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution with reflection padding that keeps the size, or halves it.
+class ReflectConv2d(nn.Conv2d):
+    """A convolution with reflection padding that keeps the size, or halves it with stride 2.
+
+    Like `nn.Conv2d(padding_mode="reflect")`, but under autocast it pads in the precision of its input;
+    autocast on a CPU would pad in float32 and round afterwards, at several times the price.
 
     The bias stays even in front of a norm: batch and instance norm cancel it, but it shifts AVG(x) and with
     it the gate of IEBN, and the four networks should differ in their norm only.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the kernel, an odd number.
+        stride: 1 or 2.
     """
-    return nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, padding_mode="reflect")
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride)
+        self.rim = (kernel // 2,) * 4
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            x = F.pad(x, self.rim, mode="reflect")
+        return F.conv2d(x, self.weight, self.bias, self.stride)
 
 
 class ResidualBlock(nn.Module):
@@ -54,9 +71,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, norm: str, **options: Any) -> None:
         super().__init__()
-        self.conv1 = conv(channels, channels, 3)
+        self.conv1 = ReflectConv2d(channels, channels, 3)
         self.norm1 = make_norm(norm, channels, **options)
-        self.conv2 = conv(channels, channels, 3)
+        self.conv2 = ReflectConv2d(channels, channels, 3)
         self.norm2 = make_norm(norm, channels, **options)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -92,7 +109,7 @@ class TransformerNet(nn.Module):
 
         def layer(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
             return [
-                conv(in_channels, out_channels, kernel, stride),
+                ReflectConv2d(in_channels, out_channels, kernel, stride),
                 make_norm(self.norm, out_channels, **self.norm_options),
                 nn.ReLU(),
             ]
@@ -107,7 +124,7 @@ class TransformerNet(nn.Module):
             nn.Upsample(scale_factor=2, mode="nearest"),
             *layer(2 * w, w, 3),
         )
-        self.head = conv(w, 3, 9)
+        self.head = ReflectConv2d(w, 3, 9)
 
     def forward(self, photo: Tensor) -> Tensor:
         height, width = photo.shape[-2:]

@@ -38,6 +38,21 @@ def test_gram_stays_in_single_precision_under_autocast():
     torch.testing.assert_close(gram, gram_matrix(features.float()))
 
 
+def test_gram_gradient():
+    features = torch.rand(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(gram_matrix, features)
+
+
+def test_gram_gradient_of_half_precision_features():
+    features = torch.rand(2, 8, 9, 9).bfloat16().requires_grad_()
+    wide = features.detach().float().requires_grad_()
+    direction = torch.rand(2, 8, 8)
+    (gram_matrix(features) * direction).sum().backward()
+    (gram_matrix(wide) * direction).sum().backward()
+    assert features.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(features.grad.float(), wide.grad, rtol=2e-2, atol=1e-4)
+
+
 def test_relative_gram_distance():
     target = torch.tensor([[3.0, 0.0], [0.0, 4.0]])  # squared norm 25
     assert relative_gram_distance(target[None], target) == 0

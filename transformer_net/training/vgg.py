@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from transformer_net.network import IMAGENET_MEAN, IMAGENET_STD
+from transformer_net.network import IMAGENET_MEAN, IMAGENET_STD, ReflectConv2d
 
 WEIGHTS = Path(__file__).parent / "weights" / "vgg16_conv4_3.fp16.safetensors"
 
@@ -58,8 +58,10 @@ class Vgg16Features(nn.Module):
             names = []
             for out_channels in row:
                 names.append(str(index))
-                self.features[str(index)] = nn.Conv2d(
-                    channels, out_channels, 3, padding=1, padding_mode=padding
+                self.features[str(index)] = (
+                    ReflectConv2d(channels, out_channels, 3)
+                    if padding == "reflect"
+                    else nn.Conv2d(channels, out_channels, 3, padding=1)
                 )
                 index, channels = index + 2, out_channels  # a ReLU stands between two convolutions
             self._rows.append(names)
