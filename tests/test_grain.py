@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from transformer_net.grain import SCALES, grain
+from transformer_net.grain import grain
 
 
 def test_mean_zero_and_unit_deviation_at_every_scale():
@@ -12,7 +12,7 @@ def test_mean_zero_and_unit_deviation_at_every_scale():
     assert noise.shape == (3, 1600, 1500)
     assert noise.dtype == np.float32
     np.testing.assert_allclose(noise.mean((1, 2)), 0, atol=0.08)
-    np.testing.assert_allclose(noise.std((1, 2)), len(SCALES) ** 0.5, rtol=0.05)
+    np.testing.assert_allclose(noise.std((1, 2)), 3**0.5, rtol=0.05)
     fine = noise - ndimage.uniform_filter(noise, (0, 3, 3))
     strokes = ndimage.uniform_filter(noise, (0, 8, 8))
     assert 0.8 < fine.std() < 1.2
@@ -35,7 +35,7 @@ def test_channels_and_seeds_are_uncorrelated():
         assert abs(np.corrcoef(left.ravel(), right.ravel())[0, 1]) < 0.05
 
 
-@pytest.mark.parametrize("scale", SCALES[1:])
+@pytest.mark.parametrize("scale", [4, 16])
 def test_the_lattice_does_not_show(scale):
     """Noise is as strong on the lattice as between its points; straight lines would lose half of it."""
     noise = grain(1200, 1200)

@@ -4,17 +4,17 @@ A convolutional network maps a constant region to a constant region, however it 
 skies and overexposed walls would stay bare of brush strokes. A little noise in the input gives it something
 to hang a texture on, as in texture networks (Ulyanov et al. 2016, arXiv 1603.03417), and like there it comes
 at several scales: fine noise alone averages out over the size of a stroke, and only a fine texture appears.
+The independent values of the three octaves stand 1, 4 and 16 px apart: a pixel, a bristle, a brush stroke.
 The noise is a hash of the pixel's position: the same photo gives the same painting, and a tile the same
 grain as the whole.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
-
-SCALES = (1, 4, 16)
-"""Pixels between the independent values of each octave: a pixel, a bristle, a brush stroke."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -33,40 +33,65 @@ def grain(height: int, width: int, top: int = 0, left: int = 0, seed: int = 0) -
         Array (3, height, width).
     """
     noise = _hash(height, width, top, left, seed)
-    for octave, scale in enumerate(SCALES[1:], 1):
-        noise += _smooth(height, width, top, left, scale, seed ^ octave << 28)
+    rows, columns = _Span(top, height), _Span(left, width)
+    # A spline of the coarse lattice is a spline of the finer one, too: join them there, and interpolate once.
+    coarse = _lattice(rows, columns, 16, seed ^ 2 << 28)
+    for scale in (16, 8):
+        coarse = _refine(_refine(coarse, rows, scale).swapaxes(1, 2), columns, scale).swapaxes(1, 2)
+    smooth = (_lattice(rows, columns, 4, seed ^ 1 << 28) + coarse) * np.float32(1 / _SPLINE_VARIANCE)
+    across = _interpolate(smooth.swapaxes(1, 2), columns).swapaxes(1, 2)
+    noise += _interpolate(np.ascontiguousarray(across), rows)  # four times as fast as with strides
     return noise
 
 
-def _smooth(height: int, width: int, top: int, left: int, scale: int, seed: int) -> Floats:
-    """Noise whose independent values stand `scale` px apart, joined by cubic B-splines.
+class _Span(NamedTuple):
+    """Pixels `first` to `first + length − 1` along an axis."""
+
+    first: int
+    length: int
+
+    def values(self, scale: int) -> _Span:
+        """The lattice values, `scale` px apart, of which these pixels are made: four for each."""
+        start = self.first // scale
+        return _Span(start, (self.first + self.length - 1) // scale + 4 - start)
+
+
+def _lattice(rows: _Span, columns: _Span, scale: int, seed: int) -> Floats:
+    """The independent values of an octave: the coefficients of a cubic B-spline.
 
     Splines rather than straight lines: their variance hardly changes between the values, so that the lattice
     does not show.
     """
-    row, rows = divmod(top, scale)
-    column, columns = divmod(left, scale)
-    lattice = _hash(_count(rows + height, scale), _count(columns + width, scale), row, column, seed)
-    across = _interpolate(lattice.swapaxes(1, 2), columns, width, scale)
-    noise = _interpolate(across.swapaxes(1, 2), rows, height, scale)
-    noise *= np.float32(1 / _SPLINE_VARIANCE)
-    return noise
+    y, x = rows.values(scale), columns.values(scale)
+    return _hash(y.length, x.length, y.first, x.first, seed)
 
 
-def _count(pixels: int, scale: int) -> int:
-    return (pixels - 1) // scale + 4
+def _refine(values: Floats, pixels: _Span, scale: int) -> Floats:
+    """The same spline on a lattice twice as fine, along the middle axis, for the same pixels.
+
+    By the two-scale relation of the cubic B-spline, whose mask is (1, 4, 6, 4, 1) / 8.
+    """
+    between = (values[:, :-1] + values[:, 1:]) * np.float32(1 / 2)
+    at = (values[:, :-2] + values[:, 2:]) * np.float32(1 / 8) + values[:, 1:-1] * np.float32(6 / 8)
+    finer = np.empty((values.shape[0], 2 * values.shape[1] - 3, values.shape[2]), np.float32)
+    finer[:, ::2], finer[:, 1::2] = between, at
+    have, need = 2 * pixels.values(scale).first, pixels.values(scale // 2)
+    return finer[:, need.first - have : need.first - have + need.length]
 
 
-def _interpolate(values: Floats, first: int, count: int, scale: int) -> Floats:
-    """Cubic B-spline values at pixels `first` to `first + count − 1` along the middle axis of `values`."""
-    place, phase = np.divmod(np.arange(first, first + count), scale)
-    t = (phase / scale)[:, None]
-    taps = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
-    weights = [(tap / 6).astype(np.float32) for tap in taps]
-    total = values[:, place] * weights[0]
-    for tap in (1, 2, 3):
-        total += values[:, place + tap] * weights[tap]
-    return total
+def _interpolate(values: Floats, pixels: _Span) -> Floats:
+    """Cubic B-spline values at `pixels` along the middle axis of a lattice with 4 px between its values."""
+    cells = values.shape[1] - 3
+    joined = np.empty((values.shape[0], cells, 4, values.shape[2]), np.float32)
+    for phase in range(4):
+        t = phase / 4
+        taps = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
+        place = joined[:, :, phase]
+        np.multiply(values[:, :cells], np.float32(taps[0] / 6), out=place)
+        for tap in (1, 2, 3):
+            place += values[:, tap : tap + cells] * np.float32(taps[tap] / 6)
+    start = pixels.first % 4
+    return joined.reshape(values.shape[0], -1, values.shape[2])[:, start : start + pixels.length]
 
 
 # The sum of the four squared spline weights, averaged over the phase: ∫ of the squared cubic B-spline.
@@ -83,5 +108,10 @@ def _hash(height: int, width: int, top: int, left: int, seed: int) -> Floats:
         h *= np.uint32(factor)
     h ^= h >> np.uint32(16)
     # Ten bits for each channel; the sum of squares of a uniform variable on [-√3, √3] has mean 1.
-    bits = np.stack([h & 1023, (h >> np.uint32(10)) & 1023, (h >> np.uint32(20)) & 1023])
-    return (bits.astype(np.float32) - 511.5) * np.float32(np.sqrt(12) / 1024)
+    noise = np.empty((3, height, width), np.float32)
+    for channel in noise:
+        channel[...] = h & np.uint32(1023)
+        h >>= np.uint32(10)
+    noise -= np.float32(511.5)
+    noise *= np.float32(np.sqrt(12) / 1024)
+    return noise
