@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run demo test lint format gallery chromium clean
+.PHONY: run demo test bench lint format gallery chromium clean
 
 run: $(VENV)/.run  ## the page and the HTTP API at http://127.0.0.1:7860
 	$(BIN)/python -m app
@@ -14,12 +14,16 @@ demo: $(VENV)/.run
 	$(BIN)/python stylize.py examples/*.jpg --style mosaic --norm all --out out
 	@echo "Done. Look at out/astronaut-mosaic.png: the photo and its four paintings side by side."
 
-gallery: $(VENV)/.run  ## train what is missing or out of date, and draw docs/gallery.md; CONTENT=folder of photos
+gallery: $(VENV)/.run  ## train and measure what is missing or out of date, and draw docs/gallery.md; CONTENT=folder of photos
 	$(BIN)/python -m styles.gallery $(if $(CONTENT),--content $(CONTENT))
+	$(BIN)/python benchmarks/quality.py --optimum astronaut
 	$(BIN)/python -m styles.showcase
 
 test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.test  ## speed, start-up and memory of the engines, beside pytorch/examples; half an hour
+	$(BIN)/python benchmarks/inference.py
 
 lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

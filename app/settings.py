@@ -6,37 +6,12 @@ is out of range stops the start with a sentence that names it.
 
 from __future__ import annotations
 
-import math
-import os
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_CGROUP = Path("/sys/fs/cgroup")
-
-
-def available_cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that this process may use: its affinity, or the container's CPU quota where that is less.
-
-    Without the quota, a container of 2 cores on a host of 64 would start 64 threads that wait for each other.
-
-    Args:
-        cgroup: Where the control group is mounted; version 2 and version 1 are understood.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        if (unified := cgroup / "cpu.max").is_file():
-            quota, period = unified.read_text().split()
-        else:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
-        if quota != "max" and int(quota) > 0:
-            cores = min(cores, math.ceil(int(quota) / int(period)))
-    except (OSError, ValueError, ZeroDivisionError):
-        pass  # no control group, or one that we cannot read: the affinity stands
-    return max(1, cores)
+from transformer_net.cores import available_cores
 
 
 class Settings(BaseSettings):
@@ -113,6 +88,10 @@ class Settings(BaseSettings):
         ge=1,
         description="Threads that one painting is computed with. Default: the cores of this container.",
     )
+    engine: Annotated[
+        Literal["auto", "torch", "openvino", "onnxruntime"],
+        Field(description="What computes a painting: auto takes OpenVINO, the fastest, where installed."),
+    ] = "auto"
     page: Annotated[bool, Field(description="Serve the page at /ui. Without it, only the API starts.")] = True
     host: Annotated[
         str, Field(min_length=1, description="Address to listen on. Default: this machine only.")

@@ -22,6 +22,7 @@ from styles import catalog
 from styles.catalog import Style
 from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.images import Limits, Photo, decode, encode, fit
+from transformer_net.inference.engines import PRECISIONS
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS, canonical_norm
@@ -135,13 +136,16 @@ class Studio:
 
         Raises:
             ModelFileError: A model file is unusable.
+            SettingError: The engine is not installed.
         """
         if self.ready:
             return
         torch.set_num_threads(self.settings.threads)
         begun = time.perf_counter()
         found = _offered()
-        self._models = {(style.name, norm): _load(style, norm) for style in found for norm in style.norms}
+        self._models = {
+            (style.name, norm): _load(style, norm, self.settings) for style in found for norm in style.norms
+        }
         self._styles = {style.name: style for style in found}
         self.metrics.model_load_seconds.set(time.perf_counter() - begun)
         self.metrics.models.set(len(self._models))
@@ -265,7 +269,8 @@ class Studio:
         image = model.stylizer.paint_photo(photo, side)
         seconds = time.perf_counter() - begun
         self.metrics.inference_seconds.labels(model.style, model.norm).observe(seconds)
-        return Painting(image, model.style, model.norm, seconds, model.parameters, "float32")
+        precision = PRECISIONS[model.stylizer.engine.precision]
+        return Painting(image, model.style, model.norm, seconds, model.parameters, precision)
 
 
 @lru_cache(maxsize=64)  # bounded: sizes are the client's choice
@@ -278,9 +283,9 @@ def _offered() -> list[Style]:
     return [style for style in catalog.styles() if style.norms]
 
 
-def _load(style: Style, norm: str) -> Model:
+def _load(style: Style, norm: str, settings: Settings) -> Model:
     path = style.model(norm)
-    stylizer = Stylizer.from_file(path)
+    stylizer = Stylizer.from_file(path, engine=settings.engine, threads=settings.threads)
     return Model(style.name, norm, stylizer, parameter_count(stylizer.network), path.stat().st_size)
 
 

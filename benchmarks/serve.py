@@ -30,7 +30,7 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from app.settings import available_cores  # noqa: E402
+from transformer_net.cores import available_cores  # noqa: E402
 from transformer_net.images import decode, encode  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 
@@ -204,7 +204,9 @@ def main() -> None:
     try:
         result: dict[str, object] = dict(vars(options))
         if options.rounds:
-            result |= throughput(server, Stylizer.from_style("mosaic", options.norm), options)
+            result |= throughput(
+                server, Stylizer.from_style("mosaic", options.norm, threads=options.threads), options
+            )
         if options.small:
             result |= memory(server, options)
         result["sigterm_seconds"] = round(server.stop(), 2)

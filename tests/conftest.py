@@ -16,6 +16,14 @@ def make_picture(width, height, seed=0):
     return picture
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache(tmp_path_factory):
+    """Converted models go to a folder of the test run, of this process's and its children's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STYLIZER_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def vgg():
     return Vgg16Features()

@@ -8,15 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+import stylize as stylize_module
 from styles.catalog import find_style
 from stylize import stylize
 from tests.conftest import make_picture
 from train_style import train
 from transformer_net import commandline
 from transformer_net.checkpoint import read_info
+from transformer_net.images import Limits
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
@@ -90,6 +93,8 @@ def test_stylize_goes_on_after_a_broken_photo(photo, tmp_path, invoke):
         (["--format", "xpm"], "Paintings can be written as png, jpeg or webp only."),
         (["--device", "tpu9"], "The device 'tpu9' is not available on this machine."),
         (["--model", "none.safetensors"], "The model file none.safetensors cannot be read"),
+        (["--max-memory", "lots"], "The memory must be a size such as 800M or 1.5G, not 'lots'."),
+        (["--max-memory", "1M"], "cat.jpg: Painting this picture with this model needs at least "),
     ],
 )
 def test_stylize_mistakes_are_one_sentence(photo, invoke, arguments, sentence):
@@ -97,6 +102,29 @@ def test_stylize_mistakes_are_one_sentence(photo, invoke, arguments, sentence):
     assert (code, out) == (2, "")
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_stylize_in_tiles(tmp_path, invoke):
+    """Little memory, all normalizers: tiles, by a photo that the painting before has not painted over."""
+    make_picture(150, 120).save(tmp_path / "dog.png")
+    assert invoke(stylize, "dog.png", "--norm", "bn,iebn", "-o", "whole")[0] == 0
+    code, _, err = invoke(
+        stylize, "dog.png", "--norm", "bn,iebn", "--max-memory", "15M", "--exact", "-o", "tiles"
+    )
+    assert (code, err) == (0, "")
+    for name in ("dog-mosaic-bn.png", "dog-mosaic-iebn.png", "dog-mosaic.png"):
+        whole, tiles = (
+            np.asarray(Image.open(tmp_path / out / name)).astype(int) for out in ("whole", "tiles")
+        )
+        assert np.abs(whole - tiles).max() <= 1
+
+
+def test_stylize_takes_larger_photos_than_the_web(photo, invoke, monkeypatch):
+    stylize_module.LIMITS.check((12_000, 12_000))
+    monkeypatch.setattr(stylize_module, "LIMITS", Limits(max_pixels=50 * 41 - 1))
+    code, _, err = invoke(stylize, photo)
+    assert code == 2
+    assert "at most 2,049 pixels" in err
 
 
 def test_photos_that_would_overwrite_each_other(photo, invoke, tmp_path):

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from styles.catalog import find_style
 from transformer_net.checkpoint import load_model
 from transformer_net.images import decode, to_array
-from transformer_net.network import ReflectConv2d, TransformerNet, parameter_count
+from transformer_net.network import HALO, MARGIN, STRIDE, ReflectConv2d, TransformerNet, parameter_count
 from transformer_net.norms import NORMS
 from transformer_net.training.content import EXAMPLES
 
@@ -76,6 +76,31 @@ def test_the_edge_is_painted_as_if_the_photo_went_on():
         difference = (net(photo).clamp(0, 1) - net(mirrored).clamp(0, 1)[..., 64:-64, 64:-64]).abs().mean(1)
     assert difference[..., 0, :].mean() < 0.15  # 0.3 without a margin
     assert difference[..., 40:-40, 60:-60].mean() < 0.01
+
+
+def test_forward_is_padding_then_core_then_cropping():
+    net, photo = network("in"), torch.rand(1, 3, 33, 42)
+    padded = F.pad(photo, (MARGIN, MARGIN + 2, MARGIN, MARGIN + 3), mode="reflect")
+    with torch.no_grad():
+        assert torch.equal(net.core(padded)[..., MARGIN : MARGIN + 33, MARGIN : MARGIN + 42], net(photo))
+
+
+@pytest.mark.parametrize("axis", [2, 3])
+def test_halo_is_what_a_stride_of_the_painting_depends_on(axis):
+    """Gradients of four rows of the painting reach 55 rows back and 52 ahead: 56 in whole strides."""
+    net, length, first = TransformerNet("bn", 1).double().eval(), 200, 80
+    with torch.no_grad():
+        for name, parameter in net.named_parameters():
+            # Positive everywhere, so that no path ends in a ReLU and no two cancel.
+            parameter.fill_(0.1 if name.endswith("bias") else 1 / parameter[0].numel())
+    shape = (1, 3, length, 12) if axis == 2 else (1, 3, 12, length)
+    photo = torch.rand(shape, dtype=torch.float64).add(1).requires_grad_()
+    stride = net.core(photo).narrow(axis, first, STRIDE)
+    stride.sum().backward()
+    touched = photo.grad.abs().sum([d for d in range(4) if d != axis]).nonzero().flatten()
+    assert (first - int(touched[0]), int(touched[-1]) - (first + STRIDE - 1)) == (55, 52)
+    assert HALO - STRIDE < 55 <= HALO
+    assert HALO % STRIDE == 0
 
 
 def test_fresh_network_paints_a_plausible_grey():

@@ -14,6 +14,7 @@ from transformer_net.norms import (
     InstanceEnhancementBatchNorm,
     canonical_norm,
     make_norm,
+    moments,
     norm_slug,
 )
 
@@ -179,6 +180,58 @@ def test_noise_acts_on_the_normalized_step(name, training):
     expected = standardized(x, training, plain) * 0.8 + 0.5
     torch.testing.assert_close(noisy.standardize(x), expected)
     assert not torch.allclose(noisy(x), plain(x), atol=1e-3)
+
+
+IEBN_OPTIONS = [
+    {"operator": operator, "acts_on": acts_on, "activation": activation}
+    for operator in ("linear", "identity", "fc")
+    for acts_on in ("scale", "shift", "both")
+    for activation in ("sigmoid", "tanh", "relu", "softmax")
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {}) for name in NORMS),
+        *((name, {"noise": (0.8, 0.5)}) for name in ("bn", "bn+se", "iebn")),
+        ("bn+se", {"reduction": 2}),
+        *(("iebn", options) for options in IEBN_OPTIONS),
+        ("iebn", {"acts_on": "both", "operator": "fc", "noise": (0.8, 0.5)}),
+    ],
+    ids=str,
+)
+def test_as_affine_is_forward_in_evaluation(name, options):
+    norm = randomized(make_norm(name, 5, **options)).eval()
+    x = random_input(3, 5, 6, 7)
+    with torch.no_grad():
+        a, b = norm.as_affine(*moments(x))
+        expected = norm(x)
+    assert a.shape == b.shape == (3, 5)
+    assert a.dtype == b.dtype == torch.float32
+    torch.testing.assert_close(
+        a.double()[..., None, None] * x + b.double()[..., None, None], expected, rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("name", "count"), [("bn", 0), ("in", 2), ("bn+se", 1), ("iebn", 1)])
+def test_no_norm_looks_at_more_moments_than_it_says(name, count):
+    norm = randomized(make_norm(name, 5)).eval()
+    assert count == norm.MOMENTS
+    mean, variance = moments(random_input(3, 5, 6, 7))
+    with torch.no_grad():
+        plain, other_variance = norm.as_affine(mean, variance), norm.as_affine(mean, variance + 1)
+        other_mean = norm.as_affine(mean + 1, variance)
+    assert torch.equal(plain[0], other_variance[0]) == (count < 2)
+    assert torch.equal(plain[1], other_mean[1]) == (count < 1)
+
+
+def test_moments_of_half_precision_are_taken_in_float32():
+    x = torch.full((1, 2, 300, 300), 1.5, dtype=torch.float16)
+    mean, variance = moments(x)
+    assert mean.dtype == variance.dtype == torch.float32
+    torch.testing.assert_close(mean, torch.full((1, 2), 1.5))
+    torch.testing.assert_close(variance, torch.zeros(1, 2))
 
 
 @pytest.mark.parametrize("channels", [1, 7, 64])

@@ -70,6 +70,13 @@ class SettingError(StylizerError):
     title = "Invalid option"
 
 
+class ExportError(StylizerError):
+    """A model that paints something else once it is exported."""
+
+    status = 500
+    title = "Export failed"
+
+
 class ContentError(StylizerError):
     """A content folder that does not exist or holds no readable picture."""
 

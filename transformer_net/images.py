@@ -288,7 +288,7 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92) -> bytes:
         image = straight(image)
         if image.mode == "RGBA" and kind == "jpeg":
             image = flatten(image)
-    else:
+    elif image.info:
         image = image.copy()
     image.info = {}  # Pillow would write the profile, comments and density it finds there
     buffer = io.BytesIO()

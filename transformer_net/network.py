@@ -35,6 +35,18 @@ they differ by 0.29 of the full range from the same place painted with 64 px of 
 MIN_SIDE = MARGIN + STRIDE
 """Shortest side in pixels: below it, reflection has nothing left to reflect."""
 
+HALO = 56
+"""Pixels around a piece of a picture that its painting depends on, in whole strides."""
+# Rows 0 to 3 of a painting, which are one stride, need these rows of the layers before, last layer first:
+#   head, 9x9                  -4 to 7
+#   decoder, 3x3               -5 to 8, which are rows -3 to 4 before the upsampling
+#   decoder, 3x3               -4 to 5, which are rows -2 to 2 before the upsampling
+#   ten residual 3x3          -12 to 12
+#   encoder, 3x3 with stride  -25 to 25
+#   encoder, 3x3 with stride  -51 to 51
+#   encoder, 9x9              -55 to 55
+# So 55 rows before the stride's first, 52 after its last.
+
 # The head is linear, y = 0.45 + 0.1·net: at the start of training the output is a grey of natural
 # brightness and contrast. A sigmoid head learned more slowly and lost the photo's structure.
 _HEAD_OFFSET, _HEAD_SCALE = 0.45, 0.1
@@ -129,9 +141,20 @@ class TransformerNet(nn.Module):
     def forward(self, photo: Tensor) -> Tensor:
         height, width = photo.shape[-2:]
         right, below = MARGIN + -width % STRIDE, MARGIN + -height % STRIDE
-        x = F.pad((photo - self.mean) / self.std, (MARGIN, right, MARGIN, below), mode="reflect")
-        y: Tensor = self.head(self.decoder(self.residual(self.encoder(x))))
-        return _HEAD_OFFSET + _HEAD_SCALE * y[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+        painting = self.core(F.pad(photo, (MARGIN, right, MARGIN, below), mode="reflect"))
+        return painting[..., MARGIN : MARGIN + height, MARGIN : MARGIN + width]
+
+    def core(self, padded: Tensor) -> Tensor:
+        """The painting of a photo that has its margin, or of a piece of it; see `HALO`.
+
+        Args:
+            padded: RGB in [0, 1], shape (B, 3, H, W), H and W multiples of `STRIDE`, at least 8.
+
+        Returns:
+            The same shape; not clamped, and nothing cut off.
+        """
+        y: Tensor = self.head(self.decoder(self.residual(self.encoder((padded - self.mean) / self.std))))
+        return _HEAD_OFFSET + _HEAD_SCALE * y
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -7,11 +7,15 @@
 
 All take and return (B, C, H, W). Channel parameters are flat (C,) and viewed at forward; spatial means are
 taken in float32 and cast back, so that half precision and very large pictures keep the gate.
+
+In evaluation mode each of them is y = a·x + b, one a and one b a channel, once the picture is known:
+`as_affine` gives them from the picture's `moments`, as far as the norm looks at these (`MOMENTS`). So a
+picture can be painted in tiles as if it were whole.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +34,13 @@ class BatchNorm(nn.BatchNorm2d):
     Args:
         channels: Number of channels C.
         noise: (N_a, N_b), or None. It acts in training and in evaluation alike.
+
+    Attributes:
+        MOMENTS: How many moments of its input a norm looks at in evaluation mode: 0, 1 (the mean) or
+            2 (and the variance).
     """
+
+    MOMENTS: ClassVar[int] = 0
 
     def __init__(self, channels: int, noise: Noise | None = None) -> None:
         if noise is not None and not (len(noise) == 2 and all(isinstance(n, int | float) for n in noise)):
@@ -53,12 +63,40 @@ class BatchNorm(nn.BatchNorm2d):
             return super().forward(x)
         return torch.addcmul(_per_channel(self.bias), self.standardize(x), _per_channel(self.weight))
 
+    def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """a and b, (B, C) in float32, with `forward(x)` = a·x + b in evaluation mode.
+
+        Args:
+            mean: Mean of each sample's x over height and width, (B, C); see `moments`.
+            variance: Likewise. Norms of fewer `MOMENTS` take no notice of what they do not look at.
+        """
+        slope, offset = self._standardizing()
+        a, b = slope * self.weight.float(), offset * self.weight.float() + self.bias.float()
+        return a.expand_as(mean), b.expand_as(mean)
+
+    def _standardizing(self) -> tuple[Tensor, Tensor]:
+        """(C,) each: what `standardize` multiplies by and adds in evaluation mode, in float32."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        slope = torch.rsqrt(self.running_var.float() + self.eps)
+        offset = -self.running_mean.float() * slope
+        if self.noise is not None:
+            slope, offset = slope * self.noise[0], offset * self.noise[0] + self.noise[1]
+        return slope, offset
+
 
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance normalization with γ and β and no running statistics: it is the same in training and use."""
 
+    MOMENTS: ClassVar[int] = 2
+
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=1e-5, affine=True, track_running_stats=False)
+
+    def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BatchNorm.as_affine`."""
+        a = torch.rsqrt(variance.float() + self.eps) * self.weight.float()
+        return a, self.bias.float() - mean.float() * a
 
 
 class SqueezeExcitedBatchNorm(BatchNorm):
@@ -73,6 +111,8 @@ class SqueezeExcitedBatchNorm(BatchNorm):
         noise: As in `BatchNorm`.
     """
 
+    MOMENTS: ClassVar[int] = 1
+
     def __init__(self, channels: int, reduction: int = 16, noise: Noise | None = None) -> None:
         if reduction < 1:
             raise ValueError(f"reduction must be at least 1, not {reduction}")
@@ -83,12 +123,21 @@ class SqueezeExcitedBatchNorm(BatchNorm):
 
     def gate(self, normalized: Tensor) -> Tensor:
         """s in (0, 1), shape (B, C), for the batch-normalized input (B, C, H, W)."""
-        descriptor = _spatial_mean(normalized).to(self.squeeze.weight.dtype)
+        return self._gate_of(_spatial_mean(normalized))
+
+    def _gate_of(self, mean: Tensor) -> Tensor:
+        descriptor = mean.to(self.squeeze.weight.dtype)
         return torch.sigmoid(self.excite(F.relu(self.squeeze(descriptor))))
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
         return y * self.gate(y).to(y.dtype)[:, :, None, None]
+
+    def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BatchNorm.as_affine`."""
+        a, b = super().as_affine(mean, variance)
+        gate = self._gate_of(a * mean.float() + b).float()  # the mean of a·x + b
+        return a * gate, b * gate
 
 
 class InstanceEnhancementBatchNorm(BatchNorm):
@@ -107,6 +156,8 @@ class InstanceEnhancementBatchNorm(BatchNorm):
         activation: `sigmoid` (the paper's), `tanh`, `relu` or `softmax` over the channels.
         noise: As in `BatchNorm`.
     """
+
+    MOMENTS: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -147,7 +198,9 @@ class InstanceEnhancementBatchNorm(BatchNorm):
 
     def gate(self, x: Tensor) -> Tensor:
         """δ, shape (B, C), of the raw input x (B, C, H, W); in (0, 1) for the sigmoid."""
-        m = _spatial_mean(x)
+        return self._gate_of(_spatial_mean(x))
+
+    def _gate_of(self, m: Tensor) -> Tensor:
         if self.operator == "linear":
             m = self.gate_weight * m + self.gate_bias
         elif self.operator == "fc":
@@ -161,11 +214,26 @@ class InstanceEnhancementBatchNorm(BatchNorm):
         return m.sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        delta = self.gate(x)
-        scale = self.weight * delta if self.acts_on in ("scale", "both") else self.weight[None]
-        shift = self.bias * delta if self.acts_on in ("shift", "both") else self.bias[None]
+        scale, shift = self._gated(self.gate(x))
         scale, shift = scale.to(x.dtype), shift.to(x.dtype)
         return torch.addcmul(shift[:, :, None, None], self.standardize(x), scale[:, :, None, None])
+
+    def _gated(self, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """γ and β, (B, C) or (1, C), after δ acted on one of them or on both."""
+        scale = self.weight * delta if self.acts_on in ("scale", "both") else self.weight[None]
+        shift = self.bias * delta if self.acts_on in ("shift", "both") else self.bias[None]
+        return scale, shift
+
+    def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+        """As `BatchNorm.as_affine`."""
+        scale, shift = self._gated(self._gate_of(mean.float()))
+        slope, offset = self._standardizing()
+        a, b = slope * scale.float(), offset * scale.float() + shift.float()
+        return a.expand_as(mean), b.expand_as(mean)
+
+
+Norm: TypeAlias = BatchNorm | InstanceNorm
+"""Every normalizer: the other two are batch norms."""
 
 
 NORMS: dict[str, type[nn.Module]] = {
@@ -216,6 +284,13 @@ def make_norm(name: str, channels: int, **options: Any) -> nn.Module:
         TypeError: an option that this normalizer does not have.
     """
     return NORMS[canonical_norm(name)](channels, **options)
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of x (B, C, H, W) over H and W, (B, C) each, in float32 or x's own wider type."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0)
+    return mean, variance
 
 
 def _spatial_mean(x: Tensor) -> Tensor:

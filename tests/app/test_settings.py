@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings, available_cores
+from app.settings import Settings
 
 
 def test_defaults():
@@ -40,6 +38,7 @@ def test_environment(monkeypatch):
         {"threads": 0},
         {"port": 70_000},
         {"log_level": "loud"},
+        {"engine": "steam"},
         {"root_path": "stylizer"},
         {"root_path": "/"},
     ],
@@ -54,25 +53,3 @@ def test_every_setting_has_a_default_and_says_why():
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert not field.is_required(), name
-
-
-def test_quota_of_the_control_group(tmp_path):
-    cores = len(os.sched_getaffinity(0))
-    assert available_cores(tmp_path) == cores
-    unified = tmp_path / "cpu.max"
-    for text, expected in [
-        ("100000 100000", 1),
-        ("50000 100000", 1),
-        ("max 100000", cores),
-        ("9900000 100000", cores),
-        ("broken", cores),
-        ("1 0", cores),
-    ]:
-        unified.write_text(text)
-        assert available_cores(tmp_path) == expected
-    unified.unlink()
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n")
-    for text, expected in [("-1\n", cores), ("100000\n", 1)]:
-        (tmp_path / "cpu/cpu.cfs_quota_us").write_text(text)
-        assert available_cores(tmp_path) == expected

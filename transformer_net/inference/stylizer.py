@@ -11,6 +11,8 @@ from PIL import Image
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.grain import grain
 from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array, to_array
+from transformer_net.inference.engines import Engine, TorchEngine, make_engine
+from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole
 from transformer_net.network import MIN_SIDE, TransformerNet
 
 
@@ -22,6 +24,7 @@ class Stylizer:
         info: What its model file says of it.
         device: Where to compute.
         limits: What `paint` accepts.
+        engine: What computes pictures that are painted whole; PyTorch in float32 where None.
     """
 
     def __init__(
@@ -30,60 +33,131 @@ class Stylizer:
         info: ModelInfo,
         device: str | torch.device = "cpu",
         limits: Limits = DEFAULT_LIMITS,
+        engine: Engine | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.info, self.limits = info, limits
+        self.engine = engine or TorchEngine(self.network, self.device)
 
     @classmethod
-    def from_style(cls, style: str, norm: str, device: str | torch.device = "cpu") -> Stylizer:
+    def from_style(
+        cls,
+        style: str,
+        norm: str,
+        device: str | torch.device = "cpu",
+        engine: str = "auto",
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> Stylizer:
         """The shipped model of a style of the catalogue.
+
+        Args:
+            style: Its name.
+            norm: Normalizer, any spelling that `canonical_norm` takes.
+            device: As in `from_file`, and so are the others.
+            engine: What computes.
+            precision: In which number format.
+            threads: With how many threads on a CPU.
 
         Raises:
             UnknownStyleError, UnknownNormError: The catalogue has no such model.
             ModelFileError: Its file is unusable.
+            SettingError: As in `from_file`.
         """
         from styles.catalog import find_style  # the catalogue builds on this package, not the reverse
 
-        return cls.from_file(find_style(style).model(norm), device)
+        return cls.from_file(find_style(style).model(norm), device, engine, precision, threads)
 
     @classmethod
-    def from_file(cls, path: Path | str, device: str | torch.device = "cpu") -> Stylizer:
+    def from_file(
+        cls,
+        path: Path | str,
+        device: str | torch.device = "cpu",
+        engine: str = "auto",
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> Stylizer:
         """The model in a file.
+
+        Args:
+            path: Its file.
+            device: Where to compute.
+            engine: What computes; see `make_engine`. Pictures that are painted in tiles are always painted
+                by PyTorch in float32.
+            precision: In which number format.
+            threads: With how many threads on a CPU; None for as many as this process may use.
 
         Raises:
             ModelFileError: The file is unusable; the sentence says why.
+            SettingError: The engine is not installed, or cannot do this.
         """
         network, info = load_model(path)
-        return cls(network, info, device)
+        return cls(network, info, device, engine=make_engine(network, device, engine, precision, threads))
 
-    def paint(self, source: Source, max_side: int | None = None) -> Image.Image:
+    def paint(
+        self,
+        source: Source,
+        max_side: int | None = None,
+        *,
+        max_memory: int = DEFAULT_MEMORY,
+        exact: bool = False,
+    ) -> Image.Image:
         """Decode `source` and paint it; see `paint_photo`.
 
         Args:
             source: Bytes or path of an image file, a PIL image, or an array (H, W[, C]).
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
+            max_memory: As in `paint_photo`.
+            exact: As in `paint_photo`.
 
         Raises:
             StylizerError: `source` is no picture that we read, or is too large or too small.
         """
-        return self.paint_photo(decode(source, self.limits), max_side)
+        photo = decode(source, self.limits)
+        return self.paint_photo(photo, max_side, max_memory=max_memory, exact=exact, overwrite=True)
 
-    def paint_photo(self, photo: Photo, max_side: int | None = None) -> Image.Image:
+    def paint_photo(
+        self,
+        photo: Photo,
+        max_side: int | None = None,
+        *,
+        max_memory: int = DEFAULT_MEMORY,
+        exact: bool = False,
+        overwrite: bool = False,
+        on_progress: Progress = lambda share: None,
+    ) -> Image.Image:
         """The painting of `photo`, of the photo's size (after shrinking to `max_side`).
 
-        Mode RGB, or RGBA with the photo's transparency where it has any. The same photo gives the same
-        pixels each time.
+        Mode RGB, or RGBA with the photo's transparency where it has any. The same photo and the same
+        arguments give the same pixels each time.
+
+        Args:
+            photo: The photo.
+            max_side: Shrink the photo first so that its longer side has at most this many pixels.
+            max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
+                in tiles, by the statistics of a thumbnail; see `tiles`.
+            exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
+            overwrite: The photo is not needed any more: tiles may be painted over its pixels, to save memory.
+            on_progress: Called now and then while tiles are painted.
+
+        Raises:
+            SettingError: Not even the smallest tile can be painted with that memory.
         """
         rgb = fit(photo.rgb, max_side)
-        pixels = to_array(_large_enough(rgb))
+        large_enough = _large_enough(rgb)
+        if not fits_whole(self.network, large_enough.size, max_memory):
+            painting = large_enough
+            if painting is photo.rgb and not overwrite:
+                painting = painting.copy()
+            tiling = Tiling(self.network, painting, self.info.grain, max_memory)
+            tiling.paint_over(exact, on_progress)
+            return photo.with_alpha(_crop(painting, rgb.size))
+        pixels = to_array(large_enough)
         if self.info.grain:
             pixels += self.info.grain * grain(*pixels.shape[1:])
-        with torch.inference_mode():
-            batch = torch.from_numpy(pixels)[None]
-            painted = self.network(batch.to(self.device, memory_format=torch.channels_last))
-        painting = from_array(painted[0].float().clamp(0, 1).cpu().numpy())
-        return photo.with_alpha(painting.crop((0, 0, *rgb.size)))
+        painting = from_array(self.engine(pixels))
+        return photo.with_alpha(_crop(painting, rgb.size))
 
 
 def _large_enough(rgb: Image.Image) -> Image.Image:
@@ -95,3 +169,8 @@ def _large_enough(rgb: Image.Image) -> Image.Image:
     if not right and not below:
         return rgb
     return Image.fromarray(np.pad(np.asarray(rgb), ((0, below), (0, right), (0, 0)), mode="edge"))
+
+
+def _crop(painting: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Takes off again what `_large_enough` put on."""
+    return painting if painting.size == size else painting.crop((0, 0, *size))

@@ -1,0 +1,297 @@
+"""How fast each engine paints, beside the network that pytorch/examples publishes, and how soon it begins.
+
+    python benchmarks/inference.py                                     everything, in about half an hour
+    python benchmarks/inference.py --sizes 512 --norms iebn --widths 16 --rounds 5
+
+All contenders paint the same square in turns, round by round, so that whatever else the machine does hits all
+of them; ratios are taken within a round. The peer is written out here after its published description, with
+random weights, in eager PyTorch as published; ours of width 32 has random weights, too. Ours paints a margin
+of 16 px around the photo besides. The ceiling is the best rate that a large convolution or a product of
+matrices reaches in PyTorch on this machine, in float32.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import typer
+from rich.table import Table
+from torch import Tensor, nn
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from styles.catalog import styles  # noqa: E402
+from transformer_net.commandline import console, run, say  # noqa: E402
+from transformer_net.cores import default_threads  # noqa: E402
+from transformer_net.devices import describe_machine  # noqa: E402
+from transformer_net.errors import SettingError  # noqa: E402
+from transformer_net.inference.enginecache import VARIABLE  # noqa: E402
+from transformer_net.inference.engines import ENGINES, Floats, make_engine  # noqa: E402
+from transformer_net.inference.stylizer import Stylizer  # noqa: E402
+from transformer_net.network import TransformerNet  # noqa: E402
+from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
+
+PEER = "pytorch/examples"
+
+
+def peer() -> nn.Sequential:
+    """The network of pytorch/examples/fast_neural_style: Johnson's, with instance norm and upsampling."""
+
+    def layer(i: int, o: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+        return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(i, o, kernel, stride)]
+
+    def norm(channels: int) -> nn.Module:
+        return nn.InstanceNorm2d(channels, affine=True)
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                *layer(128, 128, 3), norm(128), nn.ReLU(), *layer(128, 128, 3), norm(128)
+            )
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.body(x)
+
+    def up() -> nn.Module:
+        return nn.Upsample(scale_factor=2, mode="nearest")
+
+    down = [(3, 32, 9, 1), (32, 64, 3, 2), (64, 128, 3, 2)]
+    encoder = [m for i, o, k, s in down for m in (*layer(i, o, k, s), norm(o), nn.ReLU())]
+    decoder = [m for i, o in ((128, 64), (64, 32)) for m in (up(), *layer(i, o, 3), norm(o), nn.ReLU())]
+    return nn.Sequential(*encoder, *(Block() for _ in range(5)), *decoder, *layer(32, 3, 9)).eval()
+
+
+@dataclass
+class Contender:
+    """What takes part: a name, a call, its work in FLOP, and the seconds of each round."""
+
+    engine: str
+    norm: str
+    width: int
+    paint: Callable[[Floats], object]
+    network: nn.Module
+    seconds: list[float]
+
+
+def contenders(engines: list[str], norms: list[str], widths: list[int], threads: int) -> list[Contender]:
+    """The peer first, then ours."""
+    published = peer()
+
+    @torch.inference_mode()
+    def paint(pixels: Floats) -> object:
+        return published(torch.from_numpy(pixels)[None] * 255)[0].numpy()
+
+    found = [Contender(PEER, "in", 32, paint, published, [])]
+    for width in widths:
+        for norm in norms:
+            network = TransformerNet(norm, width).eval()
+            found += [
+                Contender(name, norm, width, make_engine(network, engine=name, threads=threads), network, [])
+                for name in engines
+            ]
+    return found
+
+
+def work(network: nn.Module, side: int) -> float:
+    """FLOP of the convolutions of one picture, a multiplication and an addition counted as two."""
+    total = 0
+
+    def count(module: nn.Conv2d, inputs: object, output: Tensor) -> None:
+        nonlocal total
+        total += 2 * output.numel() * module.weight[0].numel()
+
+    hooks = [m.register_forward_hook(count) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    with torch.inference_mode():
+        network(torch.rand(1, 3, side, side))
+    for hook in hooks:
+        hook.remove()
+    return float(total)
+
+
+def ceiling(repeats: int = 3) -> float:
+    """The most FLOP a second that PyTorch reaches in float32 just now, in a large convolution or product."""
+    image, weight = torch.rand(1, 128, 160, 160), torch.rand(128, 128, 3, 3)
+    flat = [t.to(memory_format=torch.channels_last) for t in (image, weight)]
+    square = torch.rand(1536, 1536)
+    convolution = 2 * 160 * 160 * 128 * 128 * 9
+    tries: list[tuple[float, Callable[[], Tensor]]] = [
+        (convolution, lambda: F.conv2d(image, weight, padding=1)),
+        (convolution, lambda: F.conv2d(*flat, padding=1)),
+        (2 * 1536**3, lambda: square @ square),
+    ]
+    with torch.inference_mode():
+        return max(flop / seconds(call) for _ in range(repeats) for flop, call in tries)
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long one call takes."""
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
+
+
+def race(runners: list[Contender], side: int, rounds: int) -> float:
+    """Fills in the seconds of each round; the first picture of each, of a new size, is not counted.
+
+    Returns:
+        The ceiling, in FLOP a second: the best of the rounds.
+    """
+    pixels = np.random.default_rng(0).random((3, side, side), dtype=np.float32)
+    for runner in runners:
+        runner.seconds = []
+        runner.paint(pixels)
+    most = 0.0
+    for _ in range(rounds):
+        most = max(most, ceiling())
+        for runner in runners:
+            runner.seconds.append(seconds(lambda paint=runner.paint: paint(pixels)))  # type: ignore[misc]
+    return most
+
+
+def show(runners: list[Contender], side: int, most: float) -> None:
+    """The table for one size: ratios first."""
+    rounds = len(runners[0].seconds)
+    table = Table(title=f"{side} x {side} px, {rounds} rounds; ceiling {most / 1e9:.0f} GFLOP/s in float32")
+    for title in ("engine", "norm", "width"):
+        table.add_column(title)
+    for title in ("times as fast", "lowest to highest", "median s", "spread", "of the ceiling"):
+        table.add_column(title, justify="right")
+    for runner in runners:
+        ratios = [theirs / ours for theirs, ours in zip(runners[0].seconds, runner.seconds, strict=True)]
+        median = statistics.median(runner.seconds)
+        spread = (max(runner.seconds) - min(runner.seconds)) / median
+        table.add_row(
+            runner.engine,
+            runner.norm,
+            str(runner.width),
+            f"{statistics.median(ratios):.2f}",
+            f"{min(ratios):.2f} to {max(ratios):.2f}",
+            f"{median:.3f}",
+            f"{spread:.0%}",
+            f"{work(runner.network, side) / median / most:.0%}",
+        )
+    console.print(table)
+
+
+def start_ups(engines: list[str], rounds: int) -> None:
+    """Seconds from the start of the process until a picture of 64 x 64 is painted and written; its memory.
+
+    Cold is without converted models, warm is with them. Files are in the system's cache in both.
+    """
+    table = Table(title="python stylize.py, one normalizer, 64 x 64 px")
+    table.add_column("engine")
+    for title in ("cold s", "warm s", "peak memory, cold MB", "warm MB"):
+        table.add_column(title, justify="right")
+    results: dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]] = {}
+    for _ in range(rounds):
+        for engine in engines:
+            cold, warm = results.setdefault(engine, ([], []))
+            with tempfile.TemporaryDirectory() as folder:
+                cold.append(_start(engine, Path(folder)))
+                warm.append(_start(engine, Path(folder)))
+    for engine, measured in results.items():
+        times = [f"{statistics.median(taken for taken, _ in runs):.2f}" for runs in measured]
+        memory = [f"{statistics.median(peak for _, peak in runs):.0f}" for runs in measured]
+        table.add_row(engine, *times, *memory)
+    console.print(table)
+
+
+_STARTER = """
+import os, sys, time
+begun = time.perf_counter()
+process = os.spawnv(os.P_NOWAIT, sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(process, 0)
+print(time.perf_counter() - begun, usage.ru_maxrss)
+sys.exit(bool(status))
+"""
+
+
+def _start(engine: str, folder: Path) -> tuple[float, float]:
+    photo = folder / "photo.png"
+    if not photo.exists():
+        from PIL import Image
+
+        Image.effect_noise((64, 64), 60).convert("RGB").save(photo)
+    command = [sys.executable, str(ROOT / "stylize.py"), str(photo), "--style", "mosaic", "--norm", "iebn"]
+    command += ["--device", "cpu", "--engine", engine, "-o", str(folder / "out")]
+    environment = os.environ | {VARIABLE: str(folder / "engines")}
+    # Through a small process, for Linux counts the memory of the process that starts another as the other's.
+    answer = subprocess.run(
+        [sys.executable, "-c", _STARTER, *command],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.splitlines()[-1]
+    taken, peak = answer.split()
+    return float(taken), float(peak) / 1024
+
+
+def resident() -> float:
+    """Resident memory of this process in MB."""
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]) / 1024
+
+
+def memory(engine: str, side: int) -> None:
+    """Memory of a process with many models in it: the catalogue's, repeated until there are 24."""
+    files = [style.model(norm) for style in styles() for norm in style.norms]
+    begun, before = time.perf_counter(), resident()
+    loaded = [Stylizer.from_file(files[i % len(files)], engine=engine) for i in range(24)]
+    taken, after = time.perf_counter() - begun, resident()
+    pixels = np.random.default_rng(0).random((3, side, side), dtype=np.float32)
+    for stylizer in loaded:
+        stylizer.engine(pixels)
+    say(
+        f"{engine}: 24 models loaded in {taken:.1f} s; resident {before:.0f} MB before, {after:.0f} MB "
+        f"loaded, {resident():.0f} MB after each has painted {side} x {side} px"
+    )
+
+
+def bench(
+    sizes: Annotated[str, typer.Option(help="Sides of the pictures in pixels.")] = "256,512,1024",
+    norms: Annotated[str, typer.Option(help="Normalizers.")] = ",".join(NORMS),
+    widths: Annotated[str, typer.Option(help="Widths of our networks.")] = "16,32",
+    engines: Annotated[str, typer.Option(help="Our engines.")] = ",".join(ENGINES[1:]),
+    rounds: Annotated[int, typer.Option(min=1, help="Pictures of each size by each contender.")] = 9,
+    threads: Annotated[int | None, typer.Option(min=1, help="Default: the cores of this process.")] = None,
+    only_memory: Annotated[
+        int | None, typer.Option(help="Nothing but the memory of 24 models that paint pictures of this side.")
+    ] = None,
+) -> None:
+    """Measure speed, start-up and memory of the engines."""
+    names = engines.split(",")
+    if only_memory is not None:
+        for name in names:
+            memory(name, only_memory)
+        return
+    if unknown := set(names) - set(ENGINES[1:]):
+        raise SettingError(f"There is no engine {unknown.pop()!r}; choose from {', '.join(ENGINES[1:])}.")
+    count = threads or default_threads()
+    torch.set_num_threads(count)
+    say(f"{describe_machine(torch.device('cpu'))}")
+    widths_ = [int(width) for width in widths.split(",")]
+    runners = contenders(names, [canonical_norm(n) for n in norms.split(",")], widths_, count)
+    for side in (int(size) for size in sizes.split(",")):
+        show(runners, side, race(runners, side, rounds))
+    start_ups(names, min(rounds, 5))
+    for name in names:  # in a process of its own each, for memory is not given back in full
+        subprocess.run([sys.executable, __file__, "--engines", name, "--only-memory", "512"], check=True)
+
+
+if __name__ == "__main__":
+    run(bench)

@@ -1,0 +1,260 @@
+"""What computes a painting: PyTorch, OpenVINO or ONNX Runtime behind one call.
+
+All take the photo with its grain and give what `TransformerNet` gives, so that everything else (decoding,
+grain, clamping, encoding) exists once. The same input gives the same output each time, from any thread.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import threading
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from transformer_net.cores import available_cores, default_threads
+from transformer_net.errors import SettingError
+from transformer_net.inference.conversion import fingerprint, openvino_bytes, to_onnx, to_openvino
+from transformer_net.inference.enginecache import cached
+from transformer_net.network import TransformerNet
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("auto", "torch", "openvino", "onnxruntime")
+
+PRECISIONS = {"fp32": "float32", "fp16": "float16"}
+"""Name of a precision in options → the number format that is computed in."""
+
+Floats = npt.NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """Computes paintings with one network. Safe to share between threads.
+
+    Attributes:
+        name: Its name in `ENGINES`.
+        precision: A key of `PRECISIONS`.
+    """
+
+    name: str
+    precision: str
+
+    def __call__(self, pixels: Floats) -> Floats:
+        """The painting of a photo; both (3, H, W), each side at least `MIN_SIDE`.
+
+        Args:
+            pixels: RGB in [0, 1], grain already added.
+
+        Returns:
+            RGB, not clamped.
+        """
+
+
+def make_engine(
+    network: TransformerNet,
+    device: str | torch.device = "cpu",
+    engine: str = "auto",
+    precision: str = "fp32",
+    threads: int | None = None,
+) -> Engine:
+    """The engine called `engine` for `network`.
+
+    Args:
+        network: In evaluation mode. PyTorch's engine computes with it, the others with what it is now.
+        device: Where to compute.
+        engine: A name in `ENGINES`, in any case. `auto` is OpenVINO on a CPU, and PyTorch elsewhere or where
+            OpenVINO is not installed.
+        precision: A key of `PRECISIONS`; fp16 is for CUDA.
+        threads: Threads on a CPU; None for as many as this process may use.
+
+    Raises:
+        SettingError: There is no such engine or precision, it is not installed, or it cannot do this.
+    """
+    device, name, precision = torch.device(device), engine.strip().lower(), precision.strip().lower()
+    if name not in ENGINES:
+        raise SettingError(f"There is no engine {engine!r}; choose one of {', '.join(ENGINES)}.")
+    if precision not in PRECISIONS:
+        raise SettingError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
+    if name == "auto":
+        name = _best_engine(device)
+    if name == "torch":
+        return TorchEngine(network, device, precision, threads)
+    if device.type != "cpu":
+        raise SettingError(f"The engine {name} computes on the CPU only, not on {device.type}.")
+    if precision != "fp32":
+        raise SettingError(f"The engine {name} computes in fp32 only, not in {precision}.")
+    make = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
+    return make(network, threads or default_threads())
+
+
+def _best_engine(device: torch.device) -> str:
+    if device.type != "cpu":
+        return "torch"
+    try:
+        require("openvino")
+    except SettingError as error:
+        _say_once(f"Painting with PyTorch, which takes longer: {error}")
+        return "torch"
+    return "openvino"
+
+
+# ONNX Runtime reads what the other two write.
+_PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime onnx onnxscript"}
+
+
+def require(name: str) -> Any:
+    """The module of a library that computes: openvino or onnxruntime.
+
+    Raises:
+        SettingError: It is not installed; the sentence says what to do.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        packages = _PACKAGES[name]
+        raise SettingError(f"The engine {name} is not installed: pip install {packages}.") from error
+
+
+@lru_cache  # one line, however many models are loaded
+def _say_once(sentence: str) -> None:
+    log.warning(sentence)
+
+
+class TorchEngine:
+    """PyTorch, on a CPU, on CUDA, or on Apple's MPS (which has never been tried).
+
+    Half precision is autocast: convolutions in float16, vectors and running statistics as they are.
+
+    Raises:
+        SettingError: Half precision is asked for where it is no gain.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        network: TransformerNet,
+        device: torch.device,
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> None:
+        if precision != "fp32" and device.type != "cuda":
+            raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
+        self.precision, self.device = precision, device
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)
+        if device.type == "cpu":
+            # The number is the process's. PyTorch knows the affinity, but not the container's quota.
+            torch.set_num_threads(threads or min(torch.get_num_threads(), available_cores()))
+
+    @torch.inference_mode()
+    def __call__(self, pixels: Floats) -> Floats:
+        """As `Engine.__call__`."""
+        batch = torch.from_numpy(pixels)[None].to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.float16, enabled=self.precision == "fp16"):
+            painted = self.network(batch)
+        painting: Floats = painted[0].float().cpu().numpy()
+        return painting
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU, in float32.
+
+    Args:
+        network: What to compute.
+        threads: How many compute one painting.
+
+    Raises:
+        SettingError: OpenVINO is not installed.
+    """
+
+    name, precision = "openvino", "fp32"
+
+    def __init__(self, network: TransformerNet, threads: int) -> None:
+        library = require("openvino")
+        key = f"{fingerprint(network)}-openvino-{_version(library)}-torch-{_version(torch)}"
+        entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
+        core = _openvino_core()
+        self._model = core.compile_model(
+            core.read_model(*_parted(entry)),
+            "CPU",
+            {
+                "INFERENCE_PRECISION_HINT": "f32",  # where there are bfloat16 units, its choice is these
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": threads,
+                "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
+            },
+        )
+        self._alone = threading.Lock()
+
+    def __call__(self, pixels: Floats) -> Floats:
+        """As `Engine.__call__`."""
+        # One at a time: a painting uses all threads anyway, and memory can only be released at rest. A model
+        # keeps its activations otherwise, 330 bytes for each pixel at width 16, and a server has dozens.
+        with self._alone:
+            paintings: list[Floats] = self._model.create_infer_request().infer([pixels[None]])[0]
+            self._model.release_memory()
+        return paintings[0]
+
+
+class OnnxRuntimeEngine:
+    """ONNX Runtime on the CPU, in float32.
+
+    Args:
+        network: What to compute.
+        threads: How many compute one painting.
+
+    Raises:
+        SettingError: ONNX Runtime is not installed; or, where no converted model is kept, ONNX is not.
+    """
+
+    name, precision = "onnxruntime", "fp32"
+
+    def __init__(self, network: TransformerNet, threads: int) -> None:
+        library = require("onnxruntime")
+        key = f"{fingerprint(network)}-onnx-torch-{_version(torch)}"
+        options = library.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.use_deterministic_compute = True
+        options.enable_cpu_mem_arena = False  # the arena never gives memory back
+        options.log_severity_level = 3  # errors; what is wrong with a model is raised besides
+        self._session = library.InferenceSession(
+            cached(key, lambda: to_onnx(_on_cpu(network))), options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, pixels: Floats) -> Floats:
+        """As `Engine.__call__`."""
+        paintings: list[Floats] = self._session.run(None, {"photo": pixels[None]})[0]
+        return paintings[0]
+
+
+@lru_cache
+def _openvino_core() -> Any:
+    return require("openvino").Core()
+
+
+def _on_cpu(network: TransformerNet) -> TransformerNet:
+    """`network`, or a copy: it stays where it is, for tiles are painted with it."""
+    if network.head.weight.device.type == "cpu":
+        return network
+    copy = TransformerNet(network.norm, network.width, network.norm_options).eval()
+    copy.load_state_dict(network.state_dict())
+    return copy
+
+
+def _joined(xml: bytes, weights: bytes) -> bytes:
+    return len(xml).to_bytes(8, "little") + xml + weights
+
+
+def _parted(entry: bytes) -> tuple[bytes, bytes]:
+    end = 8 + int.from_bytes(entry[:8], "little")
+    return entry[8:end], entry[end:]
+
+
+def _version(library: Any) -> str:
+    """A library's version, as far as it belongs into a file's name."""
+    return "".join(c for c in str(library.__version__) if c.isalnum() or c in ".-")

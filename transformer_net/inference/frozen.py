@@ -1,0 +1,118 @@
+"""The network with its norms frozen at one picture's statistics.
+
+Each norm is y = a·x + b once the picture is known (see `norms`), and so it melts into the convolution before
+it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece of the
+picture as it paints the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from transformer_net.network import ReflectConv2d, TransformerNet
+from transformer_net.norms import Norm, moments
+
+Affine: TypeAlias = tuple[Tensor, Tensor]
+"""a and b of one norm, (1, C) each."""
+
+Statistics: TypeAlias = Sequence[Affine]
+"""The affine of every norm of a network for one picture, in the order in which the picture passes them."""
+
+
+def norms(network: TransformerNet) -> list[Norm]:
+    """The norms of a network, in the order in which a picture passes them."""
+    return [norm for _, _, _, norm in _layers(network)]
+
+
+def is_constant(network: TransformerNet) -> bool:
+    """Whether the norms are the same for every picture, as batch norm's are."""
+    return all(norm.MOMENTS == 0 for norm in norms(network))
+
+
+def constant_statistics(network: TransformerNet) -> list[Affine]:
+    """The statistics of a network that `is_constant`, for which no picture is needed."""
+    nothing = [torch.zeros(1, norm.num_features, device=norm.weight.device) for norm in norms(network)]
+    return [norm.as_affine(x, x) for norm, x in zip(norms(network), nothing, strict=True)]
+
+
+@torch.inference_mode()
+def statistics_of(network: TransformerNet, photo: Tensor) -> list[Affine]:
+    """The statistics of a photo that is painted whole, by one pass.
+
+    Args:
+        network: In evaluation mode. It is left alone, so that threads can share it.
+        photo: (1, 3, H, W), with its grain, on the network's device.
+    """
+    found: list[Affine] = []
+
+    def note(norm: Norm, inputs: tuple[Tensor]) -> None:
+        found.append(norm.as_affine(*moments(inputs[0])))
+
+    observed = deepcopy(network)
+    for norm in norms(observed):
+        norm.register_forward_pre_hook(note)
+    observed(photo)
+    return found
+
+
+@torch.inference_mode()
+def freeze(network: TransformerNet, statistics: Statistics) -> TransformerNet:
+    """A copy of `network` whose norms are melted into the convolutions before them.
+
+    Args:
+        network: In evaluation mode.
+        statistics: Of all its norms, or of the first few: the others stay as they are.
+    """
+    copy = deepcopy(network)
+    for (parent, name, convolution, _), (a, b) in zip(list(_layers(copy)), statistics, strict=False):
+        weight, bias = convolution.weight, convolution.bias
+        assert bias is not None
+        convolution.weight = nn.Parameter((weight * a[0, :, None, None, None]).to(weight.dtype))
+        convolution.bias = nn.Parameter((bias * a[0] + b[0]).to(bias.dtype))
+        setattr(parent, name, nn.Identity())
+    return copy
+
+
+class InputOfNorm:
+    """Runs a network up to one of its norms.
+
+    Args:
+        network: What `freeze` made with the statistics of all norms before the one in question.
+    """
+
+    def __init__(self, network: TransformerNet) -> None:
+        self.network = network
+        norms(network)[0].register_forward_pre_hook(self._stop)
+
+    def __call__(self, padded: Tensor) -> Tensor:
+        """What reaches the norm when `padded` is put through `TransformerNet.core`."""
+        try:
+            self.network.core(padded)
+        except _Reached as reached:
+            return reached.x
+        raise AssertionError("no norm was reached")
+
+    @staticmethod
+    def _stop(norm: Norm, inputs: tuple[Tensor]) -> None:
+        raise _Reached(inputs[0])
+
+
+class _Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+
+def _layers(network: TransformerNet) -> Iterator[tuple[nn.Module, str, ReflectConv2d, Norm]]:
+    """Each norm: its parent, its name there, and the convolution before it."""
+    for parent in network.modules():
+        before: nn.Module | None = None
+        for name, child in parent.named_children():
+            if isinstance(child, Norm):
+                assert isinstance(before, ReflectConv2d)
+                yield parent, name, before, child
+            before = child
