@@ -62,11 +62,19 @@ def train(
     tv_weight: Annotated[
         float | None, typer.Option(help="Smoothness; 0 leaves every grain.", rich_help_panel=LOSS)
     ] = None,
+    locality: Annotated[
+        float | None,
+        typer.Option(
+            help="How much each crop must have the whole style by itself, 0 to 1: less gives larger areas of "
+            "one kind, more an even pattern.",
+            rich_help_panel=LOSS,
+        ),
+    ] = None,
     style_size: Annotated[
         int | None,
         typer.Option(
             help="Shorter side in pixels at which the style picture is seen. Choose it so that strokes are "
-            "15 to 25 px: larger for larger strokes.",
+            "8 to 20 px: larger for larger strokes.",
             rich_help_panel=LOSS,
         ),
     ] = None,

@@ -5,9 +5,9 @@
     python benchmarks/quality.py --optimum astronaut       and how far any picture could get, a quarter of an
                                                            hour a style on two cores
 
-Each row is measured once and kept in `styles/<style>/quality.json` until its model, its style picture or its
-recipe changes; docs/gallery.md shows them. Evaluation mode, float32. Beside the losses stand the defects that
-feed-forward style transfer is known for; see `border`, `checkerboard` and `flat_share`.
+Each row is measured once and kept in `styles/<style>/quality.json` until its model, its style picture or the
+recipe's losses change; docs/gallery.md shows them. Evaluation mode, float32. Beside the losses stand the
+defects that feed-forward style transfer is known for; see `border`, `checkerboard` and `flat_share`.
 
 `optimum` is a direct optimisation of the pixels for the same losses (Gatys et al. 2016, doi
 10.1109/CVPR.2016.265): L-BFGS, 300 steps, from the photo. It bounds what a network can reach.
@@ -50,7 +50,7 @@ from transformer_net.errors import SettingError  # noqa: E402
 from transformer_net.images import decode  # noqa: E402
 from transformer_net.training.losses import PerceptualLoss  # noqa: E402
 from transformer_net.training.report import STYLE_LOSSES  # noqa: E402
-from transformer_net.training.trainer import scaled_style  # noqa: E402
+from transformer_net.training.trainer import scaled_style, uses_bf16  # noqa: E402
 
 STEPS = 300
 _BLOCK = 16
@@ -124,8 +124,12 @@ def optimise_pixels(
     steps: int = STEPS,
     on_step: Callable[[int, float], None] = lambda step, total: None,
 ) -> Tensor:
-    """The picture that `steps` steps of L-BFGS find from `photo` (1, 3, H, W), clamped to [0, 1]."""
-    image = photo.clone().requires_grad_()
+    """The picture that `steps` steps of L-BFGS find from `photo` (1, 3, H, W), in [0, 1].
+
+    Mixed precision where the processor is built for it, as in training.
+    """
+    image = photo.clone().contiguous().requires_grad_()
+    wanted = loss.content_of(photo)
     optimizer = torch.optim.LBFGS(
         [image],
         max_iter=steps,
@@ -140,7 +144,9 @@ def optimise_pixels(
     def closure() -> Tensor:
         nonlocal told
         optimizer.zero_grad()
-        total = loss(image, photo).total
+        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16("auto", photo.device)):
+            # Clamped here, too: what counts is the picture as it can be shown.
+            total = loss.compare(image.clamp(0, 1), wanted).total
         total.backward()
         # A step's line search looks at one point or more: tell of the first.
         if steps > (step := optimizer.state[image].get("n_iter", 0)) > told:

@@ -38,6 +38,9 @@ _CPU = torch.device("cpu")
 
 PHOTO, OPTIMUM = "photo", "optimum"
 
+_MEASURE = ("content_weight", "style_weight", "layer_weights", "palette_weight", "tv_weight", "style_size")
+"""What of a recipe decides the losses of a single picture, and so what the optimum is."""
+
 COLUMNS = ("content", *STYLE_LOSSES, "style", "closed", "palette", "border", "checkerboard", "flat")
 """The figures of a row, in the order in which they are shown; not every row has all."""
 
@@ -84,15 +87,18 @@ def _losses(style: Style, network: torch.nn.Module, grain: float) -> dict[str, f
 
 def gallery_loss(style: Style) -> PerceptualLoss:
     """The losses that the models of `style` were trained on, with its recipe's weights."""
-    config = TrainConfig(style=style.name, **recipes()[style.name])
-    return perceptual_loss(config, decode(style.picture).rgb, Vgg16Features(), _CPU)
+    return perceptual_loss(_config(style), decode(style.picture).rgb, Vgg16Features(), _CPU)
+
+
+def _config(style: Style) -> TrainConfig:
+    return TrainConfig(style=style.name, **recipes()[style.name])
 
 
 class Book:
     """The figures of one style at one size, photo by photo, kept in its `quality.json`.
 
     Rows are `photo` (the photos themselves), the normalizers, and `optimum`; each knows what it was measured
-    on, so that a changed model, picture or recipe makes it void.
+    on, so that a changed model, style picture or loss makes it void.
     """
 
     def __init__(self, style: Style, side: int) -> None:
@@ -137,10 +143,9 @@ class Book:
         return table
 
     def _source(self, row: str) -> str:
-        parts = [
-            self.style.picture.read_bytes(),
-            json.dumps(recipes()[self.style.name], sort_keys=True).encode(),
-        ]
+        config = _config(self.style).to_dict()
+        measure = {name: config[name] for name in _MEASURE}
+        parts = [self.style.picture.read_bytes(), json.dumps(measure, sort_keys=True).encode()]
         if row in NORMS:
             parts.append(self.style.model(row).read_bytes())
         return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()[:16]

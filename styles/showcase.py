@@ -11,6 +11,8 @@ import hashlib
 import importlib
 import io
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -34,11 +36,13 @@ _PANEL = 320
 _INTRODUCTION = """\
 # The gallery
 
-<!-- Written by `make gallery`; the figures by `python benchmarks/quality.py --optimum astronaut`. -->
+<!-- Written by `make gallery`; the figures are printed by `python benchmarks/quality.py`. -->
 
 Six styles, each drawn by our own code (`styles/painters/`, CC0) and learned by four networks that differ in their
 normalizer only: same seed, same photos in the same order, same budget. `styles/recipes.toml` holds the recipes,
 `styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` trains them again.
+
+![One photo in every style](pictures/gallery.jpg)
 """
 
 _FIGURES = """\
@@ -60,6 +64,20 @@ def sheet_file(style: Style) -> Path:
     return DOCS / "pictures" / f"gallery-{style.name}.jpg"
 
 
+def overview_file() -> Path:
+    """Where the overview lies: one photo in every style."""
+    return DOCS / "pictures" / "gallery.jpg"
+
+
+def overview(shown: list[Style]) -> Image.Image:
+    """The first photo in every style, painted with IEBN, three in a row."""
+    photo = decode(EXAMPLES / f"{PHOTOS[0]}.jpg")
+    panels = [
+        (style.name, _square(Stylizer.from_style(style.name, "iebn").paint_photo(photo))) for style in shown
+    ]
+    return side_by_side(panels, columns=3)
+
+
 def contact_sheet(style: Style) -> Image.Image:
     """Each photo beside its four paintings, a row a photo."""
     painters = {norm: Stylizer.from_style(style.name, norm) for norm in NORMS}
@@ -73,19 +91,38 @@ def contact_sheet(style: Style) -> Image.Image:
 
 def showcase() -> None:
     """Paint the contact sheets that are missing or outdated, and write docs/gallery.md."""
-    shown = [style for style in styles() if style.norms == list(NORMS)]
+    shown = _complete()
     for style in shown:
-        path, models = sheet_file(style), _models_sha256(style)
-        if _comment(path) != models:
-            buffer = io.BytesIO()
-            contact_sheet(style).save(buffer, "JPEG", quality=88, comment=models)
-            write_atomically(path, buffer.getvalue())
-            say(f"{style.name}: contact sheet in {path}")
-    page = "\n".join([_INTRODUCTION, *map(_section, shown), *_figures(shown)])
-    path = DOCS / "gallery.md"
-    if not path.is_file() or path.read_text() != page:
-        write_atomically(path, page.encode())
+        _draw(sheet_file(style), partial(contact_sheet, style), [style])
+    _draw(overview_file(), partial(overview, shown), shown)
+    path, text = DOCS / "gallery.md", page()
+    if not path.is_file() or path.read_text() != text:
+        write_atomically(path, text.encode())
         say(f"The gallery is on show in {path}")
+
+
+def page() -> str:
+    """docs/gallery.md, from cards and measured figures."""
+    shown = _complete()
+    return "\n".join([_INTRODUCTION, *map(_section, shown), *_figures(shown)])
+
+
+def is_current(sheet: Path, shown: list[Style]) -> bool:
+    """Whether a sheet shows the models of `shown` that are shipped."""
+    return _comment(sheet) == _models_sha256(shown)
+
+
+def _draw(path: Path, picture: Callable[[], Image.Image], shown: list[Style]) -> None:
+    if is_current(path, shown):
+        return
+    buffer = io.BytesIO()
+    picture().save(buffer, "JPEG", quality=88, comment=_models_sha256(shown))
+    write_atomically(path, buffer.getvalue())
+    say(f"Drawn: {path}")
+
+
+def _complete() -> list[Style]:
+    return [style for style in styles() if style.norms == list(NORMS)]
 
 
 def _square(picture: Image.Image) -> Image.Image:
@@ -95,8 +132,9 @@ def _square(picture: Image.Image) -> Image.Image:
     return square.resize((_PANEL, _PANEL), Image.Resampling.LANCZOS)
 
 
-def _models_sha256(style: Style) -> str:
-    return hashlib.sha256(b"".join(style.model(norm).read_bytes() for norm in NORMS)).hexdigest()
+def _models_sha256(shown: list[Style]) -> str:
+    files = (style.model(norm) for style in shown for norm in NORMS)
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _comment(path: Path) -> str:
@@ -112,8 +150,10 @@ def _section(style: Style) -> str:
     entries = [style.card["norms"][norm] for norm in NORMS]
     config = entries[0]["config"]
     minutes = ", ".join(
-        f"{norm} {entry['seconds'] / 60:.0f}" for norm, entry in zip(NORMS, entries, strict=True)
+        f"{norm} {entry['seconds'] / 60:.1f}" for norm, entry in zip(NORMS, entries, strict=True)
     )
+    photos = sum(entry["iterations_done"] * entry["config"]["batch_size"] for entry in entries)
+    speed = photos / sum(entry["seconds"] for entry in entries)
     machines = ", ".join(sorted({f"{entry['machine']}, {entry['precision']}" for entry in entries}))
     return f"""\
 ## {style.name.capitalize()}
@@ -122,7 +162,8 @@ def _section(style: Style) -> str:
 
 {about}
 
-{config["iterations"]} iterations at {config["size"]} px; minutes to train: {minutes} ({machines}).
+{config["iterations"]} iterations at {config["size"]} px, {speed:.1f} photos a second; minutes to train: {minutes}
+({machines}).
 
 ![Four photos, each with its four paintings in the style {style.name}]({os.path.relpath(sheet_file(style), DOCS)})
 """

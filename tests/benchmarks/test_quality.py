@@ -107,6 +107,8 @@ def test_the_book_keeps_figures_until_what_they_were_measured_on_changes(style):
     assert Book(style, 512).find("iebn")
     catalog.RECIPES.write_text("[dots]\nstyle_size = 65\n")
     assert Book(style, 512).find("iebn") == {}
+    catalog.RECIPES.write_text("[dots]\nstyle_size = 64\niterations = 7\n")  # the measure is the same
+    assert Book(style, 512).find("iebn") == {"cat": row(0.25)}
 
 
 def test_closed_is_the_share_of_the_way_on_the_same_photos(style):

@@ -18,6 +18,9 @@ CHROMIUM = os.environ.get("CHROMIUM") or "chromium"
 
 NORMS = ("bn", "in", "bn-se", "iebn")
 
+STYLE = "wave"
+"""The style that is chosen; not the first one, so that it has to be."""
+
 
 @contextmanager
 def served(cache: Path, **environment: str) -> Iterator[str]:
@@ -72,6 +75,7 @@ def open_page(page: Page, address: str) -> None:
     page.goto(f"{address}/ui/")
     page.wait_for_selector("#paint")
     page.wait_for_selector("#status[aria-live]")
+    page.locator("#style").get_by_label(STYLE.capitalize()).check()
 
 
 def choose(page: Page, photo: Path) -> None:

@@ -16,7 +16,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import NORMS, ROOT, choose, paint, wait_for_paintings
+from tests.browser.driver import NORMS, ROOT, STYLE, choose, paint, wait_for_paintings
 
 GRADIO_DEFECTS: set[str] = set()
 """Ids of axe rules that components of Gradio break and we cannot mend. None, so far."""
@@ -38,7 +38,7 @@ def test_a_photo_becomes_four_paintings_that_can_be_downloaded(page: Page, photo
         assert image.get_attribute("alt")
         with page.expect_download() as download:
             page.locator(f"#out-{norm} a[download]").click()
-        assert download.value.suggested_filename == f"small-cat-mosaic-{norm}.png"
+        assert download.value.suggested_filename == f"small-cat-{STYLE}-{norm}.png"
         with Image.open(download.value.path()) as painting:
             assert (painting.format, painting.size) == ("PNG", (180, 120))
     assert "180 × 120" in page.inner_text("#status")
@@ -56,7 +56,7 @@ def test_an_example_is_one_click_and_results_stay_until_replaced(page: Page, pho
     page.wait_for_selector('#caption-iebn [data-state="waiting"]')
     assert page.locator("#out-iebn img").get_attribute("src") == before
     wait_for_paintings(page)
-    assert page.locator("#out-iebn img").get_attribute("src").endswith("/cat-mosaic-iebn.png")
+    assert page.locator("#out-iebn img").get_attribute("src").endswith(f"/cat-{STYLE}-iebn.png")
 
 
 def test_the_page_and_the_api_paint_the_same_pixels(page: Page, server: str, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_the_page_and_the_api_paint_the_same_pixels(page: Page, server: str, tmp
         image.resize((150, 100)).save(path, exif=exif)
     choose(page, path)
     paint(page)
-    data = {"style": "mosaic", "norm": "iebn"}
+    data = {"style": STYLE, "norm": "iebn"}
     answer = httpx.post(f"{server}/stylize", files={"image": path.open("rb")}, data=data, timeout=90)
     hangs = httpx.get(page.locator("#out-iebn img").get_attribute("src"))
     with Image.open(io.BytesIO(answer.content)) as ours, Image.open(io.BytesIO(hangs.content)) as theirs:
@@ -87,8 +87,8 @@ def test_any_two_are_compared_by_keyboard(page: Page, photo: Path) -> None:
     wipe = page.locator("#wipe")
     expect(wipe.locator(".tag.left")).to_have_text("instance norm")
     expect(wipe.locator(".tag.right")).to_have_text("batch norm + SE")
-    expect(wipe.locator("img.over")).to_have_attribute("src", re.compile("small-cat-mosaic-in.png$"))
-    expect(wipe.locator("img.under")).to_have_attribute("src", re.compile("small-cat-mosaic-bn-se.png$"))
+    expect(wipe.locator("img.over")).to_have_attribute("src", re.compile(f"small-cat-{STYLE}-in.png$"))
+    expect(wipe.locator("img.under")).to_have_attribute("src", re.compile(f"small-cat-{STYLE}-bn-se.png$"))
     page.keyboard.press("Tab")
     expect(page.locator("#wipe-position")).to_be_focused()
     for _ in range(10):
@@ -263,7 +263,7 @@ def test_nothing_but_uploads_is_opened(
     ).json()[0]
     marked: dict[str, Any] = {"meta": {"_type": "gradio.FileData"}}
     file = {"path": outside[kind], **(marked if meta else {})}
-    good = [{"path": uploaded, **marked}, "mosaic", 384, *[None] * 5, *[""] * 4]
+    good = [{"path": uploaded, **marked}, STYLE, 384, *[None] * 5, *[""] * 4]
     for slot in (0, 3, 4, 5, 6, 7):
         answer = _call(server, painting, [*good[:slot], file, *good[slot + 1 :]])
         assert '"success":false' in answer

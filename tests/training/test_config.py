@@ -33,6 +33,8 @@ def test_round_trip_through_json():
         ("crop_scale", 1.1),
         ("grain", -1.0),
         ("seed", -1),
+        ("locality", 1.1),
+        ("locality", float("nan")),
         ("precision", "int8"),
         ("layer_weights", (1, 2)),
     ],

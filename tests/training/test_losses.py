@@ -61,6 +61,22 @@ def test_relative_gram_distance():
     torch.testing.assert_close(relative_gram_distance(batch, target), torch.tensor((0 + 25) / 2 / 25))
 
 
+def test_locality_weighs_the_spread_of_the_batch():
+    target = torch.tensor([[3.0, 0.0], [0.0, 4.0]])  # squared norm 25
+    off = torch.tensor([[1.0, 2.0], [2.0, 4.0]])  # squared norm 25
+    opposite = torch.stack([target + off, target - off])  # together the style, each by itself not
+    for locality in (0.0, 0.3, 1.0):
+        torch.testing.assert_close(relative_gram_distance(opposite, target, locality), torch.tensor(locality))
+    alike = torch.stack([target + off, target + off])
+    torch.testing.assert_close(relative_gram_distance(alike, target, 0.0), torch.tensor(1.0))
+
+
+def test_full_locality_is_the_mean_over_the_batch():
+    grams, target = torch.rand(3, 4, 4), torch.rand(4, 4)
+    apart = [relative_gram_distance(gram[None], target, 0.0) for gram in grams]
+    torch.testing.assert_close(relative_gram_distance(grams, target), sum(apart) / 3)
+
+
 def test_total_variation_by_hand():
     image = torch.tensor([[[[0.0, 1.0, 3.0], [0.0, 1.0, 2.0]]]])
     # Horizontal differences 1, 2, 1, 1: mean square 7/4. Vertical 0, 0, -1: mean square 1/3.

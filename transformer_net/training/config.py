@@ -40,8 +40,10 @@ class TrainConfig:
         palette_weight: Weight of the distance between the painting's colours and the style's.
         tv_weight: Weight of total variation. More is smoother.
         layer_weights: Factors on `style_weight` for relu1_2, relu2_2, relu3_3, relu4_3.
+        locality: How much each crop of a batch has to have the whole style by itself, 0 to 1. A small crop of
+            the style picture does not have it either; at 1, paintings become an even confetti.
         style_size: Shorter side, in pixels, of the style picture as the losses see it. Brush strokes or
-            tiles should then be 15 to 25 px.
+            tiles should then be 8 to 20 px.
         grain: Standard deviation of the noise added to the network's input, in training and in use, so that
             it can paint flat regions.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
@@ -54,19 +56,20 @@ class TrainConfig:
     norm: str = "in"
     norm_options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 16
-    iterations: int = 600
+    iterations: int = 500
     warmup_iterations: int = 300
     batch_size: int = 4
-    size: int = 160
+    size: int = 112
     early_size: int = 0
     warmup_size: int = 128
     crop_scale: float = 0.2
-    lr: float = 2e-3
+    lr: float = 4e-3
     content_weight: float = 1.0
-    style_weight: float = 8.0
-    palette_weight: float = 100.0
+    style_weight: float = 10.0
+    palette_weight: float = 150.0
     tv_weight: float = 0.0
     layer_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
+    locality: float = 0.3
     style_size: int = 1024
     grain: float = 0.05
     init: str = ""
@@ -87,6 +90,8 @@ class TrainConfig:
             _at_least(32, self, "early_size")
         if not 0 < self.crop_scale <= 1:
             raise SettingError(f"crop-scale must be above 0 and at most 1, not {self.crop_scale}.")
+        if not 0 <= self.locality <= 1:
+            raise SettingError(f"locality must be from 0 to 1, not {self.locality}.")
         if not 0 < self.lr <= 1:
             raise SettingError(f"lr must be above 0 and at most 1, not {self.lr}.")
         if len(self.layer_weights) != len(TAPS):

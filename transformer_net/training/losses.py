@@ -54,14 +54,20 @@ class _Gram(torch.autograd.Function):
         return torch.stack([p @ d for p, d in zip(pixels, both, strict=True)])
 
 
-def relative_gram_distance(gram: Tensor, target: Tensor) -> Tensor:
-    """‖G − S‖² / ‖S‖², averaged over the batch: 0 is the style itself, 1 is as far as no picture at all.
+def relative_gram_distance(gram: Tensor, target: Tensor, locality: float = 1.0) -> Tensor:
+    """(‖Ḡ − S‖² + locality · avg ‖G − Ḡ‖²) / ‖S‖²: 0 is the style itself, 1 is as far as no picture at all.
+
+    Ḡ is the batch's mean. With locality 1 that is avg ‖G − S‖² / ‖S‖², the distance of each image by itself;
+    with 0, images may differ as long as they have the style together.
 
     Args:
         gram: G, shape (B, C, C).
         target: S, shape (C, C) or (1, C, C).
+        locality: 0 to 1.
     """
-    return (gram - target).square().sum(dim=(1, 2)).mean() / target.square().sum()
+    mean = gram.mean(0, keepdim=True)
+    spread = (gram - mean).square().sum(dim=(1, 2)).mean()
+    return ((mean - target).square().sum() + locality * spread) / target.square().sum()
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -153,6 +159,8 @@ class PerceptualLoss(nn.Module):
         palette_weight: c.
         tv_weight: d.
         layer_weights: Factors on b for relu1_2, relu2_2, relu3_3 and relu4_3.
+        locality: How much each image of a batch has to have the whole style by itself; see
+            `relative_gram_distance`.
     """
 
     layer_weights: Tensor
@@ -166,11 +174,13 @@ class PerceptualLoss(nn.Module):
         palette_weight: float = 0.0,
         tv_weight: float = 0.0,
         layer_weights: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
+        locality: float = 1.0,
     ) -> None:
         super().__init__()
         self.vgg = vgg
         self.content_weight, self.style_weight = content_weight, style_weight
         self.palette_weight, self.tv_weight = palette_weight, tv_weight
+        self.locality = locality
         self.palette = PaletteDistance(style)
         self.register_buffer("layer_weights", torch.tensor(layer_weights, dtype=torch.float32))
         with torch.no_grad():
@@ -179,13 +189,21 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, output: Tensor, photo: Tensor) -> Losses:
         """The losses of `output` painted from `photo`, both (B, 3, H, W), the photo in [0, 1]."""
-        with torch.no_grad():
-            wanted = self.vgg(photo, taps=CONTENT_TAP + 1)[CONTENT_TAP]
+        return self.compare(output, self.content_of(photo))
+
+    @torch.no_grad()
+    def content_of(self, photo: Tensor) -> Tensor:
+        """What a painting of `photo` (B, 3, H, W) should keep: its activations at relu2_2."""
+        wanted: Tensor = self.vgg(photo, taps=CONTENT_TAP + 1)[CONTENT_TAP]
+        return wanted
+
+    def compare(self, output: Tensor, wanted: Tensor) -> Losses:
+        """The losses of `output` (B, 3, H, W), with `wanted` from `content_of` its photo."""
         found = self.vgg(output)
         content = F.mse_loss(found[CONTENT_TAP].float(), wanted.float())
         style = torch.stack(
             [
-                relative_gram_distance(gram_matrix(features), self.get_buffer(f"target_{tap}"))
+                relative_gram_distance(gram_matrix(features), self.get_buffer(f"target_{tap}"), self.locality)
                 for tap, features in zip(TAPS, found, strict=True)
             ]
         )

@@ -198,6 +198,7 @@ def perceptual_loss(
         config.palette_weight,
         config.tv_weight,
         config.layer_weights,
+        config.locality,
     ).to(device)
 
 
