@@ -18,7 +18,9 @@ from app.jobs import JobQueue
 from app.main import create_app
 from app.settings import Settings
 
-SETTINGS: dict[str, Any] = {"page": False, "threads": 1}
+SETTINGS: dict[str, Any] = {"page": False, "threads": 1, "engine": "torch"}
+"""With PyTorch, which has a model ready at once: most tests start a server of their own, with all models. The
+browser tests' server has the default engine."""
 
 
 def picture(width: int = 40, height: int = 32, mode: str = "RGB") -> Image.Image:

@@ -23,7 +23,7 @@ def test_one_norm_gives_its_painting_with_the_size_of_the_photo(client, norm):
     painting = opened(response)
     assert painting.size == (40, 32)
     assert painting.format == "PNG"
-    expected = Stylizer.from_style("mosaic", norm, threads=1).paint(data)
+    expected = Stylizer.from_style("mosaic", norm, engine="torch").paint(data)
     assert np.abs(np.asarray(painting, int) - np.asarray(expected, int)).max() <= 1
 
 
@@ -133,7 +133,7 @@ def test_max_side_shrinks_and_never_enlarges(client):
 def test_max_side_paints_what_the_stylizer_paints(client):
     image = picture(80, 64, "RGBA")
     painting = opened(post(client, file(image), max_side="40"))
-    expected = Stylizer.from_style("mosaic", "iebn", threads=1).paint(image, max_side=40)
+    expected = Stylizer.from_style("mosaic", "iebn", engine="torch").paint(image, max_side=40)
     assert painting.mode == "RGBA"
     assert np.abs(np.asarray(painting, int) - np.asarray(expected, int)).max() <= 1
 
