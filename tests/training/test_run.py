@@ -163,7 +163,7 @@ def test_a_loss_that_is_no_number_stops_the_run(start, poison):
 
     run.trainer.step = poisoned
     run._save({})
-    with pytest.raises(DivergedError, match=r"iteration 18.*Lower --lr \(now 0\.002\)"):
+    with pytest.raises(DivergedError, match=r"iteration 18.*Lower --lr \(now 0\.004\)"):
         run.run()
     assert run.folder.load_state().iteration == 0  # the last good state is still there
 
@@ -197,7 +197,7 @@ def test_a_loss_that_leaves_stops_the_run(start):
 
 def test_resume_refuses_another_config(start):
     start(should_stop=after(4)).run()
-    with pytest.raises(RunFolderError, match=r"begun with lr 0\.002, not 0\.001"):
+    with pytest.raises(RunFolderError, match=r"begun with lr 0\.004, not 0\.001"):
         start(resume=True, lr=0.001)
 
 
