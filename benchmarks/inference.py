@@ -4,8 +4,8 @@
     python benchmarks/inference.py --sizes 512 --norms iebn --widths 16 --rounds 5
 
 All contenders paint the same square in turns, round by round, so that whatever else the machine does hits all
-of them; ratios are taken within a round. The peer is written out here after its published description, with
-random weights, in eager PyTorch as published; ours of width 32 has random weights, too. Ours paints a margin
+of them; ratios (how many times as fast as the peer) are taken within a round. The peer is written out here
+after its published description, in eager PyTorch as published. All have random weights; ours paint a margin
 of 16 px around the photo besides. The ceiling is the best rate that a large convolution or a product of
 matrices reaches in PyTorch on this machine, in float32.
 """
@@ -167,9 +167,9 @@ def show(runners: list[Contender], side: int, most: float) -> None:
     rounds = len(runners[0].seconds)
     table = Table(title=f"{side} x {side} px, {rounds} rounds; ceiling {most / 1e9:.0f} GFLOP/s in float32")
     for title in ("engine", "norm", "width"):
-        table.add_column(title)
-    for title in ("times as fast", "lowest to highest", "median s", "spread", "of the ceiling"):
-        table.add_column(title, justify="right")
+        table.add_column(title, no_wrap=True)
+    for title in ("ratio", "least", "most", "s", "spread", "ceiling"):
+        table.add_column(title, justify="right", no_wrap=True)
     for runner in runners:
         ratios = [theirs / ours for theirs, ours in zip(runners[0].seconds, runner.seconds, strict=True)]
         median = statistics.median(runner.seconds)
@@ -179,7 +179,8 @@ def show(runners: list[Contender], side: int, most: float) -> None:
             runner.norm,
             str(runner.width),
             f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f} to {max(ratios):.2f}",
+            f"{min(ratios):.2f}",
+            f"{max(ratios):.2f}",
             f"{median:.3f}",
             f"{spread:.0%}",
             f"{work(runner.network, side) / median / most:.0%}",
