@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info, write_atomically
@@ -21,7 +24,7 @@ from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import Limits, decode, encode, fit, output_format
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.tiles import DEFAULT_MEMORY, parse_memory
+from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, parse_memory
 from transformer_net.norms import NORM_TITLES, canonical_norm, norm_slug
 
 LIMITS = Limits(max_pixels=500_000_000)
@@ -70,10 +73,8 @@ def stylize(
         raise SettingError(f"Two photos are called {twice!r}: their paintings would overwrite each other.")
     extension = {"jpeg": "jpg"}.get(kind := output_format(format), kind)
     memory = parse_memory(max_memory)
-    stylizers = [
-        Stylizer.from_file(path, pick_device(device), engine, precision)
-        for path in _models(style, norm, model)
-    ]
+    target = pick_device(device)
+    stylizers = [Stylizer.from_file(path, target, engine, precision) for path in _models(style, norm, model)]
     failed = 0
     for path in photos:
         try:
@@ -114,14 +115,14 @@ def _paint(
     for stylizer in stylizers:
         start = time.perf_counter()
         norm = stylizer.info.norm
-        with _ProgressLine(f"{path.name} {NORM_TITLES[norm]}") as line:
+        with _progress_line(f"{path.name} {NORM_TITLES[norm]}") as tell:
             painting = stylizer.paint_photo(
                 photo,
                 max_side,
                 max_memory=memory,
                 exact=exact,
                 overwrite=stylizer is stylizers[-1],
-                on_progress=line.update,
+                on_progress=tell,
             )
         seconds = time.perf_counter() - start
         _write(out / f"{stem}-{norm_slug(norm)}.{extension}", encode(painting, kind), f"{seconds:.1f} s")
@@ -131,26 +132,15 @@ def _paint(
         _write(out / f"{stem}.{extension}", encode(sheet, kind), "side by side")
 
 
-class _ProgressLine:
-    """How much of a picture is painted, while it is painted in tiles, on a terminal."""
-
-    def __init__(self, title: str) -> None:
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-        self.bar = Progress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
-        self.task = self.bar.add_task(title, total=1.0, visible=False)
-
-    def __enter__(self) -> _ProgressLine:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.bar.stop()
-
-    def update(self, share: float) -> None:
-        """Show the share that is done, 0 to 1."""
-        self.bar.update(self.task, completed=share, visible=True)
+@contextmanager
+def _progress_line(title: str) -> Iterator[Progress]:
+    """Shows how much of a picture is painted, once it is known to be painted in tiles, on a terminal."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+    with Bar(
+        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(title, total=1.0, visible=False)
+        yield lambda share: bar.update(task, completed=share, visible=True)
 
 
 def _write(path: Path, data: bytes, remark: str) -> None:

@@ -49,7 +49,7 @@ def train(
     style_weight: Annotated[
         float | None,
         typer.Option(
-            help="Freedom: 4 stays near the photo, 8 is balanced, 15 lets the photo dissolve.",
+            help="Freedom: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
             rich_help_panel=LOSS,
         ),
     ] = None,

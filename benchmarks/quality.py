@@ -31,7 +31,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from styles.catalog import Style, find_style, recipes, styles  # noqa: E402
+from styles.catalog import Style, find_style, styles  # noqa: E402
 from styles.quality import (  # noqa: E402
     COLUMNS,
     OPTIMUM,
@@ -41,6 +41,7 @@ from styles.quality import (  # noqa: E402
     Book,
     Painter,
     cells,
+    config_of,
     example_photos,
     gallery_loss,
     painter,
@@ -130,6 +131,7 @@ def optimise_pixels(
     """
     image = photo.clone().contiguous().requires_grad_()
     wanted = loss.content_of(photo)
+    mixed = torch.autocast(photo.device.type, torch.bfloat16, enabled=uses_bf16("auto", photo.device))
     optimizer = torch.optim.LBFGS(
         [image],
         max_iter=steps,
@@ -144,7 +146,7 @@ def optimise_pixels(
     def closure() -> Tensor:
         nonlocal told
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=uses_bf16("auto", photo.device)):
+        with mixed:
             # Clamped here, too: what counts is the picture as it can be shown.
             total = loss.compare(image.clamp(0, 1), wanted).total
         total.backward()
@@ -179,7 +181,7 @@ def measure(style: Style, side: int, optimum: list[str]) -> None:
     if not missing and not missing_optima:
         return
     loss = gallery_loss(style)
-    picture = scaled_style(decode(style.picture).rgb, recipes()[style.name]["style_size"])
+    picture = scaled_style(decode(style.picture).rgb, config_of(style.name).style_size)
     for row in missing:
         found = {}
         paint = None if row == PHOTO else painter(style.model(row))

@@ -105,18 +105,18 @@ def tiles(
     table = Table("norm", "megapixels", "s/MP", "peak GiB", "of it without a picture", box=None)
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "photo.jpg"
+        enlarged(photo, 0.004, picture)
+        bare = {name: in_fresh_process(style, name, picture, memory, exact) for name in names}
         for size in map(float, megapixels.split(",")):
+            enlarged(photo, size, picture)
             for name in names:
-                enlarged(photo, 0.004, picture)
-                bare = in_fresh_process(style, name, picture, memory, exact)
-                enlarged(photo, size, picture)
                 found = in_fresh_process(style, name, picture, memory, exact)
                 table.add_row(
                     name,
                     f"{size:g}",
                     f"{found['seconds'] / size:.2f}",
                     f"{found['peak'] / _UNIT:.2f}",
-                    f"{bare['peak'] / _UNIT:.2f}",
+                    f"{bare[name]['peak'] / _UNIT:.2f}",
                 )
                 say(f"{name} at {size:g} MP: {found['seconds']:.1f} s")
         console.print(table)

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import typer
 
 from styles.catalog import Style, find_style, recipes
-from styles.quality import model_losses
+from styles.quality import config_of, model_losses
 from transformer_net.checkpoint import read_info, write_atomically
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
@@ -34,11 +34,6 @@ from transformer_net.training.run import Run
 from transformer_net.training.runfolder import RunFolder
 from transformer_net.training.trainer import Trainer, picture_sha256
 from transformer_net.training.vgg import Vgg16Features
-
-
-def config_of(style: str, norm: str) -> TrainConfig:
-    """The training settings of a model of the gallery."""
-    return TrainConfig(**{**recipes()[style], "style": style, "norm": norm})
 
 
 def is_finished(model: Path, style: Style, norm: str) -> bool:

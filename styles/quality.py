@@ -51,6 +51,11 @@ Painter = Callable[[Tensor], Tensor]
 """From a photo (1, 3, H, W) in [0, 1] to its painting, of the same shape and range."""
 
 
+def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
+    """The training settings of a model of the gallery; the losses are the same for every normalizer."""
+    return TrainConfig(**{**recipes()[style], "style": style, "norm": norm})
+
+
 def example_photos(side: int = SIDE) -> dict[str, Tensor]:
     """The central square of each example photo, (1, 3, side, side) in [0, 1], by name."""
     files = sorted(EXAMPLES.glob("*.jpg"))
@@ -87,11 +92,7 @@ def _losses(style: Style, network: torch.nn.Module, grain: float) -> dict[str, f
 
 def gallery_loss(style: Style) -> PerceptualLoss:
     """The losses that the models of `style` were trained on, with its recipe's weights."""
-    return perceptual_loss(_config(style), decode(style.picture).rgb, Vgg16Features(), _CPU)
-
-
-def _config(style: Style) -> TrainConfig:
-    return TrainConfig(style=style.name, **recipes()[style.name])
+    return perceptual_loss(config_of(style.name), decode(style.picture).rgb, Vgg16Features(), _CPU)
 
 
 class Book:
@@ -143,7 +144,7 @@ class Book:
         return table
 
     def _source(self, row: str) -> str:
-        config = _config(self.style).to_dict()
+        config = config_of(self.style.name).to_dict()
         measure = {name: config[name] for name in _MEASURE}
         parts = [self.style.picture.read_bytes(), json.dumps(measure, sort_keys=True).encode()]
         if row in NORMS:

@@ -7,8 +7,8 @@ Each sheet says in its file which models it shows, so that only outdated ones ar
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import importlib
 import io
 import os
 from collections.abc import Callable
@@ -113,10 +113,11 @@ def is_current(sheet: Path, shown: list[Style]) -> bool:
 
 
 def _draw(path: Path, picture: Callable[[], Image.Image], shown: list[Style]) -> None:
-    if is_current(path, shown):
+    models = _models_sha256(shown)
+    if _comment(path) == models:
         return
     buffer = io.BytesIO()
-    picture().save(buffer, "JPEG", quality=88, comment=_models_sha256(shown))
+    picture().save(buffer, "JPEG", quality=88, comment=models)
     write_atomically(path, buffer.getvalue())
     say(f"Drawn: {path}")
 
@@ -146,7 +147,9 @@ def _comment(path: Path) -> str:
 
 
 def _section(style: Style) -> str:
-    about = (importlib.import_module(f"styles.painters.{style.name}").__doc__ or "").split("\n\n")[0]
+    # Read, not imported: painters need scipy, which only those who draw have.
+    painter = ast.parse((ROOT / "painters" / f"{style.name}.py").read_text())
+    about = (ast.get_docstring(painter) or "").split("\n\n")[0]
     entries = [style.card["norms"][norm] for norm in NORMS]
     config = entries[0]["config"]
     minutes = ", ".join(

@@ -1,10 +1,13 @@
 """docs/gallery.md and its contact sheets."""
 
+import subprocess
+import sys
+
 import pytest
 from PIL import Image
 
 from styles import showcase
-from styles.catalog import find_style, styles
+from styles.catalog import ROOT, find_style, styles
 from styles.quality import SIDES, Book
 from transformer_net.norms import NORMS
 
@@ -27,6 +30,14 @@ def test_each_style_is_on_show_with_its_figures(name):
         assert {"photo", *NORMS} <= Book(style, side).table().keys()
     section = showcase.page().split(f"## {name.capitalize()}")[1]
     assert f"gallery-{name}.jpg" in section
+
+
+def test_the_gallery_is_shown_without_the_painters_packages():
+    """`make gallery` installs no scipy."""
+    code = "import sys; sys.modules['scipy'] = None; from styles import showcase; print(showcase.page())"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True)
+    assert shown.stderr == ""
+    assert shown.stdout == showcase.page() + "\n"
 
 
 @pytest.fixture

@@ -9,10 +9,9 @@ import torch
 from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
-from transformer_net.grain import grain
-from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array, to_array
+from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array
 from transformer_net.inference.engines import Engine, TorchEngine, make_engine
-from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole
+from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
 from transformer_net.network import MIN_SIDE, TransformerNet
 
 
@@ -153,10 +152,7 @@ class Stylizer:
             tiling = Tiling(self.network, painting, self.info.grain, max_memory)
             tiling.paint_over(exact, on_progress)
             return photo.with_alpha(_crop(painting, rgb.size))
-        pixels = to_array(large_enough)
-        if self.info.grain:
-            pixels += self.info.grain * grain(*pixels.shape[1:])
-        painting = from_array(self.engine(pixels))
+        painting = from_array(self.engine(grained(large_enough, self.info.grain)))
         return photo.with_alpha(_crop(painting, rgb.size))
 
 

@@ -75,6 +75,21 @@ def parse_memory(text: str) -> int:
     return size
 
 
+def grained(region: Image.Image, amount: float, top: int = 0, left: int = 0) -> npt.NDArray[np.float32]:
+    """What a network is given of a picture: RGB in [0, 1] with its grain, (3, H, W).
+
+    Args:
+        region: Mode RGB.
+        amount: Strength of the grain.
+        top: Row of the region's first pixel in the whole picture.
+        left: Column of the same.
+    """
+    pixels = to_array(region)
+    if amount:
+        pixels += amount * grain(region.height, region.width, top, left)
+    return pixels
+
+
 def fits_whole(network: TransformerNet, size: tuple[int, int], memory: int) -> bool:
     """Whether a picture of that width and height can be painted in one piece with `memory` bytes."""
     width, height = (_padded(side) for side in size)
@@ -145,7 +160,7 @@ class Tiling:
         if is_constant(self.network):
             return constant_statistics(self.network)
         pixels = min(THUMBNAIL_PIXELS, self.memory // (_WITH_NORMS * self.network.width))
-        return statistics_of(self.network, self._batch(self._grained(_thumbnail(self.picture, pixels), 0, 0)))
+        return statistics_of(self.network, self._batch(grained(_thumbnail(self.picture, pixels), self.grain)))
 
     @torch.inference_mode()
     def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:
@@ -195,14 +210,8 @@ class Tiling:
         y, x = _mirrored(rows, self.picture.height), _mirrored(columns, self.picture.width)
         top, left = int(y.min()), int(x.min())
         region = source.crop((left, top - first_row, int(x.max()) + 1, int(y.max()) + 1 - first_row))
-        pixels = self._grained(region, top, left)
+        pixels = grained(region, self.grain, top, left)
         return self._batch(pixels[:, (y - top)[:, None], x - left])
-
-    def _grained(self, region: Image.Image, top: int, left: int) -> npt.NDArray[np.float32]:
-        pixels = to_array(region)
-        if self.grain:
-            pixels += self.grain * grain(region.height, region.width, top, left)
-        return pixels
 
     def _batch(self, pixels: npt.NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(pixels)[None].to(self._device, memory_format=torch.channels_last)
