@@ -1,19 +1,24 @@
 """Paint photos: python stylize.py photo.jpg --style mosaic --norm all -o out/
 
+A whole folder, only what is new: python stylize.py photos/ --style wave --norm iebn -o out/
 Or write a model for other programs: python stylize.py export --style mosaic --norm iebn --format onnx
 """
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
 from styles.catalog import find_style
@@ -22,6 +27,8 @@ from transformer_net.commandline import complain, console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import Limits, decode, encode, fit, output_format
+from transformer_net.inference.colour import Look
+from transformer_net.inference.folders import Job, Ledger, find_jobs, fingerprint
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, parse_memory
@@ -34,7 +41,9 @@ _PANEL = 640
 
 
 def stylize(
-    photos: Annotated[list[Path], typer.Argument(help="Photos to paint.", show_default=False)],
+    photos: Annotated[
+        list[Path], typer.Argument(help="Photos to paint, and folders of photos.", show_default=False)
+    ],
     style: Annotated[str, typer.Option(help="A style of the catalogue.")] = "mosaic",
     norm: Annotated[
         str, typer.Option(help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.")
@@ -46,7 +55,17 @@ def stylize(
     max_side: Annotated[
         int | None, typer.Option(min=16, help="Shrink photos to this longer side first.")
     ] = None,
+    strength: Annotated[
+        float, typer.Option(help="From 0, the photo itself, to 1, the painting at its full strength.")
+    ] = 1.0,
+    keep_colour: Annotated[
+        bool, typer.Option("--keep-colour", help="The style's light and strokes in the photo's own colours.")
+    ] = False,
     format: Annotated[str, typer.Option(help="png, jpeg or webp.")] = "png",
+    jobs: Annotated[
+        int,
+        typer.Option(min=1, help="Photos in hand at once: one is read or written while another is painted."),
+    ] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or fp16 on a GPU.")] = "fp32",
@@ -66,24 +85,29 @@ def stylize(
     Writes OUT/<photo>-<style>-<norm>.<format>, of the photo's size, and OUT/<photo>-<style>.<format> with the
     photo and its paintings side by side where there are several.
 
+    Of a FOLDER, everything below it is painted, in the same subfolders of OUT. What was painted before, from
+    the same photo with the same settings, is skipped. Photos that cannot be painted are listed at the end.
+
+    Exit code 0: all are painted. 1: all but the listed ones. 2: none.
+
     `python stylize.py export --help` tells how to write a model for other programs.
     """
-    stems = [path.stem for path in photos]
-    if twice := next((stem for stem in stems if stems.count(stem) > 1), None):
-        raise SettingError(f"Two photos are called {twice!r}: their paintings would overwrite each other.")
-    extension = {"jpeg": "jpg"}.get(kind := output_format(format), kind)
-    memory = parse_memory(max_memory)
-    target = pick_device(device)
-    stylizers = [Stylizer.from_file(path, target, engine, precision) for path in _models(style, norm, model)]
-    failed = 0
-    for path in photos:
-        try:
-            _paint(path, stylizers, out, kind, extension, max_side, memory, exact)
-        except StylizerError as error:
-            failed += 1
-            complain(f"{path}: {error}")
+    kind = output_format(format)
+    look, memory = Look(strength, keep_colour), parse_memory(max_memory)
+    found = find_jobs(photos, out)
+    target, files = pick_device(device), _models(style, norm, model)
+    work = _Work(
+        [Stylizer.from_file(path, target, engine, precision) for path in files],
+        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        out, kind, max_side, look, memory, exact,
+        Ledger(out) if any(path.is_dir() for path in photos) else None,
+    )  # fmt: skip
+    failed = _paint_all(found, work, jobs)
+    for job in found:  # in the order of the photos, whichever was first to fail
+        if job in failed:
+            complain(f"{job.photo}: {failed[job]}")
     if failed:
-        raise typer.Exit(2)
+        raise typer.Exit(1 if len(failed) < len(found) else 2)
 
 
 def _models(style: str, norm: str, model: Path | None) -> list[Path]:
@@ -98,57 +122,117 @@ def _models(style: str, norm: str, model: Path | None) -> list[Path]:
     return [found.model(n) for n in dict.fromkeys(norms)]
 
 
-def _paint(
-    path: Path,
-    stylizers: list[Stylizer],
-    out: Path,
-    kind: str,
-    extension: str,
-    max_side: int | None,
-    memory: int,
-    exact: bool,
-) -> None:
-    photo = decode(path, LIMITS)
+@dataclass(frozen=True)
+class _Work:
+    """What is to be done with each photo."""
+
+    stylizers: list[Stylizer]
+    checksums: list[str]
+    out: Path
+    kind: str
+    max_side: int | None
+    look: Look
+    memory: int
+    exact: bool
+    ledger: Ledger | None
+
+    def outputs(self, job: Job) -> list[Path]:
+        """The files to write: a painting for each stylizer, then the sheet if there are several."""
+        extension = {"jpeg": "jpg"}.get(self.kind, self.kind)
+        stem = f"{job.stem}-{self.stylizers[0].info.style}"
+        names = [f"{stem}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
+        if len(names) > 1:
+            names.append(stem)
+        return [self.out / f"{name}.{extension}" for name in names]
+
+    def made_of(self, job: Job) -> str:
+        """What the files of a photo depend on."""
+        settings = [self.kind, self.max_side, self.look, self.exact, self.checksums]
+        return fingerprint(job.photo, repr(settings))
+
+
+def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerError]:
+    """Paint every photo, several at a time; gives those that failed, with the reason."""
+    failed: dict[Job, StylizerError] = {}
+    skipped = 0
+    with _progress(len(found)) as bar, ThreadPoolExecutor(min(jobs, len(found))) as pool:
+        running = {pool.submit(_paint, job, work, bar): job for job in found}
+        try:
+            for future in as_completed(running):
+                try:
+                    skipped += not future.result()
+                except StylizerError as error:
+                    failed[running[future]] = error
+                bar.advance(bar.task_ids[0])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what is being painted is finished
+            raise
+    if skipped:
+        say(f"{skipped} of {len(found)} painted before")
+    if failed and len(found) > 1:
+        say(f"{len(failed)} of {len(found)} could not be painted")
+    return failed
+
+
+def _paint(job: Job, work: _Work, bar: Bar) -> bool:
+    """Paint one photo with every normalizer; False where that was done before."""
+    outputs = work.outputs(job)
+    of = work.made_of(job) if work.ledger and job.photo.is_file() else ""
+    if work.ledger and all(work.ledger.is_done(path, of) for path in outputs):
+        return False
+    photo = decode(job.photo, LIMITS)
     # A copy: the last painting may take the place of the photo's pixels.
-    panels = [("photo", fit(photo.with_alpha(fit(photo.rgb, max_side)), _PANEL).copy())]
-    stem = f"{path.stem}-{stylizers[0].info.style}"
-    for stylizer in stylizers:
+    panels = [("photo", fit(photo.with_alpha(fit(photo.rgb, work.max_side)), _PANEL).copy())]
+    for stylizer, path in zip(work.stylizers, outputs, strict=False):
         start = time.perf_counter()
-        norm = stylizer.info.norm
-        with _progress_line(f"{path.name} {NORM_TITLES[norm]}") as tell:
+        title = NORM_TITLES[stylizer.info.norm]
+        with _tile_progress(bar, f"{job.photo.name} {title}") as tell:
             painting = stylizer.paint_photo(
                 photo,
-                max_side,
-                max_memory=memory,
-                exact=exact,
-                overwrite=stylizer is stylizers[-1],
+                work.max_side,
+                work.look,
+                max_memory=work.memory,
+                exact=work.exact,
+                overwrite=stylizer is work.stylizers[-1],
                 on_progress=tell,
             )
         seconds = time.perf_counter() - start
-        _write(out / f"{stem}-{norm_slug(norm)}.{extension}", encode(painting, kind), f"{seconds:.1f} s")
-        panels.append((NORM_TITLES[norm], fit(painting, _PANEL)))
-    if len(stylizers) > 1:
-        sheet = side_by_side(panels, panel_side=_PANEL)
-        _write(out / f"{stem}.{extension}", encode(sheet, kind), "side by side")
+        _write(work, path, painting, of, f"{seconds:.1f} s")
+        panels.append((title, fit(painting, _PANEL)))
+    if len(panels) > 2:
+        _write(work, outputs[-1], side_by_side(panels, panel_side=_PANEL), of, "side by side")
+    return True
 
 
-@contextmanager
-def _progress_line(title: str) -> Iterator[Progress]:
-    """Shows how much of a picture is painted, once it is known to be painted in tiles, on a terminal."""
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-    with Bar(
-        *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task(title, total=1.0, visible=False)
-        yield lambda share: bar.update(task, completed=share, visible=True)
-
-
-def _write(path: Path, data: bytes, remark: str) -> None:
+def _write(work: _Work, path: Path, picture: Image.Image, of: str, remark: str) -> None:
+    data = encode(picture, work.kind)
     try:
         write_atomically(path, data)
     except OSError as error:
         raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from error
+    if work.ledger:
+        work.ledger.add(path, of)
     say(f"{path}  {remark}")
+
+
+@contextmanager
+def _progress(photos: int) -> Iterator[Bar]:
+    """Shows on a terminal how many photos are done, where there are several, and the time left."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    hidden = not console.is_terminal
+    with Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
+        bar.add_task("photos", total=photos, visible=photos > 1)
+        yield bar
+
+
+@contextmanager
+def _tile_progress(bar: Bar, title: str) -> Iterator[Progress]:
+    """Shows how much of a picture is painted, in percent, once it is known to be painted in tiles."""
+    task = bar.add_task(title, total=100, visible=False)
+    try:
+        yield lambda share: bar.update(task, completed=round(100 * share), visible=True)
+    finally:
+        bar.remove_task(task)
 
 
 def export(

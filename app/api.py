@@ -31,11 +31,12 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.images import MEDIA_TYPES
+from transformer_net.inference.colour import Look
 from transformer_net.norms import canonical_norm
 
 router = APIRouter()
 
-_FIELDS: Final = frozenset({"image", "style", "norm", "max_side", "format"})
+_FIELDS: Final = frozenset({"image", "style", "norm", "max_side", "strength", "keep_colour", "format"})
 
 
 def get_studio(request: Request) -> Studio:
@@ -133,6 +134,19 @@ async def stylize(
             ge=16,
         ),
     ] = None,
+    strength: Annotated[
+        float,
+        Form(
+            description="From 0, the photo itself, to 1, the painting at its full strength.",
+            examples=[0.7],
+            ge=0,
+            le=1,
+        ),
+    ] = 1.0,
+    keep_colour: Annotated[
+        bool,
+        Form(description="The style's light and strokes in the photo's own colours."),
+    ] = False,
     format: Annotated[
         Literal["png", "jpeg", "webp"] | None,
         Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
@@ -159,7 +173,8 @@ async def stylize(
     photo = await studio.read(data, max_side)
     del data
     clock.lap("decode")
-    paintings = await studio.paint_all(photo, found.name, norms, max_side, request.is_disconnected)
+    look = Look(strength, keep_colour)
+    paintings = await studio.paint_all(photo, found.name, norms, max_side, look, request.is_disconnected)
     seconds = sum(painting.seconds for painting in paintings)
     clock.lap("queue", less=seconds)
     clock.add("paint", seconds)

@@ -22,6 +22,7 @@ from styles import catalog
 from styles.catalog import Style
 from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.images import Limits, Photo, decode, encode, fit
+from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.engines import PRECISIONS
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import parameter_count
@@ -204,10 +205,11 @@ class Studio:
         style: str,
         norm: str,
         max_side: int | None = None,
+        look: Look = AS_PAINTED,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Painting:
         """Paint `photo` in its turn; see `paint_all`."""
-        return (await self.paint_all(photo, style, [norm], max_side, gone))[0]
+        return (await self.paint_all(photo, style, [norm], max_side, look, gone))[0]
 
     async def paint_all(
         self,
@@ -215,6 +217,7 @@ class Studio:
         style: str,
         norms: Sequence[str],
         max_side: int | None = None,
+        look: Look = AS_PAINTED,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> list[Painting]:
         """Paint `photo` once with each normalizer, as one job: all of them or none.
@@ -224,6 +227,7 @@ class Studio:
             style: Name of a style, in any case.
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
+            look: How strong the paintings are, and whose colours they have.
             gone: Asked while it waits whether the client has left.
 
         Raises:
@@ -238,7 +242,7 @@ class Studio:
         abandoned = threading.Event()
 
         def work() -> list[Painting]:
-            return [self._paint(photo, model, side) for model in _until(abandoned, models)]
+            return [self._paint(photo, model, side, look) for model in _until(abandoned, models)]
 
         try:
             return await self.jobs.run(work, gone=gone)
@@ -264,9 +268,9 @@ class Studio:
             raise UnknownStyleError(f"The style {found.name!r} has no model for {canonical}; it has: {have}.")
         return self._models[found.name, canonical]
 
-    def _paint(self, photo: Photo, model: Model, side: int) -> Painting:
+    def _paint(self, photo: Photo, model: Model, side: int, look: Look) -> Painting:
         begun = time.perf_counter()
-        image = model.stylizer.paint_photo(photo, side)
+        image = model.stylizer.paint_photo(photo, side, look)
         seconds = time.perf_counter() - begun
         self.metrics.inference_seconds.labels(model.style, model.norm).observe(seconds)
         precision = PRECISIONS[model.stylizer.engine.precision]

@@ -20,6 +20,7 @@ from train_style import train
 from transformer_net import commandline
 from transformer_net.checkpoint import read_info
 from transformer_net.images import Limits
+from transformer_net.inference.folders import LEDGER
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
@@ -77,17 +78,29 @@ def test_stylize_with_all_normalizers(photo, tmp_path):
 def test_stylize_goes_on_after_a_broken_photo(photo, tmp_path, invoke):
     (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:300])
     options = ["--norm", "IN", "--format", "jpg", "--max-side", "32"]
-    code, _, err = invoke(stylize, "broken.jpg", photo, *options)
-    assert code == 2
+    code, out, err = invoke(stylize, "broken.jpg", photo, *options)
+    assert code == 1
+    assert "1 of 2 could not be painted" in out
     assert err.count("\n") == 1
     assert err.startswith("broken.jpg: ")
     assert Image.open(tmp_path / "out" / "cat-mosaic-in.jpg").size == (32, 26)
     assert not list((tmp_path / "out").glob("broken*"))
 
 
+def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
+    paintings = {}
+    for name, options in {"full": [], "half": ["--strength", "0.5"], "own": ["--keep-colour"]}.items():
+        assert invoke(stylize, photo, "--norm", "in", "-o", name, *options)[0] == 0
+        paintings[name] = np.asarray(Image.open(f"{name}/cat-mosaic-in.png")).astype(float)
+    original = np.asarray(Image.open(photo).convert("RGB")).astype(float)
+    assert np.abs(paintings["half"] - (paintings["full"] + original) / 2).max() <= 1
+    assert np.abs(paintings["own"] - paintings["full"]).mean() > 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (["--strength", "1.5"], "The strength must be within 0 and 1, not 1.5."),
         (["--style", "nosuch"], "There is no style 'nosuch'; choose one of "),
         (["--norm", "layer"], "There is no normalizer 'layer'; choose one of bn, in, bn+se, iebn."),
         (["--format", "xpm"], "Paintings can be written as png, jpeg or webp only."),
@@ -117,6 +130,69 @@ def test_stylize_in_tiles(tmp_path, invoke):
             np.asarray(Image.open(tmp_path / out / name)).astype(int) for out in ("whole", "tiles")
         )
         assert np.abs(whole - tiles).max() <= 1
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six photos in three folders, two of them broken."""
+    folder = tmp_path / "photos"
+    for name in ("a.jpg", "a.png", "sub/b.jpg", "sub/deep/c.webp"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        make_picture(40, 30, seed=len(name)).save(folder / name)
+    (folder / "sub" / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:200])
+    (folder / "empty.png").touch()
+    (folder / "notes.txt").write_text("no photo")
+    (folder / ".hidden.jpg").write_bytes(b"")
+    return folder
+
+
+def paintings(out):
+    return {path.relative_to(out).as_posix(): path.stat().st_mtime_ns for path in out.rglob("*.*")
+            if path.is_file() and path.name != LEDGER}  # fmt: skip
+
+
+def test_a_folder_is_painted_once(folder, tmp_path, invoke):
+    options = [folder, "--norm", "bn,in", "-o", folder / "out", "--jobs", "3"]
+    code, out, err = invoke(stylize, *options)
+    assert code == 1
+    assert "2 of 6 could not be painted" in out
+    assert err.splitlines() == [
+        f"{folder}/empty.png: The file is empty.",
+        f"{folder}/sub/broken.jpg: The JPEG picture is damaged, cut short, or of a kind that cannot be read.",
+    ]
+    done = paintings(folder / "out")
+    stems = ("a-jpg", "a-png", "sub/b", "sub/deep/c")
+    assert done.keys() == {f"{s}-mosaic{n}.png" for s in stems for n in ("-bn", "-in", "")}
+
+    code, out, err = invoke(stylize, *options)  # everything is there: only the broken ones are tried again
+    assert (code, err.count("\n")) == (1, 2)
+    assert "4 of 6 painted before" in out
+    assert paintings(folder / "out") == done
+
+    # a changed photo, a lost painting, a note that a crash cut short: just these are painted again
+    make_picture(40, 30, seed=9).save(folder / "a.png")
+    (folder / "out" / "sub" / "b-mosaic-in.png").unlink()
+    ledger = folder / "out" / LEDGER
+    ledger.write_text(ledger.read_text() + '\n{"file": "sub/deep/c-mos')
+    assert invoke(stylize, *options)[0] == 1
+    again = paintings(folder / "out")
+    assert {name.split("-mosaic")[0] for name in again if again[name] != done[name]} == {"a-png", "sub/b"}
+
+    assert "painted before" not in invoke(stylize, *options, "--strength", "0.5")[1]
+    assert "painted before" not in invoke(stylize, *options)[1]  # not the first run's any more
+
+
+def test_a_folder_gives_the_pixels_of_its_photos_alone(folder, invoke):
+    assert invoke(stylize, folder, "--norm", "iebn", "-o", "many")[0] == 1
+    assert invoke(stylize, folder / "sub" / "b.jpg", "--norm", "iebn", "-o", "one")[0] == 0
+    assert Path("many/sub/b-mosaic-iebn.png").read_bytes() == Path("one/b-mosaic-iebn.png").read_bytes()
+    assert not Path("one", LEDGER).exists()
+
+
+def test_a_folder_without_photos(tmp_path, invoke):
+    (tmp_path / "none").mkdir()
+    code, out, err = invoke(stylize, "none")
+    assert (code, out, err) == (2, "", "There is no photo in the folder none.\n")
 
 
 def test_stylize_takes_larger_photos_than_the_web(photo, invoke, monkeypatch):

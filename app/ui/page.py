@@ -65,7 +65,7 @@ def _compare(studio: Studio, offered: list[Style]) -> None:
     easel = Easel(studio)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
-            photo, style, side, paint, stop = _controls(studio, offered)
+            photo, style, options, paint, stop = _controls(studio, offered)
         with gr.Column(elem_id="wall", min_width=0):
             status = gr.HTML(
                 "<p>Four paintings will hang here, one after the other.</p>",
@@ -80,7 +80,7 @@ def _compare(studio: Studio, offered: list[Style]) -> None:
     shown = [before, *paintings, *captions]
     event = paint.click(
         easel.paint,
-        inputs=[photo, style, side, *shown],
+        inputs=[photo, style, *options, *shown],
         outputs=[status, *shown],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
         show_progress="hidden",  # the captions tell it; an overlay would hide finished paintings
@@ -100,7 +100,7 @@ def _compare(studio: Studio, offered: list[Style]) -> None:
 
 def _controls(
     studio: Studio, offered: list[Style]
-) -> tuple[gr.Image, gr.Radio, gr.Radio, gr.Button, gr.Button]:
+) -> tuple[gr.Image, gr.Radio, list[Any], gr.Button, gr.Button]:
     photo = gr.Image(
         label="Photo",
         show_label=False,
@@ -149,7 +149,22 @@ def _controls(
             info="Larger photos are shrunk to this first; smaller ones keep their size.",
             elem_id="side",
         )
-    return photo, style, side, paint, stop
+        strength = gr.Slider(
+            0,
+            100,
+            value=100,
+            step=5,
+            label="Strength, in percent",
+            info="Less lets the photo show through.",
+            buttons=[],
+            elem_id="strength",
+        )
+        keep_colour = gr.Checkbox(
+            label="Keep the photo's colours",
+            info="Only its light and the brush strokes are the style's.",
+            elem_id="keep-colour",
+        )
+    return photo, style, [side, strength, keep_colour], paint, stop
 
 
 def _card(norm: str) -> tuple[gr.Image, gr.HTML]:

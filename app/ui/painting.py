@@ -17,6 +17,7 @@ from app.studio import Painting, Studio
 from app.ui import cards, files
 from transformer_net.errors import StylizerError
 from transformer_net.images import Photo
+from transformer_net.inference.colour import Look
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 
 ALL = tuple(NORMS)
@@ -42,7 +43,13 @@ class Easel:
         self._studio = studio
 
     async def paint(
-        self, upload: dict[str, Any] | None, style: str, side: int, *shown: Any
+        self,
+        upload: dict[str, Any] | None,
+        style: str,
+        side: int,
+        strength: float,
+        keep_colour: bool,
+        *shown: Any,
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Paint a photo with every normalizer.
 
@@ -50,6 +57,8 @@ class Easel:
             upload: The photo as Gradio names it: a dictionary with `path` and `orig_name`.
             style: A style of the catalogue.
             side: Shrink the photo first so that its longer side has at most this many pixels.
+            strength: From 0, the photo itself, to 100, the painting at its full strength.
+            keep_colour: Whether the paintings have the photo's own colours.
             shown: The photo and the four paintings that hang now, then the four captions.
 
         Yields:
@@ -62,6 +71,7 @@ class Easel:
         try:
             found = self._studio.style(str(style))
             norms = self._studio.norms(found.name)
+            look = Look(float(strength) / 100, bool(keep_colour))
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
@@ -75,7 +85,7 @@ class Easel:
             captions[place] = cards.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, found.name, norm, patient=place > 0)
+                painted = await self._paint(photo, found.name, norm, look, patient=place > 0)
             except StylizerError as error:
                 yield _status("Stopped."), *pictures, *_stopped(captions)
                 raise toast(error) from None
@@ -103,14 +113,14 @@ class Easel:
         stem = re.sub(r"[^\w-]+", "-", Path(upload.get("orig_name") or path.name).stem)[:60].strip("-")
         return photo, stem or "photo"
 
-    async def _paint(self, photo: Photo, style: str, norm: str, patient: bool) -> Painting:
+    async def _paint(self, photo: Photo, style: str, norm: str, look: Look, patient: bool) -> Painting:
         """Paints; `patient` waits for a place in a full queue, so that a begun comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return await self._studio.paint(photo, style, norm)
+                return await self._studio.paint(photo, style, norm, look=look)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after or 1)
-        return await self._studio.paint(photo, style, norm)
+        return await self._studio.paint(photo, style, norm, look=look)
 
     async def _save(self, picture: Image.Image, path: Path) -> str:
         data = await self._studio.write(picture, "png")

@@ -11,6 +11,7 @@ from PIL import Image
 
 from tests.app.conftest import file, opened, picture, post
 from transformer_net.images import decode, encode
+from transformer_net.inference.colour import Look
 from transformer_net.inference.stylizer import Stylizer
 
 NORMS = ["bn", "in", "bn+se", "iebn"]
@@ -205,3 +206,13 @@ def test_api_and_library_write_the_same_bytes(client):
     data = file(picture())
     painting = studio.model("mosaic", "in").stylizer.paint_photo(decode(data))
     assert post(client, data, norm="in").content == encode(painting)
+
+
+def test_strength_and_colours_are_the_library_s(client):
+    stylizer = client.app.state.studio.model("mosaic", "in").stylizer
+    data = file(picture())
+    response = post(client, data, norm="in", strength="0.4", keep_colour="true")
+    assert response.content == encode(stylizer.paint(data, look=Look(0.4, keep_colour=True)))
+    assert response.content != encode(stylizer.paint(data))
+    untouched = Image.open(io.BytesIO(post(client, data, strength="0").content))
+    assert untouched.tobytes() == picture().tobytes()

@@ -11,6 +11,7 @@ from transformer_net.errors import SettingError
 from transformer_net.grain import grain
 from transformer_net.images import decode, to_array
 from transformer_net.inference import tiles
+from transformer_net.inference.colour import Look
 from transformer_net.inference.frozen import constant_statistics, freeze, norms, statistics_of
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import MIN_TILE, Tiling, cuts, fits_whole, parse_memory
@@ -249,6 +250,13 @@ def test_a_photo_is_painted_over_only_when_allowed(max_side):
     second = painter.paint_photo(photo, max_side, max_memory=memory, overwrite=True)
     assert second.tobytes() == first.tobytes()
     assert (photo.rgb is second) == (max_side is None)
+
+
+@pytest.mark.parametrize("max_side", [None, 130])
+def test_a_photo_is_not_painted_over_before_it_is_mixed_in(max_side):
+    painter, photo, look = painters("bn"), make_picture(150, 101), Look(0.5, keep_colour=True)
+    tiled = painter.paint(photo, max_side, look, max_memory=memory_for(MIN_TILE, 150))
+    assert_same_pixels(tiled, painter.paint(photo, max_side, look))
 
 
 def test_progress_goes_from_nothing_to_one():

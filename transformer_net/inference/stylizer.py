@@ -10,6 +10,7 @@ from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array
+from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.engines import Engine, TorchEngine, make_engine
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
 from transformer_net.network import MIN_SIDE, TransformerNet
@@ -98,6 +99,7 @@ class Stylizer:
         self,
         source: Source,
         max_side: int | None = None,
+        look: Look = AS_PAINTED,
         *,
         max_memory: int = DEFAULT_MEMORY,
         exact: bool = False,
@@ -107,6 +109,7 @@ class Stylizer:
         Args:
             source: Bytes or path of an image file, a PIL image, or an array (H, W[, C]).
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
+            look: As in `paint_photo`.
             max_memory: As in `paint_photo`.
             exact: As in `paint_photo`.
 
@@ -114,12 +117,13 @@ class Stylizer:
             StylizerError: `source` is no picture that we read, or is too large or too small.
         """
         photo = decode(source, self.limits)
-        return self.paint_photo(photo, max_side, max_memory=max_memory, exact=exact, overwrite=True)
+        return self.paint_photo(photo, max_side, look, max_memory=max_memory, exact=exact, overwrite=True)
 
     def paint_photo(
         self,
         photo: Photo,
         max_side: int | None = None,
+        look: Look = AS_PAINTED,
         *,
         max_memory: int = DEFAULT_MEMORY,
         exact: bool = False,
@@ -134,6 +138,7 @@ class Stylizer:
         Args:
             photo: The photo.
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
+            look: How strong the painting is, and whose colours it has. At strength 0 it is the photo itself.
             max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
                 in tiles, by the statistics of a thumbnail; see `tiles`.
             exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
@@ -144,16 +149,25 @@ class Stylizer:
             SettingError: Not even the smallest tile can be painted with that memory.
         """
         rgb = fit(photo.rgb, max_side)
+        if look.strength == 0:
+            return photo.with_alpha(rgb.copy())
+        overwrite = (overwrite or rgb is not photo.rgb) and not look.needs_photo
+        painting = self._paint_rgb(rgb, max_memory, exact, overwrite, on_progress)
+        return photo.with_alpha(look.apply(rgb, painting))
+
+    def _paint_rgb(
+        self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: Progress
+    ) -> Image.Image:
         large_enough = _large_enough(rgb)
         if not fits_whole(self.network, large_enough.size, max_memory):
             painting = large_enough
-            if painting is photo.rgb and not overwrite:
+            if painting is rgb and not overwrite:
                 painting = painting.copy()
             tiling = Tiling(self.network, painting, self.info.grain, max_memory)
             tiling.paint_over(exact, on_progress)
-            return photo.with_alpha(_crop(painting, rgb.size))
+            return _crop(painting, rgb.size)
         painting = from_array(self.engine(grained(large_enough, self.info.grain)))
-        return photo.with_alpha(_crop(painting, rgb.size))
+        return _crop(painting, rgb.size)
 
 
 def _large_enough(rgb: Image.Image) -> Image.Image:

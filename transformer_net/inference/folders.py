@@ -1,0 +1,131 @@
+"""Many photos at once: which there are, where their paintings go, and which are painted already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_net.errors import SettingError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+"""What counts as a photo in a folder; a file that is named by itself may be called anything."""
+
+LEDGER = ".stylizer.jsonl"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo, and what its paintings' names begin with.
+
+    Attributes:
+        photo: Its file.
+        stem: Relative to the folder of the paintings; the photo's name without its suffix, below the same
+            subfolders.
+    """
+
+    photo: Path
+    stem: Path
+
+
+def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
+    """The photos among `paths`, and all in the folders among them, subfolders included, sorted by name.
+
+    Hidden files and folders are left out, and so is `out` itself where it lies within. Two photos of a folder
+    that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`.
+
+    Raises:
+        SettingError: A folder has no photo, or two photos would have the same stem.
+    """
+    jobs: list[Job] = []
+    for path in paths:
+        jobs += _in_folder(path, out.resolve()) if path.is_dir() else [Job(path, Path(path.stem))]
+    counts = Counter(job.stem for job in jobs)
+    if twice := next((stem for stem, count in counts.items() if count > 1), None):
+        raise SettingError(f"Two photos are called '{twice}': their paintings would overwrite each other.")
+    return jobs
+
+
+def _in_folder(folder: Path, out: Path) -> list[Job]:
+    photos = sorted(_walk(folder, out))
+    if not photos:
+        raise SettingError(f"There is no photo in the folder {folder}.")
+    counts = Counter(photo.with_suffix("") for photo in photos)
+    return [
+        Job(photo, _stem(photo.relative_to(folder), unique=counts[photo.with_suffix("")] == 1))
+        for photo in photos
+    ]
+
+
+def _walk(folder: Path, out: Path) -> Iterator[Path]:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            # Links are not followed: they may lead back here.
+            if not path.is_symlink() and path.resolve() != out:
+                yield from _walk(path, out)
+        elif path.suffix.lower() in SUFFIXES:
+            yield path
+
+
+def _stem(photo: Path, unique: bool) -> Path:
+    return photo.with_suffix("") if unique else photo.with_name(f"{photo.stem}-{photo.suffix[1:]}")
+
+
+def fingerprint(photo: Path, settings: str) -> str:
+    """What a painting was made of: the photo, as its size and time of change tell, and the settings."""
+    stat = photo.stat()
+    return hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {settings}".encode()).hexdigest()[:32]
+
+
+class Ledger:
+    """Which files of a folder are finished, and of what they were made. Safe to share between threads.
+
+    One line of JSON a file, appended when the file is complete, in `LEDGER` in that folder; the last line on
+    a file counts. A line that was cut short by a crash is as good as none.
+
+    Args:
+        folder: Where the paintings are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path, self._lock = folder, folder / LEDGER, threading.Lock()
+        self._known: dict[str, str] = {}
+        try:
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+                self._known[entry["file"]] = entry["of"]
+            except (ValueError, TypeError, KeyError):
+                continue
+
+    def is_done(self, file: Path, of: str) -> bool:
+        """Whether `file` is there and was made of just this."""
+        return self._known.get(self._name(file)) == of and file.is_file()
+
+    def add(self, file: Path, of: str) -> None:
+        """Note that `file` is complete.
+
+        Raises:
+            SettingError: The note cannot be written.
+        """
+        with self._lock:
+            self._known[self._name(file)] = of
+            # A new line first: after a crash the last one may lack its end.
+            line = "\n" + json.dumps({"file": self._name(file), "of": of})
+            try:
+                with self._path.open("a", encoding="utf-8") as stream:
+                    stream.write(line)
+            except OSError as error:
+                raise SettingError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+
+    def _name(self, file: Path) -> str:
+        return file.relative_to(self._folder).as_posix()
