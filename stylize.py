@@ -6,21 +6,23 @@ Or write a model for other programs: python stylize.py export --style mosaic --n
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from styles.blend import common_norms, parse_blend
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info, write_atomically
 from transformer_net.commandline import complain, console, run, say
@@ -28,7 +30,8 @@ from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import Limits, decode, encode, fit, output_format
 from transformer_net.inference.colour import Look
-from transformer_net.inference.folders import Job, Ledger, find_jobs, fingerprint
+from transformer_net.inference.conversion import fingerprint
+from transformer_net.inference.folders import Job, Ledger, find_jobs, made_of
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, parse_memory
@@ -44,7 +47,9 @@ def stylize(
     photos: Annotated[
         list[Path], typer.Argument(help="Photos to paint, and folders of photos.", show_default=False)
     ],
-    style: Annotated[str, typer.Option(help="A style of the catalogue.")] = "mosaic",
+    style: Annotated[
+        str, typer.Option(help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.")
+    ] = "mosaic",
     norm: Annotated[
         str, typer.Option(help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.")
     ] = "all",
@@ -95,10 +100,8 @@ def stylize(
     kind = output_format(format)
     look, memory = Look(strength, keep_colour), parse_memory(max_memory)
     found = find_jobs(photos, out)
-    target, files = pick_device(device), _models(style, norm, model)
     work = _Work(
-        [Stylizer.from_file(path, target, engine, precision) for path in files],
-        [hashlib.sha256(path.read_bytes()).hexdigest() for path in files],
+        _stylizers(style, norm, model, pick_device(device), engine, precision),
         out, kind, max_side, look, memory, exact,
         Ledger(out) if any(path.is_dir() for path in photos) else None,
     )  # fmt: skip
@@ -110,16 +113,18 @@ def stylize(
         raise typer.Exit(1 if len(failed) < len(found) else 2)
 
 
-def _models(style: str, norm: str, model: Path | None) -> list[Path]:
+def _stylizers(
+    style: str, norm: str, model: Path | None, device: torch.device, engine: str, precision: str
+) -> list[Stylizer]:
     if model is not None:
-        return [model]
-    found = find_style(style)
-    norms = found.norms if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
+        return [Stylizer.from_file(model, device, engine, precision)]
+    have = common_norms(parse_blend(style))
+    norms = have if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
     if not norms:
         raise SettingError(
-            f"The style {found.name!r} has no trained model yet: python train_style.py --style {found.name}"
+            f"The style {style!r} has no trained model yet: python train_style.py --style {style}"
         )
-    return [found.model(n) for n in dict.fromkeys(norms)]
+    return [Stylizer.from_style(style, n, device, engine, precision) for n in dict.fromkeys(norms)]
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,6 @@ class _Work:
     """What is to be done with each photo."""
 
     stylizers: list[Stylizer]
-    checksums: list[str]
     out: Path
     kind: str
     max_side: int | None
@@ -147,8 +151,13 @@ class _Work:
 
     def made_of(self, job: Job) -> str:
         """What the files of a photo depend on."""
-        settings = [self.kind, self.max_side, self.look, self.exact, self.checksums]
-        return fingerprint(job.photo, repr(settings))
+        settings = [self.kind, self.max_side, self.look, self.exact, self.models]
+        return made_of(job.photo, repr(settings))
+
+    @cached_property
+    def models(self) -> list[str]:
+        """A checksum of each network's weights."""
+        return [fingerprint(stylizer.network) for stylizer in self.stylizers]
 
 
 def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerError]:

@@ -87,6 +87,16 @@ def test_stylize_goes_on_after_a_broken_photo(photo, tmp_path, invoke):
     assert not list((tmp_path / "out").glob("broken*"))
 
 
+def test_stylize_in_a_blend(photo, invoke):
+    code, _, err = invoke(stylize, photo, "--style", "wave:0.6,starry:0.4", "--norm", "in,iebn")
+    assert (code, err) == (0, "")
+    names = {f"cat-wave60-starry40{suffix}.png" for suffix in ("-in", "-iebn", "")}
+    assert {path.name for path in Path("out").iterdir()} == names
+    code, _, err = invoke(stylize, photo, "--style", "wave,mosaic")
+    assert code == 2
+    assert "wave and mosaic cannot be blended with bn: mosaic did not begin at a base network." in err
+
+
 def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
     paintings = {}
     for name, options in {"full": [], "half": ["--strength", "0.5"], "own": ["--keep-colour"]}.items():

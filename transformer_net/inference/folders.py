@@ -77,7 +77,7 @@ def _stem(photo: Path, unique: bool) -> Path:
     return photo.with_suffix("") if unique else photo.with_name(f"{photo.stem}-{photo.suffix[1:]}")
 
 
-def fingerprint(photo: Path, settings: str) -> str:
+def made_of(photo: Path, settings: str) -> str:
     """What a painting was made of: the photo, as its size and time of change tell, and the settings."""
     stat = photo.stat()
     return hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {settings}".encode()).hexdigest()[:32]

@@ -50,24 +50,29 @@ class Stylizer:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> Stylizer:
-        """The shipped model of a style of the catalogue.
+        """The shipped model of a style of the catalogue, or of a blend of styles.
 
         Args:
-            style: Its name.
+            style: Its name, or names with shares: `wave:0.6,starry:0.4`.
             norm: Normalizer, any spelling that `canonical_norm` takes.
             device: As in `from_file`, and so are the others.
-            engine: What computes.
+            engine: What computes; `auto` is PyTorch for a blend, since converting it takes longer than a few
+                paintings.
             precision: In which number format.
             threads: With how many threads on a CPU.
 
         Raises:
             UnknownStyleError, UnknownNormError: The catalogue has no such model.
             ModelFileError: Its file is unusable.
-            SettingError: As in `from_file`.
+            SettingError: As in `from_file`; or the styles cannot be blended.
         """
-        from styles.catalog import find_style  # the catalogue builds on this package, not the reverse
+        from styles.blend import load_blend, parse_blend  # the catalogue builds on this package
 
-        return cls.from_file(find_style(style).model(norm), device, engine, precision, threads)
+        shares = parse_blend(style)
+        network, info = load_blend(shares, norm)
+        if len(shares) > 1 and engine.strip().lower() == "auto":
+            engine = "torch"
+        return cls(network, info, device, engine=make_engine(network, device, engine, precision, threads))
 
     @classmethod
     def from_file(

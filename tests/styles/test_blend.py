@@ -1,0 +1,103 @@
+"""Blends of styles."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from styles import blend
+from styles.blend import common_norms, load_blend, parse_blend
+from styles.catalog import find_style
+from tests.conftest import make_picture
+from transformer_net.checkpoint import load_model
+from transformer_net.errors import SettingError, UnknownStyleError
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.norms import NORMS
+
+
+@pytest.mark.parametrize(
+    ("text", "shares"),
+    [
+        ("wave", {"wave": 1}),
+        (" Wave : 3 , starry:1", {"wave": 0.75, "starry": 0.25}),
+        ("wave,ink", {"wave": 0.5, "ink": 0.5}),
+        ("wave:0.25,ink:0", {"wave": 1}),
+        ("wave:1e-1,ink:0.3", {"wave": 0.25, "ink": 0.75}),
+    ],
+)
+def test_shares(text, shares):
+    assert parse_blend(text) == pytest.approx(shares)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "sentence"),
+    [
+        ("wave,nosuch", UnknownStyleError, "There is no style 'nosuch'"),
+        ("wave:", SettingError, "A style is a name or a blend"),
+        ("", SettingError, "A style is a name or a blend"),
+        ("wave:1:2", SettingError, "A style is a name or a blend"),
+        ("wave:-1", SettingError, "'-1' in 'wave:-1' is none"),
+        ("wave:1e999", SettingError, "Shares are numbers from 0 up"),
+        ("wave:1,WAVE:2", SettingError, "named twice"),
+        ("wave:0,ink:0", SettingError, "No share is above 0"),
+    ],
+)
+def test_mistakes(text, error, sentence):
+    with pytest.raises(error, match=sentence):
+        parse_blend(text)
+
+
+def test_one_style_is_its_model():
+    network, info = load_blend({"ink": 1.0}, "bn")
+    plain, plain_info = load_model(find_style("ink").model("bn"))
+    assert info == plain_info
+    weights = plain.state_dict()
+    assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_weights_and_statistics_are_the_weighted_mean(norm):
+    network, info = load_blend({"wave": 0.25, "starry": 0.75}, norm)
+    assert (info.norm, info.style) == (norm, "wave25-starry75")
+    wave, starry = (load_model(find_style(name).model(norm))[0].state_dict() for name in ("wave", "starry"))
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            assert torch.allclose(value, 0.25 * wave[key] + 0.75 * starry[key], atol=1e-6), key
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_way_from_style_to_style_has_no_jump(norm):
+    """Each step of an eighth changes the painting by much less than the whole way does."""
+    photo = make_picture(96, 96)
+    paintings = [
+        np.asarray(Stylizer.from_style(f"wave:{8 - k},cubist:{k}", norm).paint(photo)).astype(float)
+        for k in range(9)
+    ]
+    whole = np.abs(paintings[-1] - paintings[0]).mean()
+    steps = [np.abs(b - a).mean() for a, b in pairwise(paintings)]
+    assert whole > 15
+    assert max(steps) < 0.6 * whole
+    assert min(steps) > 0
+
+
+def test_models_of_different_origin_are_refused():
+    with pytest.raises(
+        SettingError, match=r"mosaic and wave cannot .* mosaic did not begin at a base network"
+    ):
+        load_blend({"mosaic": 0.5, "wave": 0.5}, "in")
+
+
+def test_models_of_different_bases_are_refused(monkeypatch):
+    def other_base(path):
+        network, info = load_model(path)
+        info.training["base_sha256"] = str(path)
+        return network, info
+
+    monkeypatch.setattr(blend, "load_model", other_base)
+    with pytest.raises(SettingError, match="they began at different base networks"):
+        load_blend({"ink": 0.5, "wave": 0.5}, "in")
+
+
+def test_common_norms():
+    assert common_norms({"wave": 0.5, "ink": 0.5}) == list(NORMS)
