@@ -75,25 +75,26 @@ def load_blend(shares: Mapping[str, float], norm: str) -> tuple[TransformerNet, 
     (network, info), *others = loaded.values()
     if not others:
         return network, info
-    bases = {name: found.training.get("base_sha256") for name, (_, found) in loaded.items()}
-    apart = [name for name, base in bases.items() if not base]
-    if apart or len(set(bases.values())) > 1:
-        names = " and ".join(shares)
-        why = (
-            f"{apart[0]} did not begin at a base network"
-            if apart
-            else "they began at different base networks"
-        )
-        raise SettingError(f"{names} cannot be blended with {info.norm}: {why}.")
-    states = {name: other.state_dict() for name, (other, _) in loaded.items()}
-    with torch.no_grad():
-        mean = {
-            key: sum((share * states[name][key] for name, share in shares.items()), torch.zeros(())).to(
-                tensor.dtype
-            )
-            for key, tensor in network.state_dict().items()
-        }
-    network.load_state_dict(mean)
+    if why := _apart({name: found for name, (_, found) in loaded.items()}):
+        raise SettingError(f"{' and '.join(shares)} cannot be blended with {info.norm}: {why}.")
+    states = [found.state_dict() for found, _ in loaded.values()]
+    weights = torch.tensor(list(shares.values()))
+    network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
     style = "-".join(f"{name}{round(100 * share)}" for name, share in shares.items())
     grain = sum(share * loaded[name][1].grain for name, share in shares.items())
     return network, ModelInfo(info.norm, info.width, info.norm_options, style, grain)
+
+
+def _apart(infos: Mapping[str, ModelInfo]) -> str:
+    """Why the models of these styles did not begin at the same place; empty if they did."""
+    bases = {name: info.training.get("base_sha256") for name, info in infos.items()}
+    for name, base in bases.items():
+        if not base:
+            return f"{name} did not begin at a base network"
+    return "" if len(set(bases.values())) == 1 else "they began at different base networks"
+
+
+def _mean(tensors: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:
+    """Their weighted mean; counters, which no painting depends on, are rounded down."""
+    mean: torch.Tensor = torch.tensordot(weights, torch.stack(tensors).float(), dims=1)
+    return mean.to(tensors[0].dtype)
