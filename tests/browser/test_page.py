@@ -68,7 +68,7 @@ def test_the_page_and_the_api_paint_the_same_pixels(page: Page, server: str, tmp
     choose(page, path)
     data = {"style": STYLE, "norm": "iebn"}
     pixels = set()
-    # Opened before the first painting: what is set in the moment in which Gradio makes the opened part is lost.
+    # Opened before the first painting: what is set in the moment in which Gradio makes that part is lost.
     page.locator("#options").get_by_text("Options").click()
     for look in ({}, {"strength": "0.6", "keep_colour": "true"}):
         if look:
