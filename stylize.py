@@ -164,7 +164,8 @@ def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerEr
     """Paint every photo, several at a time; gives those that failed, with the reason."""
     failed: dict[Job, StylizerError] = {}
     skipped = 0
-    with _progress(len(found)) as bar, ThreadPoolExecutor(min(jobs, len(found))) as pool:
+    with _progress() as bar, ThreadPoolExecutor(min(jobs, len(found))) as pool:
+        photos = bar.add_task("photos", total=len(found), visible=len(found) > 1)
         running = {pool.submit(_paint, job, work, bar): job for job in found}
         try:
             for future in as_completed(running):
@@ -172,7 +173,7 @@ def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerEr
                     skipped += not future.result()
                 except StylizerError as error:
                     failed[running[future]] = error
-                bar.advance(bar.task_ids[0])
+                bar.advance(photos)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what is being painted is finished
             raise
@@ -190,8 +191,10 @@ def _paint(job: Job, work: _Work, bar: Bar) -> bool:
     if work.ledger and all(work.ledger.is_done(path, of) for path in outputs):
         return False
     photo = decode(job.photo, LIMITS)
-    # A copy: the last painting may take the place of the photo's pixels.
-    panels = [("photo", fit(photo.with_alpha(fit(photo.rgb, work.max_side)), _PANEL).copy())]
+    several = len(work.stylizers) > 1
+    panels = []
+    if several:  # a copy: the last painting may take the place of the photo's pixels
+        panels.append(("photo", fit(photo.with_alpha(fit(photo.rgb, work.max_side)), _PANEL).copy()))
     for stylizer, path in zip(work.stylizers, outputs, strict=False):
         start = time.perf_counter()
         title = NORM_TITLES[stylizer.info.norm]
@@ -207,8 +210,9 @@ def _paint(job: Job, work: _Work, bar: Bar) -> bool:
             )
         seconds = time.perf_counter() - start
         _write(work, path, painting, of, f"{seconds:.1f} s")
-        panels.append((title, fit(painting, _PANEL)))
-    if len(panels) > 2:
+        if several:
+            panels.append((title, fit(painting, _PANEL)))
+    if several:
         _write(work, outputs[-1], side_by_side(panels, panel_side=_PANEL), of, "side by side")
     return True
 
@@ -224,14 +228,11 @@ def _write(work: _Work, path: Path, picture: Image.Image, of: str, remark: str) 
     say(f"{path}  {remark}")
 
 
-@contextmanager
-def _progress(photos: int) -> Iterator[Bar]:
-    """Shows on a terminal how many photos are done, where there are several, and the time left."""
+def _progress() -> Bar:
+    """A bar for each task, on a terminal: how much of it is done, and the time left."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     hidden = not console.is_terminal
-    with Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as bar:
-        bar.add_task("photos", total=photos, visible=photos > 1)
-        yield bar
+    return Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
 
 
 @contextmanager

@@ -38,6 +38,7 @@ __all__ = [
     "DEFAULT_LIMITS",
     "INPUT_FORMATS",
     "MEDIA_TYPES",
+    "SUFFIXES",
     "Limits",
     "Photo",
     "Source",
@@ -53,6 +54,9 @@ Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | I
 
 INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
 """What `decode` opens. Everything else that Pillow knows stays shut: codecs are attack surface."""
+
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
+"""What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
 
 MEDIA_TYPES: Final[dict[str, str]] = {
     "png": "image/png",

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_net.errors import SettingError
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
-"""What counts as a photo in a folder; a file that is named by itself may be called anything."""
+from transformer_net.images import SUFFIXES
 
 LEDGER = ".stylizer.jsonl"
 

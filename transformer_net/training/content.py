@@ -23,14 +23,14 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.errors import ContentError, StylizerError
-from transformer_net.images import decode, to_array
+from transformer_net.images import SUFFIXES, decode, to_array
 
 log = logging.getLogger(__name__)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 """The photos that ship with the project, used where no content is named."""
 
-_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+_SUFFIXES = SUFFIXES - {".gif"}  # hardly ever a photo
 
 DATASETS = ("imagenette", "food101", "caltech101", "pets")
 """Torchvision datasets that `--content` takes by name and downloads."""
