@@ -1,6 +1,7 @@
 """Paint photos: python stylize.py photo.jpg --style mosaic --norm all -o out/
 
 A whole folder, only what is new: python stylize.py photos/ --style wave --norm iebn -o out/
+A video, with its sound: python stylize.py clip.mp4 --style wave --norm iebn --steady -o out/
 Or write a model for other programs: python stylize.py export --style mosaic --norm iebn --format onnx
 """
 
@@ -35,6 +36,8 @@ from transformer_net.inference.folders import Job, Ledger, find_jobs, made_of
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, parse_memory
+from transformer_net.inference.video import VideoOptions, paint_video
+from transformer_net.inference.videofile import probe
 from transformer_net.norms import NORM_TITLES, canonical_norm, norm_slug
 
 LIMITS = Limits(max_pixels=500_000_000)
@@ -45,7 +48,8 @@ _PANEL = 640
 
 def stylize(
     photos: Annotated[
-        list[Path], typer.Argument(help="Photos to paint, and folders of photos.", show_default=False)
+        list[Path],
+        typer.Argument(help="Photos, videos, and folders of them.", show_default=False),
     ],
     style: Annotated[
         str, typer.Option(help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.")
@@ -84,6 +88,9 @@ def stylize(
         bool,
         typer.Option("--exact", help="Tiles as if there were none; several times as long, except for bn."),
     ] = False,
+    steady: Annotated[
+        bool, typer.Option("--steady", help="Videos: less flicker, by carrying paint along with what moves.")
+    ] = False,
 ) -> None:
     """Paint photos with one normalizer, or with several and a labelled side-by-side picture of them.
 
@@ -93,6 +100,9 @@ def stylize(
     Of a FOLDER, everything below it is painted, in the same subfolders of OUT. What was painted before, from
     the same photo with the same settings, is skipped. Photos that cannot be painted are listed at the end.
 
+    Of a video, OUT/<video>-<style>-<norm>.mp4 has the same frames at the same times, and the same sound. If
+    the work is interrupted, the same command goes on with it.
+
     Exit code 0: all are painted. 1: all but the listed ones. 2: none.
 
     `python stylize.py export --help` tells how to write a model for other programs.
@@ -100,12 +110,18 @@ def stylize(
     kind = output_format(format)
     look, memory = Look(strength, keep_colour), parse_memory(max_memory)
     found = find_jobs(photos, out)
+    clips = [job for job in found if job.is_video]
+    if steady and not clips:
+        raise SettingError("--steady is for videos, and there is none.")
+    if clips == found and kind != "png":
+        raise SettingError("--format is for photos: videos are written as mp4.")
     work = _Work(
         _stylizers(style, norm, model, pick_device(device), engine, precision),
         out, kind, max_side, look, memory, exact,
         Ledger(out) if any(path.is_dir() for path in photos) else None,
     )  # fmt: skip
-    failed = _paint_all(found, work, jobs)
+    failed = _paint_all([job for job in found if not job.is_video], work, jobs)
+    failed |= _paint_clips(clips, work, VideoOptions(max_side, look, steady, memory, exact))
     for job in found:  # in the order of the photos, whichever was first to fail
         if job in failed:
             complain(f"{job.photo}: {failed[job]}")
@@ -164,7 +180,7 @@ def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerEr
     """Paint every photo, several at a time; gives those that failed, with the reason."""
     failed: dict[Job, StylizerError] = {}
     skipped = 0
-    with _progress() as bar, ThreadPoolExecutor(min(jobs, len(found))) as pool:
+    with _progress() as bar, ThreadPoolExecutor(jobs) as pool:
         photos = bar.add_task("photos", total=len(found), visible=len(found) > 1)
         running = {pool.submit(_paint, job, work, bar): job for job in found}
         try:
@@ -215,6 +231,37 @@ def _paint(job: Job, work: _Work, bar: Bar) -> bool:
     if several:
         _write(work, outputs[-1], side_by_side(panels, panel_side=_PANEL), of, "side by side")
     return True
+
+
+def _paint_clips(clips: list[Job], work: _Work, options: VideoOptions) -> dict[Job, StylizerError]:
+    """Paint every video, one after the other; gives those that failed, with the reason."""
+    failed: dict[Job, StylizerError] = {}
+    with _progress() as bar:
+        for job in clips:
+            try:
+                for stylizer in work.stylizers:
+                    _paint_clip(job, stylizer, work, options, bar)
+            except StylizerError as error:
+                failed[job] = error
+    return failed
+
+
+def _paint_clip(job: Job, stylizer: Stylizer, work: _Work, options: VideoOptions, bar: Bar) -> None:
+    """Paint one video with one normalizer, unless that was done before."""
+    clip = probe(job.photo)
+    norm = stylizer.info.norm
+    path = work.out / f"{job.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
+    of = options.made_of(clip, stylizer)
+    if work.ledger and work.ledger.is_done(path, of):
+        say(f"{path}  painted before")
+        return
+    task = bar.add_task(f"{job.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
+    start = time.perf_counter()
+    paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
+    bar.remove_task(task)
+    if work.ledger:
+        work.ledger.add(path, of)
+    say(f"{path}  {time.perf_counter() - start:.1f} s")
 
 
 def _write(work: _Work, path: Path, picture: Image.Image, of: str, remark: str) -> None:

@@ -35,6 +35,13 @@ class UnsupportedImageError(StylizerError):
     title = "Unsupported image format"
 
 
+class UnreadableVideoError(StylizerError):
+    """A file that is no video, or a video that is damaged, cut short or of an unknown kind."""
+
+    status = 422
+    title = "Unreadable video"
+
+
 class ImageSizeError(StylizerError):
     """The picture has too many pixels, or a side that is too short."""
 

@@ -1,4 +1,4 @@
-"""Many photos at once: which there are, where their paintings go, and which are painted already."""
+"""Many photos and videos: which there are, where their paintings go, and which are painted already."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from transformer_net.errors import SettingError
 from transformer_net.images import SUFFIXES
+from transformer_net.inference.videofile import SUFFIXES as VIDEO_SUFFIXES
 
 LEDGER = ".stylizer.jsonl"
 
@@ -21,13 +22,18 @@ class Job:
     """One photo, and what its paintings' names begin with.
 
     Attributes:
-        photo: Its file.
+        photo: Its file, which may be a video.
         stem: Relative to the folder of the paintings; the photo's name without its suffix, below the same
             subfolders.
     """
 
     photo: Path
     stem: Path
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is called like a video."""
+        return self.photo.suffix.lower() in VIDEO_SUFFIXES
 
 
 def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
@@ -67,7 +73,7 @@ def _walk(folder: Path, out: Path) -> Iterator[Path]:
             # Links are not followed: they may lead back here.
             if not path.is_symlink() and path.resolve() != out:
                 yield from _walk(path, out)
-        elif path.suffix.lower() in SUFFIXES:
+        elif path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
             yield path
 
 
