@@ -43,7 +43,7 @@ clean:
 
 $(VENV)/.run: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[train]'
+	$(BIN)/python -m pip install --quiet --editable '.[train,video]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import stylize as stylize_module
+from benchmarks.video import Walk, make_clip
 from styles.catalog import find_style
 from stylize import stylize
 from tests.conftest import make_picture
@@ -203,6 +204,44 @@ def test_a_folder_without_photos(tmp_path, invoke):
     (tmp_path / "none").mkdir()
     code, out, err = invoke(stylize, "none")
     assert (code, out, err) == (2, "", "There is no photo in the folder none.\n")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    make_clip(folder / "walk.mp4", Walk(64, 48, 3), make_picture(100, 75))
+    return folder / "walk.mp4"
+
+
+def test_a_folder_with_videos(clip, tmp_path, invoke):
+    (clip.parent / "broken.mp4").write_bytes(clip.read_bytes()[:2000])
+    make_picture(40, 30).save(clip.parent / "still.jpg")
+    options = [clip.parent, "--norm", "bn,in", "--engine", "torch", "--steady"]
+    code, out, err = invoke(stylize, *options)
+    assert code == 1
+    assert err == (
+        f"{clip.parent}/broken.mp4: The video 'broken.mp4' is damaged, cut short, or of a kind that cannot "
+        "be read.\n"
+    )
+    names = {f"walk-mosaic-{norm}.mp4" for norm in ("bn", "in")}
+    done = paintings(tmp_path / "out")
+    assert done.keys() == names | {f"still-mosaic{suffix}.png" for suffix in ("-bn", "-in", "")}
+    code, out, _ = invoke(stylize, *options)
+    assert code == 1
+    assert all(f"out/{name}  painted before" in out for name in names)
+    assert paintings(tmp_path / "out") == done
+
+
+def test_options_that_are_not_for_all(clip, photo, invoke):
+    code, out, err = invoke(stylize, photo, "--steady")
+    assert (code, out, err) == (2, "", "--steady is for videos, and there is none.\n")
+    code, out, err = invoke(stylize, clip, "--format", "jpg")
+    assert (code, out, err) == (2, "", "--format is for photos: videos are written as mp4.\n")
+    clip.write_text("no video")
+    code, out, err = invoke(stylize, clip, "--norm", "in", "--engine", "torch")
+    assert (code, out) == (2, "")
+    assert err == f"{clip}: The video 'walk.mp4' is damaged, cut short, or of a kind that cannot be read.\n"
 
 
 def test_stylize_takes_larger_photos_than_the_web(photo, invoke, monkeypatch):

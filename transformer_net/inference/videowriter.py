@@ -97,6 +97,7 @@ def _picture_packets(segments: Sequence[Path], stream: Any, last: int) -> Iterat
                 if packet.size:
                     if held is not None:
                         yield held
+                    packet.dts = packet.pts  # no picture refers to a later one
                     packet.stream, held = stream, packet
     if held is not None:
         if last:
