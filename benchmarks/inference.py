@@ -33,7 +33,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from styles.catalog import styles  # noqa: E402
+from styles.catalog import shipped  # noqa: E402
 from transformer_net.commandline import console, run, say  # noqa: E402
 from transformer_net.cores import default_threads  # noqa: E402
 from transformer_net.devices import describe_machine  # noqa: E402
@@ -250,7 +250,7 @@ def resident() -> float:
 
 def memory(engine: str, side: int) -> None:
     """Memory of a process with many models in it: the catalogue's, repeated until there are 24."""
-    files = [style.model(norm) for style in styles() for norm in style.norms]
+    files = [style.model(norm) for style in shipped() for norm in style.norms]
     begun, before = time.perf_counter(), resident()
     loaded = [Stylizer.from_file(files[i % len(files)], engine=engine) for i in range(24)]
     taken, after = time.perf_counter() - begun, resident()

@@ -31,7 +31,7 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from styles.catalog import Style, find_style, styles  # noqa: E402
+from styles.catalog import Style, find_style, shipped  # noqa: E402
 from styles.quality import (  # noqa: E402
     COLUMNS,
     OPTIMUM,
@@ -214,7 +214,7 @@ def quality(
 ) -> None:
     """Measure what is missing, and print all figures."""
     console.width = max(console.width, 140)  # also where the output is no terminal
-    for found in [find_style(style)] if style else [s for s in styles() if s.norms]:
+    for found in [find_style(style)] if style else [s for s in shipped() if s.norms]:
         for size in [side] if side else SIDES:
             measure(found, size, (optimum or []) if size == SIDE else [])
             drawn = Table("", title=f"{found.name} at {size} px", title_justify="left")

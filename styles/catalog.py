@@ -6,12 +6,18 @@ styles/<name>/
     bn.safetensors  in.safetensors  bn-se.safetensors  iebn.safetensors
     curves.json          losses over the iterations, for each normalizer
     quality.json         what benchmarks/quality.py measured
+
+Styles of one's own lie in the same way in `own_folder()`, and come after these.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import tomllib
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +28,11 @@ from transformer_net.norms import NORMS, canonical_norm, norm_slug
 
 ROOT = Path(__file__).parent
 RECIPES = ROOT / "recipes.toml"
+
+OWN_VARIABLE = "STYLIZER_OWN_STYLES"
+"""Environment variable that names another folder for own styles."""
+
+_LONGEST_NAME = 48
 
 
 @dataclass(frozen=True)
@@ -73,8 +84,42 @@ class Style:
 
 
 def styles() -> list[Style]:
-    """All styles, by name: every folder with a style picture."""
-    return [Style(path.parent.name, path.parent) for path in sorted(ROOT.glob("*/style.png"))]
+    """All styles: the shipped ones, then own ones that have a name of their own; each by name."""
+    found = {style.name: style for style in shipped()}
+    with contextlib.suppress(RuntimeError):  # there is no home folder
+        for style in _below(own_folder()):
+            if style.name == style_name(style.name):
+                found.setdefault(style.name, style)
+    return list(found.values())
+
+
+def shipped() -> list[Style]:
+    """The project's own gallery, by name: every folder here with a style picture."""
+    return _below(ROOT)
+
+
+def own_folder() -> Path:
+    """$STYLIZER_OWN_STYLES, else stylizer/styles in the user's data folder.
+
+    Raises:
+        RuntimeError: There is no home folder.
+    """
+    if named := os.environ.get(OWN_VARIABLE):
+        return Path(named)
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stylizer" / "styles"
+
+
+def style_name(text: str) -> str:
+    """`text` as a style can be called in commands, addresses and file names: `Été, 2.jpg` is `ete-2-jpg`.
+
+    Lower-case ASCII letters, digits and single hyphens; empty where nothing of it can be kept.
+    """
+    ascii_ = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", ascii_).strip("-")[:_LONGEST_NAME].strip("-")
+
+
+def _below(folder: Path) -> list[Style]:
+    return [Style(path.parent.name, path.parent) for path in sorted(folder.glob("*/style.png"))]
 
 
 def find_style(name: str) -> Style:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -80,7 +80,24 @@ def train_model(
 
 
 def publish(style: Style, norm: str, folder: RunFolder) -> None:
-    """Copy a finished run into the style's folder: model, card and curves."""
+    """Copy a finished run into the style's folder, with its losses on the example photos."""
+    losses = model_losses(style, folder.model)
+    put(style, norm, folder, {"example_losses": {name: round(value, 5) for name, value in losses.items()}})
+
+
+def put(style: Style, norm: str, folder: RunFolder, more: Mapping[str, Any] | None = None) -> None:
+    """Copy a run into the style's folder: model, card and curves.
+
+    Args:
+        style: Whose folder; it is made where there is none.
+        norm: Normalizer of the run.
+        folder: A run that has saved a model.
+        more: What the card says beside what the model file does.
+
+    Raises:
+        OSError: A file cannot be read or written.
+        ModelFileError: The run's model is unusable.
+    """
     target = style.model_file(norm)
     write_atomically(target, folder.model.read_bytes())
     info = read_info(target)
@@ -89,7 +106,7 @@ def publish(style: Style, norm: str, folder: RunFolder) -> None:
         "parameters": parameter_count(TransformerNet(info.norm, info.width, info.norm_options)),
         "bytes": target.stat().st_size,
         "sha256": _sha256(target),
-        "example_losses": {name: round(value, 5) for name, value in model_losses(style, target).items()},
+        **(more or {}),
     }
     curves = curves_of(folder.records())
     _update(style.folder / "card.json", lambda card: {"norms": {**card.get("norms", {}), norm: entry}})

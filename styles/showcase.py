@@ -17,7 +17,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from styles.catalog import ROOT, Style, styles
+from styles.catalog import ROOT, Style, shipped
 from styles.quality import COLUMNS, SIDES, Book, cells
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
@@ -123,7 +123,7 @@ def _draw(path: Path, picture: Callable[[], Image.Image], shown: list[Style]) ->
 
 
 def _complete() -> list[Style]:
-    return [style for style in styles() if style.norms == list(NORMS)]
+    return [style for style in shipped() if style.norms == list(NORMS)]
 
 
 def _square(picture: Image.Image) -> Image.Image:

@@ -24,6 +24,15 @@ def engine_cache(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_styles(tmp_path_factory):
+    """Own styles go to a folder of the test run, and those of whoever runs it are not seen."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("own-styles")
+        patch.setenv("STYLIZER_OWN_STYLES", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def vgg():
     return Vgg16Features()

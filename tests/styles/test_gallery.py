@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from styles import catalog, gallery
-from styles.catalog import Style, find_style, recipes, styles
+from styles.catalog import Style, find_style, recipes, shipped
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.errors import SettingError
@@ -15,12 +15,12 @@ from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.runfolder import RunFolder
 
-SHIPPED = [style.name for style in styles() if style.norms]
+SHIPPED = [style.name for style in shipped() if style.norms]
 
 
 def test_the_first_style_is_shipped_and_every_picture_has_a_recipe():
     assert "mosaic" in SHIPPED
-    assert {style.name for style in styles()} == recipes().keys()
+    assert {style.name for style in shipped()} == recipes().keys()
 
 
 @pytest.fixture
@@ -128,20 +128,20 @@ def test_shipped_models_paint_in_the_style(name):
 
 
 def test_every_style_has_a_picture_of_a_good_size():
-    assert "mosaic" in {style.name for style in styles()}
-    for style in styles():
+    assert "mosaic" in {style.name for style in shipped()}
+    for style in shipped():
         with Image.open(style.picture) as picture:
             assert min(picture.size) >= 512, style.name
 
 
 def test_model_files_are_small():
-    total = sum(s.model(n).stat().st_size for s in styles() for n in s.norms)
+    total = sum(s.model(n).stat().st_size for s in shipped() for n in s.norms)
     assert total < 40e6
 
 
 def test_half_precision_files_hold_what_was_trained():
     """No tensor of a shipped model overflowed or underflowed to nothing on its way to float16."""
-    for style in styles():
+    for style in shipped():
         for norm in style.norms:
             network, _ = load_model(style.model(norm))
             for key, tensor in network.state_dict().items():
