@@ -25,6 +25,7 @@ COPY examples examples
 COPY transformer_net transformer_net
 COPY styles styles
 COPY app app
+COPY train_style.py ./
 # Byte code now, for the file system may be read-only later.
 RUN /venv/bin/python -m compileall -q app styles transformer_net
 # Models converted for OpenVINO now, so that no start has to; see docs/architecture.md, Engines.

@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app import api, problems
+from app.apprentice import Apprentice
 from app.guard import Guard, largest_body
 from app.settings import Settings
 from app.studio import Studio
@@ -39,13 +40,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         settings: What is configured; the environment's where None.
     """
     studio = Studio(settings)
-    settings = studio.settings
+    settings, apprentice = studio.settings, Apprentice(studio)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(studio.warm)
         yield
         await studio.close()
+        await asyncio.to_thread(apprentice.close)
 
     app = FastAPIOffline(
         title="Stylizer",
@@ -57,7 +59,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    app.state.studio = studio
+    app.state.studio, app.state.apprentice = studio, apprentice
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     problems.install(app)
     app.include_router(
@@ -70,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings.page:
         from app.ui import mount  # here, because it takes seconds and the API alone does not need it
 
-        return mount(app, studio)
+        return mount(app, studio, apprentice)
     return app
 
 

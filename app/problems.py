@@ -86,6 +86,23 @@ class NotAcceptableError(ServiceError):
     title: ClassVar[str] = "Not acceptable"
 
 
+class TrainingOffError(ServiceError):
+    """This server trains no styles."""
+
+    status: ClassVar[int] = 403
+    title: ClassVar[str] = "Training is off"
+
+    def __init__(self) -> None:
+        super().__init__("This server does not train styles; STYLIZER_ALLOW_TRAINING=true lets it.")
+
+
+class TrainingBusyError(ServiceError):
+    """One style is being trained; two would both be late."""
+
+    status: ClassVar[int] = 409
+    title: ClassVar[str] = "Training already"
+
+
 class InvalidField(BaseModel):
     """One field of the request that was refused."""
 
@@ -121,7 +138,7 @@ def problem_response(error: StylizerError) -> Response:
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     if error.status >= 500 and not isinstance(error, ServiceError):
         logger.error("%s: %s", type(error).__name__, error)
-        return _document(500, "about:blank", "Internal Server Error", _OUR_FAULT)
+        return _document(500, "about:blank", "Internal Server Error", OUR_FAULT)
     return _document(error.status, kind, error.title, str(error), headers=headers)
 
 
@@ -133,7 +150,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-_OUR_FAULT = "Something went wrong on our side; it has been logged."
+OUR_FAULT = "Something went wrong on our side; it has been logged."
 
 _SENTENCES = {
     404: "There is nothing at this address.",
@@ -188,7 +205,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _bug(request: Request, error: Exception) -> Response:
     # The server logs the traceback: Starlette raises the error again after this answer.
-    return _document(500, "about:blank", "Internal Server Error", _OUR_FAULT)
+    return _document(500, "about:blank", "Internal Server Error", OUR_FAULT)
 
 
 def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, Any]]:

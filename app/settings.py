@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transformer_net.cores import available_cores
@@ -92,6 +92,20 @@ class Settings(BaseSettings):
         Literal["auto", "torch", "openvino", "onnxruntime"],
         Field(description="What computes a painting: auto takes OpenVINO, the fastest, where installed."),
     ] = "auto"
+    allow_training: Annotated[
+        bool,
+        Field(
+            description="Let visitors of the page train styles of their own. Off: a training takes the "
+            "processor for minutes, and what it leaves stays on the disk."
+        ),
+    ] = False
+    content: Annotated[
+        DirectoryPath | None,
+        Field(
+            description="Folder of photos that such trainings practise on; 2,000 are good. Default: the few "
+            "shipped ones."
+        ),
+    ] = None
     page: Annotated[bool, Field(description="Serve the page at /ui. Without it, only the API starts.")] = True
     host: Annotated[
         str, Field(min_length=1, description="Address to listen on. Default: this machine only.")

@@ -156,6 +156,22 @@ class Studio:
         self.jobs.open()
         self.ready = True
 
+    def adopt(self, style: Style, norm: str) -> None:
+        """Offer a model that came into the catalogue after the start, in place of an earlier one of its norm.
+
+        Raises:
+            ModelFileError, UnknownStyleError: Its file is unusable, or there is none.
+            NotReadyError: The models are not loaded.
+        """
+        if self._styles is None:
+            raise NotReadyError("The models are being loaded.", retry_after=2)
+        model = _load(style, norm, self.settings)
+        model.stylizer.paint_photo(Photo(Image.new("RGB", (64, 64))))
+        # New dictionaries: other threads may be reading those that there are.
+        self._models = {**self._models, (style.name, norm): model}
+        self._styles = {**self._styles, style.name: style}
+        self.metrics.models.set(len(self._models))
+
     async def close(self) -> None:
         """Finish what runs, and take nothing more until `warm` is called again."""
         self.ready = False

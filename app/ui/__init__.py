@@ -9,6 +9,7 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+from app.apprentice import Apprentice
 from app.studio import Studio
 from app.ui.files import EXAMPLES
 from app.ui.page import build
@@ -26,7 +27,7 @@ _ICON = (
 """Four squares in the colours of the four normalizers."""
 
 
-def mount(app: FastAPI, studio: Studio) -> FastAPI:
+def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
     """Serve the page at /ui.
 
     Routes of `app` that are declared later are shadowed where they begin with /ui.
@@ -34,13 +35,14 @@ def mount(app: FastAPI, studio: Studio) -> FastAPI:
     Args:
         app: The application; its lifespan runs before the page's.
         studio: Where the page paints.
+        apprentice: Who trains new styles.
     """
     app.add_api_route(
         "/favicon.ico", _icon, include_in_schema=False
     )  # asked for before the page names its own
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     gr.set_static_paths([EXAMPLES])  # served from where they are, never copied or cleaned up
-    page = build(studio)
+    page = build(studio, apprentice)
     # Gradio checks the paths that a browser sends only once this is set; `launch` does it, a mount does not.
     page.has_launched = True
     mounted: FastAPI = gr.mount_gradio_app(

@@ -41,7 +41,7 @@ def painting(norm: str) -> str:
 
 def missing(norm: str) -> str:
     """The style has no model for this normalizer."""
-    return _caption(norm, "missing", "no model for this style")
+    return _caption(norm, "missing", "not trained for this style")
 
 
 def done(norm: str, seconds: float, parameters: int) -> str:

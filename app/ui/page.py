@@ -1,4 +1,4 @@
-"""The page: three tabs, the four paintings of a photo first."""
+"""The page: four tabs, the four paintings of a photo first."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from app.apprentice import Apprentice
 from app.studio import Studio
-from app.ui import cards, closer, explain, files, training
+from app.ui import cards, closer, explain, files, newstyle, training
 from app.ui.files import EXAMPLES
 from app.ui.painting import ALL, Easel
 from styles.catalog import Style
@@ -38,7 +39,7 @@ class Page(gr.Blocks):
         return prepared
 
 
-def build(studio: Studio) -> gr.Blocks:
+def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
     """Makes the page; `mount` serves it."""
     offered = studio.styles()
     page = Page(
@@ -49,9 +50,11 @@ def build(studio: Studio) -> gr.Blocks:
     )
     with page:
         gr.HTML(_HEADER, apply_default_css=False)
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab("Compare", elem_id="tab-compare"):
-                _compare(studio, offered)
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
+                style = _compare(studio, offered)
+            with gr.Tab("New style", elem_id="tab-new") as tab:
+                newstyle.build(studio, apprentice, page, tab, tabs, style)
             with gr.Tab("Training", elem_id="tab-training"):
                 training.build(offered)
             with gr.Tab("How it works", elem_id="tab-explain"):
@@ -61,7 +64,8 @@ def build(studio: Studio) -> gr.Blocks:
     return page
 
 
-def _compare(studio: Studio, offered: list[Style]) -> None:
+def _compare(studio: Studio, offered: list[Style]) -> gr.Radio:
+    """Adds the tab's contents; gives the choice of styles."""
     easel = Easel(studio)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
@@ -96,6 +100,7 @@ def _compare(studio: Studio, offered: list[Style]) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
+    return style
 
 
 def _controls(

@@ -105,11 +105,15 @@ def css(styles: Sequence[Style]) -> str:
     The thumbnails are in the sheet itself: the options stay plain radio buttons, which every keyboard and
     screen reader knows, and they need no address of their own.
     """
-    rules = [
+    return _CSS.read_text(encoding="utf-8") + "\n" + thumbnails(styles)
+
+
+def thumbnails(styles: Sequence[Style]) -> str:
+    """The rules that give each option of the style picker its picture."""
+    return "\n".join(
         f"#style label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style)}) }}"
         for place, style in enumerate(styles, 1)
-    ]
-    return "\n".join([_CSS.read_text(encoding="utf-8"), *rules])
+    )
 
 
 def _thumbnail(style: Style) -> str:

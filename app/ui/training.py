@@ -64,8 +64,12 @@ def render(style: Style) -> str:
     if not curves:
         return _absent(f"the style {style.name}")
     keys = "".join(f'<li data-norm="{norm_slug(norm)}">{escape(title(norm))}</li>' for norm in curves)
-    charts = "".join(_chart(curves, loss) for loss in _LOSSES)
-    return f'<ul class="legend">{keys}</ul><div class="charts">{charts}</div>{_table(curves)}'
+    return f'<ul class="legend">{keys}</ul>{draw(curves)}{_table(curves)}'
+
+
+def draw(curves: Curves) -> str:
+    """A chart for each loss, with a line for each normalizer and phase; empty where there is nothing yet."""
+    return f'<div class="charts">{"".join(_chart(curves, loss) for loss in _LOSSES)}</div>'
 
 
 def load(style: Style) -> Curves:

@@ -135,7 +135,7 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
 
     last = asyncio.run(steps())[-1]
     assert [bool(path) for path in last[2:6]] == [False, True, False, False]
-    assert sum("no model for this style" in caption for caption in last[6:]) == 3
+    assert sum("not trained for this style" in caption for caption in last[6:]) == 3
 
 
 def test_the_picker_shows_each_style():
