@@ -246,7 +246,7 @@ class Apprentice:
             status = self.status
             if status is None or status.state == "stopping" or not done:
                 return
-            left = seconds_left(lesson, marks, now)
+            left = seconds_left(lesson, records, marks, now)
             self.status = replace(
                 status,
                 state="training",

@@ -91,28 +91,38 @@ class Status:
 
 def pace_of(folder: RunFolder, seconds: float) -> Pace:
     """What a trial of `seconds` shows: its records tell the speed of a step, and it paints two samples."""
-    speed = next(r["images_per_second"] for r in reversed(folder.records()) if "images_per_second" in r)
-    step = TrainConfig.batch_size / speed
+    step = TrainConfig.batch_size / _speed(folder.records())
     first, last = (path.stat().st_mtime for path in sorted(folder.samples.glob("*.jpg")))
     sample = max(0.0, last - first - TRIAL / 2 * step)
     return Pace(max(0.0, seconds - TRIAL * step - 2 * sample), step, sample)
 
 
-def seconds_left(lesson: Lesson, marks: Sequence[tuple[int, float]], now: float) -> float | None:
-    """Seconds to the end at the speed of late, samples included; None before there is one.
+def seconds_left(
+    lesson: Lesson, records: Sequence[dict[str, Any]], marks: Sequence[tuple[int, float]], now: float
+) -> float | None:
+    """Seconds to the end at the speed of the last eighth, samples included; by the steps alone at first.
 
     Args:
         lesson: What is being learned.
+        records: The lines of metrics.jsonl; the result is None where no speed is in them yet.
         marks: Steps done and the time at which they were seen, in order; at least one.
         now: The time.
     """
     *earlier, (done, seen) = marks
-    if not earlier:
+    if earlier:
+        every = lesson.sample_every
+        since, then = next((mark for mark in reversed(earlier) if mark[0] <= done - every), earlier[0])
+        step = (seen - then) / (done - since)
+    elif speed := _speed(records):
+        step = TrainConfig.batch_size / speed
+    else:
         return None
-    since, then = next(
-        (mark for mark in reversed(earlier) if mark[0] <= done - lesson.sample_every), earlier[0]
-    )
-    return max(0.0, (lesson.iterations - done) * (seen - then) / (done - since) - (now - seen))
+    return max(0.0, (lesson.iterations - done) * step - (now - seen))
+
+
+def _speed(records: Sequence[dict[str, Any]]) -> float:
+    """Images a second, over the last few steps; 0 where it was not recorded yet."""
+    return next((r["images_per_second"] for r in reversed(records) if "images_per_second" in r), 0.0)
 
 
 def steps_done(records: Sequence[dict[str, Any]]) -> int:

@@ -47,9 +47,11 @@ def _said(status: Status) -> str:
 
 
 def sample(status: Status) -> str:
-    """The latest sample painting; empty before the first."""
+    """The latest sample painting, or an empty frame before the first."""
     if status.sample is None:
-        return ""
+        first = f"The example photo will hang here, painted after {status.lesson.sample_every:,} steps."
+        frame = f'<figure class="sample"><div class="mat"></div><figcaption>{first}</figcaption></figure>'
+        return frame if status.running else ""
     try:
         data = base64.b64encode(status.sample.read_bytes()).decode("ascii")
     except OSError:  # a new training began and cleared the folder
@@ -63,9 +65,9 @@ def sample(status: Status) -> str:
 
 
 def curves(status: Status) -> str:
-    """The losses so far, drawn as in the Training tab; empty before the first."""
+    """The losses so far, drawn as in the Training tab; empty until there is a line to draw."""
     phases = curves_of(status.records)
-    return training.draw({status.lesson.norm: phases}) if phases["training"] else ""
+    return training.draw({status.lesson.norm: phases}) if len(phases["training"]) > 1 else ""
 
 
 def spoken(seconds: float) -> str:

@@ -89,7 +89,9 @@ class Workshop:
             names = [style.name for style in self._studio.styles()]
             if known is None or status is not before or names != known:
                 sample = curves = gr.skip() if known is not None else ""
-                if status and (before is None or status.sample != before.sample):
+                if status and (
+                    before is None or (status.sample, status.running) != (before.sample, before.running)
+                ):
                     sample = await asyncio.to_thread(lesson.sample, status)
                 if status and (before is None or len(status.records) != len(before.records)):
                     curves = lesson.curves(status)
@@ -145,9 +147,10 @@ def build(
     workshop = Workshop(studio, apprentice)
     with gr.Row(elem_id="workshop"):
         with gr.Column(elem_id="order", min_width=0):
-            picture, name, norm, steps, estimate, start, stop, use = _order()
+            picture, name, norm, steps, estimate, start, stop = _order()
         with gr.Column(elem_id="lesson", min_width=0):
             progress = gr.HTML(lesson.progress(None), elem_id="lesson-progress", apply_default_css=False)
+            use = gr.Button("Paint with it", variant="primary", size="lg", elem_id="train-use", min_width=0)
             sample = gr.HTML("", elem_id="lesson-sample", apply_default_css=False)
             curves = gr.HTML("", elem_id="lesson-curves", apply_default_css=False)
     thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
@@ -204,8 +207,7 @@ def _order() -> tuple[Any, ...]:
     with gr.Row(elem_id="lesson-actions"):
         start = gr.Button("Train", variant="primary", size="lg", elem_id="train", min_width=0)
         stop = gr.Button("Stop and keep", size="lg", elem_id="train-stop", min_width=0)
-        use = gr.Button("Paint with it", variant="primary", size="lg", elem_id="train-use", min_width=0)
-    return picture, name, norm, steps, estimate, start, stop, use
+    return picture, name, norm, steps, estimate, start, stop
 
 
 def _lede(apprentice: Apprentice) -> str:

@@ -256,11 +256,13 @@ def test_names_are_safe_everywhere(text, name):
 
 def test_time_left_is_that_of_the_last_steps():
     lesson = Lesson("x", "in", 80)  # a sample each 10 steps
-    assert seconds_left(lesson, [(10, 100.0)], 101.0) is None
+    assert seconds_left(lesson, [{"phase": "validation"}], [(10, 100.0)], 101.0) is None
+    records = [{"images_per_second": 2.0}, {"phase": "validation"}]
+    assert seconds_left(lesson, records, [(10, 100.0)], 101.0) == 70 * 2 - 1
     slow_then_fast = [(10, 100.0), (20, 200.0), (30, 210.0), (40, 220.0)]
-    assert seconds_left(lesson, slow_then_fast, 220.0) == 40.0
-    assert seconds_left(lesson, slow_then_fast, 225.0) == 35.0
-    assert seconds_left(lesson, slow_then_fast, 999.0) == 0.0
+    assert seconds_left(lesson, records, slow_then_fast, 220.0) == 40.0
+    assert seconds_left(lesson, records, slow_then_fast, 225.0) == 35.0
+    assert seconds_left(lesson, records, slow_then_fast, 999.0) == 0.0
 
 
 def test_a_pace_adds_up():

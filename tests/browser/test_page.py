@@ -219,7 +219,7 @@ def test_it_fits_and_is_accessible(page: Page, photo: Path) -> None:
     choose(page, photo)
     paint(page)
     _check(page)
-    for tab in ("Training", "How it works"):
+    for tab in ("New style", "Training", "How it works"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         _check(page)
