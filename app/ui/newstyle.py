@@ -166,7 +166,8 @@ def build(
         estimate,
         preprocess=False,  # as in the Compare tab
         trigger_mode="always_last",
-        **quiet,
+        # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
+        **{**quiet, "concurrency_limit": 1},
     )
     watched = [progress, sample, curves, style, thumbnails]
     start.click(workshop.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(

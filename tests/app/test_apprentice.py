@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from app import apprentice as room
@@ -16,6 +19,7 @@ from app.lesson import Lesson, Pace, Status, pace_of, seconds_left
 from app.problems import ShuttingDownError, TrainingBusyError, TrainingOffError
 from app.settings import Settings
 from app.studio import Studio
+from app.trainee import ROOT
 from styles import catalog
 from styles.catalog import find_style, shipped, style_name, styles
 from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving
@@ -123,6 +127,22 @@ def test_the_end_of_the_server_ends_the_training(apprentice):
     with pytest.raises(ShuttingDownError):
         apprentice.start(PICTURE, "later", "in", 10)
     assert apprentice.measure(PICTURE, "in") is None
+
+
+def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
+    options = {"style": "mosaic", "iterations": 100_000, "out": tmp_path / "run", **TINY}
+    server = f"""if True:
+        import time
+        from pathlib import PosixPath
+        from app.trainee import Trainee
+        print(Trainee({options!r}, 1)._process.pid, flush=True)
+        time.sleep(600)"""
+    process = subprocess.Popen([sys.executable, "-c", server], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    training = psutil.Process(int(process.stdout.readline()))
+    assert training.is_running()
+    process.kill()
+    process.wait()
+    _until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_what_the_command_complains_of_is_told_in_its_sentence(studio, own):
