@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -91,6 +91,13 @@ def stylize(
     steady: Annotated[
         bool, typer.Option("--steady", help="Videos: less flicker, by carrying paint along with what moves.")
     ] = False,
+    engine_cluster: Annotated[
+        str | None, typer.Option(help="Paint on many machines: ray. See docs/scale.md.", show_default=False)
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the cluster: auto or host:port; else it is this machine.", show_default=False),
+    ] = None,
 ) -> None:
     """Paint photos with one normalizer, or with several and a labelled side-by-side picture of them.
 
@@ -107,6 +114,8 @@ def stylize(
 
     `python stylize.py export --help` tells how to write a model for other programs.
     """
+    if address is not None and engine_cluster is None:
+        raise SettingError("--address is of a cluster: --engine-cluster ray.")
     kind = output_format(format)
     look, memory = Look(strength, keep_colour), parse_memory(max_memory)
     found = find_jobs(photos, out)
@@ -120,8 +129,14 @@ def stylize(
         out, kind, max_side, look, memory, exact,
         Ledger(out) if any(path.is_dir() for path in photos) else None,
     )  # fmt: skip
-    failed = _paint_all([job for job in found if not job.is_video], work, jobs)
-    failed |= _paint_clips(clips, work, VideoOptions(max_side, look, steady, memory, exact))
+    if engine_cluster is None:
+        failed = _paint_all([job for job in found if not job.is_video], work, jobs)
+        failed |= _paint_clips(clips, work, VideoOptions(max_side, look, steady, memory, exact))
+    else:
+        if clips:
+            raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
+        models = (style, norm, model and model.absolute(), device, engine, precision)
+        failed = _paint_on_cluster(found, work, models, engine_cluster, address)
     for job in found:  # in the order of the photos, whichever was first to fail
         if job in failed:
             complain(f"{job.photo}: {failed[job]}")
@@ -166,9 +181,15 @@ class _Work:
         return [self.out / f"{name}.{extension}" for name in names]
 
     def made_of(self, job: Job) -> str:
-        """What the files of a photo depend on."""
+        """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
+        if self.ledger is None or not job.photo.is_file():
+            return ""
         settings = [self.kind, self.max_side, self.look, self.exact, self.models]
         return made_of(job.photo, repr(settings))
+
+    def is_done(self, job: Job, of: str) -> bool:
+        """Whether all its files are there, and were made of just this."""
+        return self.ledger is not None and all(self.ledger.is_done(p, of) for p in self.outputs(job))
 
     @cached_property
     def models(self) -> list[str]:
@@ -193,18 +214,62 @@ def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerEr
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what is being painted is finished
             raise
+    _sum_up(found, skipped, failed)
+    return failed
+
+
+def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) -> None:
     if skipped:
         say(f"{skipped} of {len(found)} painted before")
     if failed and len(found) > 1:
         say(f"{len(failed)} of {len(found)} could not be painted")
+
+
+_Models = tuple[str, str, Path | None, str, str, str]
+"""What `_stylizers` takes, with the device's name in place of the device, which may be another elsewhere."""
+
+
+def _paint_on_cluster(
+    found: list[Job], work: _Work, models: _Models, cluster: str, address: str | None
+) -> dict[Job, StylizerError]:
+    """As `_paint_all`, by the workers of a cluster. This process alone keeps the ledger."""
+    from transformer_net.inference.cluster import paint_on_ray
+
+    if cluster.strip().lower() != "ray":
+        raise SettingError(f"There is no cluster engine {cluster!r}: ray.")
+    if pick_device(models[3]).type != "cpu":
+        raise SettingError("A cluster paints with CPUs: --device cpu.")
+    of = {job: work.made_of(job) for job in found}  # before painting: a photo may change meanwhile
+    todo = [job for job in found if not work.is_done(job, of[job])]
+    plan = replace(work, stylizers=[], out=work.out.absolute(), ledger=None)
+    failed: dict[Job, StylizerError] = {}
+    with _progress() as bar:
+        photos = bar.add_task("photos", total=len(todo))
+        for job, error in paint_on_ray(todo, partial(_painter, models, plan), address):
+            if error is not None:
+                failed[job] = error
+            else:
+                for path in work.outputs(job):
+                    if work.ledger:
+                        work.ledger.add(path, of[job])
+                    say(str(path))
+            bar.advance(photos)
+    _sum_up(found, len(found) - len(todo), failed)
     return failed
+
+
+def _painter(models: _Models, plan: _Work) -> Callable[[Job], bool]:
+    """In a worker: what paints a photo, once the models are loaded."""
+    style, norm, model, device, engine, precision = models
+    stylizers = _stylizers(style, norm, model, pick_device(device), engine, precision)
+    work, bar = replace(plan, stylizers=stylizers), Bar(disable=True)
+    return lambda job: _paint(job, work, bar)
 
 
 def _paint(job: Job, work: _Work, bar: Bar) -> bool:
     """Paint one photo with every normalizer; False where that was done before."""
-    outputs = work.outputs(job)
-    of = work.made_of(job) if work.ledger and job.photo.is_file() else ""
-    if work.ledger and all(work.ledger.is_done(path, of) for path in outputs):
+    outputs, of = work.outputs(job), work.made_of(job)
+    if work.is_done(job, of):
         return False
     photo = decode(job.photo, LIMITS)
     several = len(work.stylizers) > 1

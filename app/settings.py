@@ -106,6 +106,13 @@ class Settings(BaseSettings):
             "shipped ones."
         ),
     ] = None
+    replicas: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Processes on a Ray cluster, each with `threads` cores; without Ray it is one.",
+        ),
+    ] = 1
     page: Annotated[bool, Field(description="Serve the page at /ui. Without it, only the API starts.")] = True
     host: Annotated[
         str, Field(min_length=1, description="Address to listen on. Default: this machine only.")
