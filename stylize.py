@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from styles.blend import common_norms, parse_blend
+from styles.blend import common_norms, parse_blend, two_styles
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info, write_atomically
 from transformer_net.commandline import complain, console, run, say
@@ -31,13 +31,14 @@ from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import Limits, decode, encode, fit, output_format
 from transformer_net.inference.colour import Look
-from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.folders import Job, Ledger, find_jobs, made_of
+from transformer_net.inference.mask import TwoStyles, read_mask
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, parse_memory
 from transformer_net.inference.video import VideoOptions, paint_video
 from transformer_net.inference.videofile import probe
+from transformer_net.metadata import kept
 from transformer_net.norms import NORM_TITLES, canonical_norm, norm_slug
 
 LIMITS = Limits(max_pixels=500_000_000)
@@ -61,6 +62,13 @@ def stylize(
     model: Annotated[
         Path | None, typer.Option(help="Paint with this model file instead of the catalogue's.")
     ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="A picture that chooses between two styles, --style wave,starry: black the first, white the "
+            "second, grey mixes them."
+        ),
+    ] = None,
     max_side: Annotated[
         int | None, typer.Option(min=16, help="Shrink photos to this longer side first.")
     ] = None,
@@ -70,7 +78,20 @@ def stylize(
     keep_colour: Annotated[
         bool, typer.Option("--keep-colour", help="The style's light and strokes in the photo's own colours.")
     ] = False,
+    match_palette: Annotated[
+        bool,
+        typer.Option("--match-palette", help="Move the photo's colours towards the style picture's first."),
+    ] = False,
     format: Annotated[str, typer.Option(help="png, jpeg or webp.")] = "png",
+    keep_exif: Annotated[
+        bool,
+        typer.Option(
+            "--keep-exif", help="Copy camera, time and author into the paintings, and tag them as sRGB."
+        ),
+    ] = False,
+    keep_gps: Annotated[
+        bool, typer.Option("--keep-gps", help="The same, and the place where the photo was taken.")
+    ] = False,
     jobs: Annotated[
         int,
         typer.Option(min=1, help="Photos in hand at once: one is read or written while another is painted."),
@@ -117,17 +138,23 @@ def stylize(
     if address is not None and engine_cluster is None:
         raise SettingError("--address is of a cluster: --engine-cluster ray.")
     kind = output_format(format)
-    look, memory = Look(strength, keep_colour), parse_memory(max_memory)
+    look, memory = Look(strength, keep_colour, match_palette), parse_memory(max_memory)
     found = find_jobs(photos, out)
     clips = [job for job in found if job.is_video]
     if steady and not clips:
         raise SettingError("--steady is for videos, and there is none.")
     if clips == found and kind != "png":
         raise SettingError("--format is for photos: videos are written as mp4.")
+    if clips and (mask or match_palette):  # each frame would be measured by itself, and flicker
+        raise SettingError("--mask and --match-palette are for photos, not for videos.")
+    stylizers = _stylizers(style, norm, model, mask, pick_device(device), engine, precision)
+    for stylizer in stylizers:
+        stylizer.check(look)  # before a folder of photos is read
     work = _Work(
-        _stylizers(style, norm, model, pick_device(device), engine, precision),
+        stylizers,
         out, kind, max_side, look, memory, exact,
         Ledger(out) if any(path.is_dir() for path in photos) else None,
+        keep_exif or keep_gps, keep_gps,
     )  # fmt: skip
     if engine_cluster is None:
         failed = _paint_all([job for job in found if not job.is_video], work, jobs)
@@ -135,7 +162,8 @@ def stylize(
     else:
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
-        models = (style, norm, model and model.absolute(), device, engine, precision)
+        files = (model and model.absolute(), mask and mask.absolute())
+        models = (style, norm, *files, device, engine, precision)
         failed = _paint_on_cluster(found, work, models, engine_cluster, address)
     for job in found:  # in the order of the photos, whichever was first to fail
         if job in failed:
@@ -145,24 +173,40 @@ def stylize(
 
 
 def _stylizers(
-    style: str, norm: str, model: Path | None, device: torch.device, engine: str, precision: str
-) -> list[Stylizer]:
+    style: str,
+    norm: str,
+    model: Path | None,
+    mask: Path | None,
+    device: torch.device,
+    engine: str,
+    precision: str,
+) -> Sequence[Stylizer | TwoStyles]:
     if model is not None:
+        if mask is not None:
+            raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
         return [Stylizer.from_file(model, device, engine, precision)]
+    parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
     norms = have if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
     if not norms:
         raise SettingError(
             f"The style {style!r} has no trained model yet: python train_style.py --style {style}"
         )
-    return [Stylizer.from_style(style, n, device, engine, precision) for n in dict.fromkeys(norms)]
+    made = [
+        [Stylizer.from_style(part, n, device, engine, precision) for part in parts]
+        for n in dict.fromkeys(norms)
+    ]
+    if mask is None:
+        return [stylizer for (stylizer,) in made]
+    picture = read_mask(mask, LIMITS)
+    return [TwoStyles(first, second, picture) for first, second in made]
 
 
 @dataclass(frozen=True)
 class _Work:
     """What is to be done with each photo."""
 
-    stylizers: list[Stylizer]
+    stylizers: Sequence[Stylizer | TwoStyles]
     out: Path
     kind: str
     max_side: int | None
@@ -170,6 +214,8 @@ class _Work:
     memory: int
     exact: bool
     ledger: Ledger | None
+    keep_exif: bool
+    keep_gps: bool
 
     def outputs(self, job: Job) -> list[Path]:
         """The files to write: a painting for each stylizer, then the sheet if there are several."""
@@ -184,7 +230,8 @@ class _Work:
         """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
         if self.ledger is None or not job.photo.is_file():
             return ""
-        settings = [self.kind, self.max_side, self.look, self.exact, self.models]
+        metadata = (self.keep_exif, self.keep_gps)
+        settings = [self.kind, self.max_side, self.look, self.exact, self.models, metadata]
         return made_of(job.photo, repr(settings))
 
     def is_done(self, job: Job, of: str) -> bool:
@@ -194,7 +241,7 @@ class _Work:
     @cached_property
     def models(self) -> list[str]:
         """A checksum of each network's weights."""
-        return [fingerprint(stylizer.network) for stylizer in self.stylizers]
+        return [stylizer.fingerprint for stylizer in self.stylizers]
 
 
 def _paint_all(found: list[Job], work: _Work, jobs: int) -> dict[Job, StylizerError]:
@@ -225,7 +272,7 @@ def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) ->
         say(f"{len(failed)} of {len(found)} could not be painted")
 
 
-_Models = tuple[str, str, Path | None, str, str, str]
+_Models = tuple[str, str, Path | None, Path | None, str, str, str]
 """What `_stylizers` takes, with the device's name in place of the device, which may be another elsewhere."""
 
 
@@ -237,7 +284,7 @@ def _paint_on_cluster(
 
     if cluster.strip().lower() != "ray":
         raise SettingError(f"There is no cluster engine {cluster!r}: ray.")
-    if pick_device(models[3]).type != "cpu":
+    if pick_device(models[4]).type != "cpu":
         raise SettingError("A cluster paints with CPUs: --device cpu.")
     of = {job: work.made_of(job) for job in found}  # before painting: a photo may change meanwhile
     todo = [job for job in found if not work.is_done(job, of[job])]
@@ -260,8 +307,8 @@ def _paint_on_cluster(
 
 def _painter(models: _Models, plan: _Work) -> Callable[[Job], bool]:
     """In a worker: what paints a photo, once the models are loaded."""
-    style, norm, model, device, engine, precision = models
-    stylizers = _stylizers(style, norm, model, pick_device(device), engine, precision)
+    style, norm, model, mask, device, engine, precision = models
+    stylizers = _stylizers(style, norm, model, mask, pick_device(device), engine, precision)
     work, bar = replace(plan, stylizers=stylizers), Bar(disable=True)
     return lambda job: _paint(job, work, bar)
 
@@ -290,7 +337,8 @@ def _paint(job: Job, work: _Work, bar: Bar) -> bool:
                 on_progress=tell,
             )
         seconds = time.perf_counter() - start
-        _write(work, path, painting, of, f"{seconds:.1f} s")
+        exif = kept(photo.exif, work.keep_gps) if work.keep_exif else None
+        _write(work, path, painting, of, f"{seconds:.1f} s", exif)
         if several:
             panels.append((title, fit(painting, _PANEL)))
     if several:
@@ -305,6 +353,7 @@ def _paint_clips(clips: list[Job], work: _Work, options: VideoOptions) -> dict[J
         for job in clips:
             try:
                 for stylizer in work.stylizers:
+                    assert isinstance(stylizer, Stylizer)  # masks are for photos
                     _paint_clip(job, stylizer, work, options, bar)
             except StylizerError as error:
                 failed[job] = error
@@ -329,8 +378,10 @@ def _paint_clip(job: Job, stylizer: Stylizer, work: _Work, options: VideoOptions
     say(f"{path}  {time.perf_counter() - start:.1f} s")
 
 
-def _write(work: _Work, path: Path, picture: Image.Image, of: str, remark: str) -> None:
-    data = encode(picture, work.kind)
+def _write(
+    work: _Work, path: Path, picture: Image.Image, of: str, remark: str, exif: bytes | None = None
+) -> None:
+    data = encode(picture, work.kind, exif=exif)
     try:
         write_atomically(path, data)
     except OSError as error:

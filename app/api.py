@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
@@ -21,7 +22,6 @@ from app.problems import (
 )
 from app.schemas import Catalogue, State, style_info
 from app.studio import Studio
-from styles.catalog import Style
 from transformer_net.errors import (
     ImageSizeError,
     SettingError,
@@ -36,7 +36,9 @@ from transformer_net.norms import canonical_norm
 
 router = APIRouter()
 
-_FIELDS: Final = frozenset({"image", "style", "norm", "max_side", "strength", "keep_colour", "format"})
+_FIELDS: Final = frozenset(
+    {"image", "style", "norm", "max_side", "strength", "keep_colour", "match_palette", "mask", "format"}
+)
 
 
 def get_studio(request: Request) -> Studio:
@@ -61,7 +63,7 @@ _PAINTED: Final[dict[str, Any]] = {
     "description": "The painting; the labelled side-by-side picture of several; or a zip archive.",
     "content": dict.fromkeys((*(MEDIA_TYPES[name] for name in FORMATS), ZIP), _BINARY),
     "headers": {
-        "X-Stylizer-Style": _header("The style.", "mosaic"),
+        "X-Stylizer-Style": _header("The style; of a blend, the styles with percentages.", "wave60-cubist40"),
         "X-Stylizer-Norm": _header("The normalizer, or several with commas.", "iebn"),
         "X-Stylizer-Size": _header("Width x height of each painting, in pixels.", "1280x960"),
         "X-Stylizer-Seconds": _header("Time to compute, in seconds, of all paintings together.", "0.412"),
@@ -114,7 +116,14 @@ async def stylize(
         ),
     ],
     style: Annotated[
-        str, Form(description="Name of a style, as GET /styles lists it.", examples=["mosaic"], max_length=64)
+        str,
+        Form(
+            description="Name of a style, as GET /styles lists it; or a blend of several with their shares, "
+            "painted by the weighted mean of their networks. Networks that did not begin at the same base "
+            "network cannot be blended.",
+            examples=["mosaic", "wave:0.6,cubist:0.4"],
+            max_length=128,
+        ),
     ],
     norm: Annotated[
         str,
@@ -147,6 +156,21 @@ async def stylize(
         bool,
         Form(description="The style's light and strokes in the photo's own colours."),
     ] = False,
+    match_palette: Annotated[
+        bool,
+        Form(
+            description="Move the photo's colours towards the style picture's before anything else. With "
+            "`keep_colour`, the painting has the colours of that."
+        ),
+    ] = False,
+    mask: Annotated[
+        UploadFile | None,
+        File(
+            description="A picture that chooses between two styles, `style=wave,cubist` (without it, that is "
+            "a blend): where it is black, the first; where it is white, the second; grey mixes them. It is "
+            "stretched to the photo's size."
+        ),
+    ] = None,
     format: Annotated[
         Literal["png", "jpeg", "webp"] | None,
         Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
@@ -161,20 +185,16 @@ async def stylize(
     """
     _only_known_fields(await request.form())
     kind, archive = choose(request.headers.get("accept"), format)
-    found = studio.style(style)
-    norms = _norms(studio, found, norm)
-    data = await image.read()
-    if len(data) > studio.settings.max_upload_bytes:
-        raise UploadTooLargeError(
-            f"The picture has {len(data):,} bytes; at most {studio.settings.max_upload_bytes:,} are accepted."
-        )
+    norms = _norms(studio, style, norm, mask is not None)
+    data = await _bytes(studio, image)
 
     clock = Clock()
     photo = await studio.read(data, max_side)
     del data
+    where = await studio.read_mask(await _bytes(studio, mask), photo.size) if mask else None
     clock.lap("decode")
-    look = Look(strength, keep_colour)
-    paintings = await studio.paint_all(photo, found.name, norms, max_side, look, request.is_disconnected)
+    look = Look(strength, keep_colour, match_palette)
+    paintings = await studio.paint_all(photo, style, norms, max_side, look, request.is_disconnected, where)
     seconds = sum(painting.seconds for painting in paintings)
     clock.lap("queue", less=seconds)
     clock.add("paint", seconds)
@@ -184,13 +204,13 @@ async def stylize(
         body,
         media_type=ZIP if archive else MEDIA_TYPES[kind],
         headers={
-            "X-Stylizer-Style": found.name,
+            "X-Stylizer-Style": paintings[0].style,
             "X-Stylizer-Norm": ",".join(painting.norm for painting in paintings),
             "X-Stylizer-Size": "{}x{}".format(*paintings[0].image.size),
             "X-Stylizer-Seconds": f"{seconds:.3f}",
             "X-Stylizer-Precision": paintings[0].precision,
             "Server-Timing": clock.header(),
-            "Content-Disposition": disposition(found.name, norms, kind, archive),
+            "Content-Disposition": disposition(paintings[0].style, norms, kind, archive),
             "Vary": "Accept",
         },
     )
@@ -279,15 +299,29 @@ async def metrics(studio: Shared) -> Response:
 
 
 def _only_known_fields(form: Any) -> None:
-    """Refuses a field that does not exist: a misspelt option must not be ignored in silence."""
-    unknown = sorted(set(form) - _FIELDS)
-    if unknown:
+    """Refuses a field that does not exist or is repeated: no option must be ignored in silence."""
+    wrong = {name: "There is no such field" for name in form if name not in _FIELDS}
+    counts = Counter(name for name, _ in form.multi_items())
+    wrong |= {name: "It is there more than once" for name in form if counts[name] > 1}
+    if wrong:
         raise RequestValidationError(
-            [{"loc": ("body", name[:64]), "msg": "There is no such field"} for name in unknown]
+            [{"loc": ("body", name[:64]), "msg": why} for name, why in sorted(wrong.items())]
         )
 
 
-def _norms(studio: Studio, style: Style, names: str) -> list[str]:
-    if names.strip().lower() == "all":
-        return studio.norms(style.name)
-    return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
+async def _bytes(studio: Studio, upload: UploadFile) -> bytes:
+    data = await upload.read()
+    if len(data) > studio.settings.max_upload_bytes:
+        raise UploadTooLargeError(
+            f"The picture has {len(data):,} bytes; at most {studio.settings.max_upload_bytes:,} are accepted."
+        )
+    return data
+
+
+def _norms(studio: Studio, style: str, names: str, masked: bool) -> list[str]:
+    styles = [name for part in studio.parts(style, masked) for name in part]
+    if names.strip().lower() != "all":
+        return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
+    if not (norms := studio.norms(*styles)):
+        raise SettingError(f"{' and '.join(styles)} have no normalizer in common.")
+    return norms

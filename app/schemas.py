@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from app.studio import Model, Studio
+from app.models import Model
+from app.studio import Studio
 from styles.catalog import Style
 from transformer_net.norms import NORM_TITLES, norm_slug
 

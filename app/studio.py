@@ -16,19 +16,27 @@ from PIL import Image
 
 from app.jobs import JobQueue
 from app.metrics import Metrics
+from app.models import Model, blended, load
 from app.problems import ClientGoneError, NotReadyError
 from app.settings import Settings
 from styles import catalog
+from styles.blend import check_blend, parse_blend, two_styles
 from styles.catalog import Style
 from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.images import Limits, Photo, decode, encode, fit
 from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.engines import PRECISIONS
+from transformer_net.inference.mask import TwoStyles, read_mask, resized
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS, canonical_norm
 
 T = TypeVar("T")
+
+_BLENDS = 16
+"""Blended networks that are kept: four, of each normalizer one. At width 16 they take 1.7 MB each."""
+
+_MASK = "mask"
+"""The style of all paintings by a mask in the metrics; see `Model.label`."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class Painting:
 
     Attributes:
         image: Mode RGB, or RGBA where the photo has transparency.
-        style: Name of its style.
+        style: Name of its style, or of the blend.
         norm: Canonical name of the normalizer.
         seconds: Time to compute it, without decoding, waiting and encoding.
         parameters: Learned parameters of the network.
@@ -50,25 +58,6 @@ class Painting:
     seconds: float
     parameters: int
     precision: str
-
-
-@dataclass(frozen=True)
-class Model:
-    """A loaded model.
-
-    Attributes:
-        style: Name of its style in the catalogue.
-        norm: Canonical name of the normalizer.
-        stylizer: Paints with it.
-        parameters: Number of learned parameters.
-        bytes: Size of its file.
-    """
-
-    style: str
-    norm: str
-    stylizer: Stylizer
-    parameters: int
-    bytes: int
 
 
 class Studio:
@@ -99,6 +88,7 @@ class Studio:
         self._codecs = ThreadPoolExecutor(2, "codec")
         self._styles: dict[str, Style] | None = None  # None until they are loaded
         self._models: dict[tuple[str, str], Model] = {}
+        self._blend = lru_cache(_BLENDS)(self._make_blend)
         self.ready = False
 
     def styles(self) -> list[Style]:
@@ -106,16 +96,28 @@ class Studio:
         files since; before that, those with a model file."""
         return _offered() if self._styles is None else list(self._styles.values())
 
-    def norms(self, style: str) -> list[str]:
-        """The normalizers that a style can be painted with, in the table's order.
+    def norms(self, *names: str) -> list[str]:
+        """The normalizers that all of these styles can be painted with, in the table's order.
 
         Raises:
-            UnknownStyleError: There is no style of that name.
+            UnknownStyleError: There is no style of such a name.
         """
-        found = self.style(style)
+        found = [self.style(name) for name in names]
         if self._styles is None:
-            return found.norms
-        return [norm for norm in NORMS if (found.name, norm) in self._models]
+            have = [style.norms for style in found]
+        else:
+            have = [[norm for norm in NORMS if (style.name, norm) in self._models] for style in found]
+        return [norm for norm in NORMS if all(norm in norms for norms in have)]
+
+    def parts(self, style: str, masked: bool = False) -> list[dict[str, float]]:
+        """What is painted, by the shares of the styles: one style or blend, or two by a mask.
+
+        Raises:
+            UnknownStyleError, SettingError: See `parse_blend` and `two_styles`.
+        """
+        if masked:
+            return [{name: 1.0} for name in two_styles(style, self.style)]
+        return [parse_blend(style, self.style)]
 
     def style(self, name: str) -> Style:
         """The style called `name`, in any case.
@@ -145,7 +147,7 @@ class Studio:
         begun = time.perf_counter()
         found = _offered()
         self._models = {
-            (style.name, norm): _load(style, norm, self.settings) for style in found for norm in style.norms
+            (style.name, norm): load(style, norm, self.settings) for style in found for norm in style.norms
         }
         self._styles = {style.name: style for style in found}
         self.metrics.model_load_seconds.set(time.perf_counter() - begun)
@@ -165,11 +167,12 @@ class Studio:
         """
         if self._styles is None:
             raise NotReadyError("The models are being loaded.", retry_after=2)
-        model = _load(style, norm, self.settings)
+        model = load(style, norm, self.settings)
         model.stylizer.paint_photo(Photo(Image.new("RGB", (64, 64))))
         # New dictionaries: other threads may be reading those that there are.
         self._models = {**self._models, (style.name, norm): model}
         self._styles = {**self._styles, style.name: style}
+        self._blend.cache_clear()  # some may be of the earlier model
         self.metrics.models.set(len(self._models))
 
     async def close(self) -> None:
@@ -207,6 +210,10 @@ class Studio:
 
         return await self.do(work)
 
+    async def read_mask(self, data: bytes, size: tuple[int, int]) -> Image.Image:
+        """Decode a mask for a photo of that size, as `read` does; mode L."""
+        return await self.do(lambda: resized(read_mask(data, self.limits), size))
+
     async def write(self, image: Image.Image, format: str) -> bytes:
         """`encode`, off the event loop and off the inference thread."""
         return await self.do(lambda: encode(image, format))
@@ -235,30 +242,37 @@ class Studio:
         max_side: int | None = None,
         look: Look = AS_PAINTED,
         gone: Callable[[], Awaitable[bool]] | None = None,
+        mask: Image.Image | None = None,
     ) -> list[Painting]:
         """Paint `photo` once with each normalizer, as one job: all of them or none.
 
         Args:
             photo: What to paint.
-            style: Name of a style, in any case.
+            style: Name of a style, in any case, or a blend of styles.
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
             look: How strong the paintings are, and whose colours they have.
             gone: Asked while it waits whether the client has left.
+            mask: Where which of the two styles is that `style` then names; see `TwoStyles`.
 
         Raises:
-            UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name or size.
+            UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name or size, or the
+                styles cannot be blended.
             NotReadyError: The models are not loaded.
             QueueFullError, DeadlineError, ClientGoneError, ShuttingDownError: See `JobQueue.run`.
         """
         if not self.ready:
             raise NotReadyError("The models are being loaded.", retry_after=2)
         side = self.largest_side(max_side)
-        models = [self.model(style, norm) for norm in norms]
+        parts = self.parts(style, mask is not None)
+        models = [[self._find(part, norm) for part in parts] for norm in norms]
         abandoned = threading.Event()
 
         def work() -> list[Painting]:
-            return [self._paint(photo, model, side, look) for model in _until(abandoned, models)]
+            return [
+                self._paint(photo, [find() for find in finds], side, look, mask)
+                for finds in _until(abandoned, models)
+            ]
 
         try:
             return await self.jobs.run(work, gone=gone)
@@ -284,13 +298,44 @@ class Studio:
             raise UnknownStyleError(f"The style {found.name!r} has no model for {canonical}; it has: {have}.")
         return self._models[found.name, canonical]
 
-    def _paint(self, photo: Photo, model: Model, side: int, look: Look) -> Painting:
+    def _find(self, shares: dict[str, float], norm: str) -> Callable[[], Model]:
+        """Gives the model of a style or a blend when it is called, in the inference thread.
+
+        Raises:
+            UnknownStyleError, UnknownNormError, NotReadyError: As in `model`.
+            SettingError: The styles cannot be blended.
+        """
+        models = {name: self.model(name, norm) for name in shares}
+        first, *others = models.values()
+        if not others:
+            return lambda: first
+        check_blend({name: model.stylizer.info for name, model in models.items()})
+        return lambda: self._blend(tuple(shares.items()), canonical_norm(norm))
+
+    def _make_blend(self, shares: tuple[tuple[str, float], ...], norm: str) -> Model:
+        models = {name: self.model(name, norm) for name, _ in shares}
+        return blended(models, dict(shares), self.settings.threads)
+
+    def _paint(
+        self, photo: Photo, models: Sequence[Model], side: int, look: Look, mask: Image.Image | None
+    ) -> Painting:
+        model, *others = models
+        painter: Stylizer | TwoStyles = model.stylizer
+        if mask is not None:
+            painter = TwoStyles(model.stylizer, others[0].stylizer, mask)
         begun = time.perf_counter()
-        image = model.stylizer.paint_photo(photo, side, look)
+        image = painter.paint_photo(photo, side, look)
         seconds = time.perf_counter() - begun
-        self.metrics.inference_seconds.labels(model.style, model.norm).observe(seconds)
-        precision = PRECISIONS[model.stylizer.engine.precision]
-        return Painting(image, model.style, model.norm, seconds, model.parameters, precision)
+        label = model.label if mask is None else _MASK
+        self.metrics.inference_seconds.labels(label, model.norm).observe(seconds)
+        return Painting(
+            image,
+            "-".join(model.style for model in models),
+            model.norm,
+            seconds,
+            sum(model.parameters for model in models),
+            PRECISIONS[model.stylizer.engine.precision],
+        )
 
 
 @lru_cache(maxsize=64)  # bounded: sizes are the client's choice
@@ -301,12 +346,6 @@ def thumbnail(style: Style, size: int) -> bytes:
 
 def _offered() -> list[Style]:
     return [style for style in catalog.styles() if style.norms]
-
-
-def _load(style: Style, norm: str, settings: Settings) -> Model:
-    path = style.model(norm)
-    stylizer = Stylizer.from_file(path, engine=settings.engine, threads=settings.threads)
-    return Model(style.name, norm, stylizer, parameter_count(stylizer.network), path.stat().st_size)
 
 
 def _shrunk(photo: Photo, small: Image.Image) -> Photo:

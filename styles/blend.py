@@ -2,27 +2,53 @@
 
 Models that began at the same base network stay near enough to each other in weight space for their weighted
 mean to paint, too: strokes, colours and contours of both, not two pictures laid over each other.
+
+What running statistics the mean of the weights needs, though, is not the mean of theirs: its activations vary
+less, and batch norm would let the painting fade to a grey photo half-way. They are corrected by what changes
+on the example photos (after Jordan et al. 2023, "REPAIR", arXiv 2211.08403). Instance norm has none.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import ImageOps
 
-from styles.catalog import find_style
+from styles.catalog import Style, find_style
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
+from transformer_net.grain import grain as make_grain
+from transformer_net.images import decode, to_array
+from transformer_net.inference.palette import Palette
 from transformer_net.network import TransformerNet
-from transformer_net.norms import NORMS
+from transformer_net.norms import NORMS, BatchNorm
+
+_EXAMPLES = Path(__file__).parents[1] / "examples"
+
+_SIDE = 160
+"""Side in pixels of their squares. Four are a tenth of a megapixel, painted in a fraction of a second."""
+
+_RUNNING = ("running_mean", "running_var")
+
+_LEAST = 1e-5
+"""What the norms add to a variance, too: a channel that is always the same has none."""
 
 _PART = re.compile(r"\s*([^:,]+?)\s*(?::\s*([0-9.eE+-]+)\s*)?")
 
 
-def parse_blend(text: str) -> dict[str, float]:
+def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[str, float]:
     """Shares by style, which add up to 1: of `wave`, `wave:0.6,starry:0.4`, `wave,starry` (equal shares).
+
+    Args:
+        text: What somebody wrote.
+        find: Gives the style of a name; the catalogue's unless told otherwise.
 
     Raises:
         UnknownStyleError: There is no such style.
@@ -33,7 +59,7 @@ def parse_blend(text: str) -> dict[str, float]:
         match = _PART.fullmatch(part)
         if not match:
             raise SettingError(f"A style is a name or a blend such as wave:0.6,starry:0.4, not {text!r}.")
-        name = find_style(match[1]).name
+        name = find(match[1]).name
         if name in weights:
             raise SettingError(f"The style {name!r} is named twice in {text!r}.")
         weights[name] = _weight(match[2], text)
@@ -41,6 +67,22 @@ def parse_blend(text: str) -> dict[str, float]:
     if not total > 0:
         raise SettingError(f"No share is above 0 in {text!r}.")
     return {name: weight / total for name, weight in weights.items() if weight > 0}
+
+
+def two_styles(text: str, find: Callable[[str], Style] = find_style) -> tuple[str, str]:
+    """The styles for the dark and the light places of a mask, of `wave,cubist`.
+
+    Raises:
+        UnknownStyleError: There is no such style.
+        SettingError: These are not two different names without shares.
+    """
+    names = [find(part).name for part in text.split(",")] if ":" not in text else []
+    if len(set(names)) != 2 or len(names) != 2:
+        raise SettingError(
+            "With a mask, the style is two names such as wave,cubist, for its dark and for its light places, "
+            f"not {text!r}."
+        )
+    return names[0], names[1]
 
 
 def _weight(written: str | None, text: str) -> float:
@@ -61,28 +103,78 @@ def common_norms(shares: Mapping[str, float]) -> list[str]:
     return [norm for norm in NORMS if all(norm in norms for norms in have)]
 
 
+def blend_name(shares: Mapping[str, float]) -> str:
+    """What a blend is called in files and headers: `wave60-starry40`; a single style keeps its name."""
+    if len(shares) == 1:
+        return next(iter(shares))
+    return "-".join(f"{name}{round(100 * share)}" for name, share in shares.items())
+
+
 def load_blend(shares: Mapping[str, float], norm: str) -> tuple[TransformerNet, ModelInfo]:
     """The network whose weights are the mean of the styles' by their shares, and what there is to say of it.
 
-    With one style that is its model. Running statistics and grain are averaged like weights.
+    With one style that is its model.
 
     Raises:
         UnknownStyleError, UnknownNormError: A style has no such model.
         ModelFileError: A file is unusable.
         SettingError: The models did not begin at the same base network.
     """
-    loaded = {name: load_model(find_style(name).model(norm)) for name in shares}
-    (network, info), *others = loaded.values()
+    return blend(shares, {name: load_model(find_style(name).model(norm)) for name in shares})
+
+
+def blend(
+    shares: Mapping[str, float], models: Mapping[str, tuple[TransformerNet, ModelInfo]]
+) -> tuple[TransformerNet, ModelInfo]:
+    """The weighted mean of `models`, which stay as they are, and of their grain.
+
+    Args:
+        shares: By style; they add up to 1.
+        models: The same styles' models for one normalizer.
+
+    Raises:
+        SettingError: They did not begin at the same base network, or the example photos are missing, which
+            running statistics are corrected by.
+    """
+    check_blend({name: info for name, (_, info) in models.items()})
+    (first, info), *others = models.values()
     if not others:
-        return network, info
-    if why := _apart({name: found for name, (_, found) in loaded.items()}):
-        raise SettingError(f"{' and '.join(shares)} cannot be blended with {info.norm}: {why}.")
-    states = [found.state_dict() for found, _ in loaded.values()]
-    weights = torch.tensor(list(shares.values()))
+        return first, info
+    states = [{key: value.cpu() for key, value in net.state_dict().items()} for net, _ in models.values()]
+    weights = torch.tensor([shares[name] for name in models])
+    network = TransformerNet(first.norm, first.width, first.norm_options).eval()
     network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
-    style = "-".join(f"{name}{round(100 * share)}" for name, share in shares.items())
-    grain = sum(share * loaded[name][1].grain for name, share in shares.items())
-    return network, ModelInfo(info.norm, info.width, info.norm_options, style, grain)
+    grain = sum(shares[name] * found.grain for name, (_, found) in models.items())
+    if any(isinstance(module, BatchNorm) for module in network.modules()):
+        photos = _example_photos() + grain * torch.from_numpy(make_grain(_SIDE, _SIDE))
+        before = [_statistics(found, photos) for found, _ in models.values()]
+        for key, after in _statistics(network, photos).items():
+            statistics, mean = network.get_buffer(key), _mean([found[key] for found in before], weights)
+            if key.endswith("running_var"):
+                statistics *= (after + _LEAST) / (mean + _LEAST)
+            else:
+                statistics += after - mean
+    return network, ModelInfo(info.norm, info.width, info.norm_options, blend_name(shares), grain)
+
+
+def blend_palette(shares: Mapping[str, float]) -> Palette:
+    """The colours of the style pictures, each by its share."""
+    pictures = [find_style(name).picture for name in shares]
+    palettes = [_palette(picture, picture.stat().st_mtime_ns) for picture in pictures]
+    return Palette.mixed(palettes, list(shares.values()))
+
+
+@lru_cache(maxsize=64)
+def _palette(picture: Path, changed: int) -> Palette:
+    """The palette of a picture that was last changed then."""
+    return Palette.of(decode(picture).rgb)
+
+
+def check_blend(infos: Mapping[str, ModelInfo]) -> None:
+    """Raises SettingError, with the reason, unless the models of these styles can be blended."""
+    if len(infos) > 1 and (why := _apart(infos)):
+        norm = next(iter(infos.values())).norm
+        raise SettingError(f"{' and '.join(infos)} cannot be blended with {norm}: {why}.")
 
 
 def _apart(infos: Mapping[str, ModelInfo]) -> str:
@@ -92,6 +184,27 @@ def _apart(infos: Mapping[str, ModelInfo]) -> str:
         if not base:
             return f"{name} did not begin at a base network"
     return "" if len(set(bases.values())) == 1 else "they began at different base networks"
+
+
+@lru_cache(maxsize=1)
+def _example_photos() -> torch.Tensor:
+    """The central squares of the example photos, (B, 3, H, W) in [0, 1]."""
+    side = (_SIDE, _SIDE)
+    photos = [to_array(ImageOps.fit(decode(path).rgb, side)) for path in sorted(_EXAMPLES.glob("*.jpg"))]
+    if not photos:
+        raise SettingError(f"Blending with a batch norm needs the photos in {_EXAMPLES}, and there are none.")
+    return torch.from_numpy(np.stack(photos))
+
+
+@torch.no_grad()
+def _statistics(network: TransformerNet, photos: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Mean and variance of each batch norm's input on these photos, named like its running statistics."""
+    trained = copy.deepcopy(network).cpu().train()
+    for module in trained.modules():
+        if isinstance(module, BatchNorm):
+            module.momentum = 1.0  # the statistics become this batch's
+    trained(photos)
+    return {key: value for key, value in trained.named_buffers() if key.endswith(_RUNNING)}
 
 
 def _mean(tensors: list[torch.Tensor], weights: torch.Tensor) -> torch.Tensor:

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from styles.catalog import Style, recipes
-from transformer_net.checkpoint import load_model, write_atomically
+from transformer_net.checkpoint import ModelInfo, load_model, write_atomically
 from transformer_net.images import decode
+from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos
@@ -65,7 +66,11 @@ def example_photos(side: int = SIDE) -> dict[str, Tensor]:
 
 def painter(model: Path) -> Painter:
     """What a model file does to a photo, as everybody sees it: with its grain, and clamped."""
-    network, info = load_model(model)
+    return painting_of(*load_model(model))
+
+
+def painting_of(network: TransformerNet, info: ModelInfo) -> Painter:
+    """The same for a network that is loaded."""
 
     @torch.inference_mode()
     def paint(photo: Tensor) -> Tensor:

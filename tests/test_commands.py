@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import stylize as stylize_module
 from benchmarks.video import Walk, make_clip
+from styles import blend
 from styles.catalog import find_style
 from stylize import stylize
 from tests.conftest import make_picture
 from train_style import train
 from transformer_net import commandline
-from transformer_net.checkpoint import read_info
+from transformer_net.checkpoint import load_model, read_info
 from transformer_net.images import Limits
 from transformer_net.inference.folders import LEDGER
 
@@ -88,14 +89,21 @@ def test_stylize_goes_on_after_a_broken_photo(photo, tmp_path, invoke):
     assert not list((tmp_path / "out").glob("broken*"))
 
 
-def test_stylize_in_a_blend(photo, invoke):
+def test_stylize_in_a_blend(photo, invoke, monkeypatch):
     code, _, err = invoke(stylize, photo, "--style", "wave:0.6,starry:0.4", "--norm", "in,iebn")
     assert (code, err) == (0, "")
     names = {f"cat-wave60-starry40{suffix}.png" for suffix in ("-in", "-iebn", "")}
     assert {path.name for path in Path("out").iterdir()} == names
-    code, _, err = invoke(stylize, photo, "--style", "wave,mosaic")
+
+    def without_base(path):
+        network, info = load_model(path)
+        info.training.pop("base_sha256")
+        return network, info
+
+    monkeypatch.setattr(blend, "load_model", without_base)
+    code, _, err = invoke(stylize, photo, "--style", "wave,ink")
     assert code == 2
-    assert "wave and mosaic cannot be blended with bn: mosaic did not begin at a base network." in err
+    assert err == "wave and ink cannot be blended with bn: wave did not begin at a base network.\n"
 
 
 def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
@@ -141,6 +149,32 @@ def test_stylize_in_tiles(tmp_path, invoke):
             np.asarray(Image.open(tmp_path / out / name)).astype(int) for out in ("whole", "tiles")
         )
         assert np.abs(whole - tiles).max() <= 1
+
+
+def test_exif_is_kept_only_if_asked(tmp_path, invoke):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make], exif[ExifTags.Base.Orientation] = "Camera & Sons", 6
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    make_picture(50, 41).save(tmp_path / "cat.jpg", exif=exif)
+    found = {}
+    for name, options in {"none": [], "exif": ["--keep-exif"], "gps": ["--keep-gps"]}.items():
+        options = ["cat.jpg", "--norm", "in", "--format", "jpg", "--engine", "torch", "-o", name, *options]
+        assert invoke(stylize, *options)[0] == 0
+        painting = Image.open(f"{name}/cat-mosaic-in.jpg")
+        assert painting.size == (41, 50)
+        found[name] = painting.getexif()
+    assert not found["none"]
+    assert dict(found["exif"]) == {ExifTags.Base.Make: "Camera & Sons"}
+    assert found["gps"].get_ifd(ExifTags.IFD.GPSInfo) == {ExifTags.GPS.GPSLatitudeRef: "N"}
+
+
+def test_options_that_a_model_file_cannot_have(photo, invoke):
+    model = find_style("wave").model("in")
+    code, _, err = invoke(stylize, photo, "--model", model, "--match-palette")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "a model file comes without its style picture" in err
+    code, _, err = invoke(stylize, photo, "--model", model, "--mask", photo)
+    assert (code, err) == (2, "A mask chooses between two styles of the catalogue, not with a model file.\n")
 
 
 @pytest.fixture

@@ -169,7 +169,39 @@ def _controls(
             info="Only its light and the brush strokes are the style's.",
             elem_id="keep-colour",
         )
-    return photo, style, [side, strength, keep_colour], paint, stop
+        match_palette = gr.Checkbox(
+            label="Match the palette",
+            info="Give the photo the style picture's colours before it is painted.",
+            elem_id="match-palette",
+        )
+        second = gr.Dropdown(
+            [("No other style", ""), *((one.name.capitalize(), one.name) for one in offered)],
+            value="",
+            label="Mix with",
+            info="One network between two styles, for each normalizer.",
+            filterable=False,
+            elem_id="second",
+        )
+        mix = gr.Slider(
+            0,
+            100,
+            value=50,
+            step=5,
+            label="Mix, in percent",
+            info="How much of the other style there is.",
+            buttons=[],
+            visible=False,
+            elem_id="mix",
+        )
+        second.change(
+            lambda name: gr.update(visible=bool(name)),
+            second,
+            mix,
+            queue=False,
+            show_progress="hidden",
+            api_visibility="private",
+        )
+    return photo, style, [side, strength, keep_colour, match_palette, second, mix], paint, stop
 
 
 def _card(norm: str) -> tuple[gr.Image, gr.HTML]:

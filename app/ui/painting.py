@@ -49,6 +49,9 @@ class Easel:
         side: int,
         strength: float,
         keep_colour: bool,
+        match_palette: bool,
+        second: str,
+        mix: float,
         *shown: Any,
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Paint a photo with every normalizer.
@@ -59,6 +62,9 @@ class Easel:
             side: Shrink the photo first so that its longer side has at most this many pixels.
             strength: From 0, the photo itself, to 100, the painting at its full strength.
             keep_colour: Whether the paintings have the photo's own colours.
+            match_palette: Whether the photo is given the style picture's colours before it is painted.
+            second: Another style to mix with; empty for none.
+            mix: Percent of that one.
             shown: The photo and the four paintings that hang now, then the four captions.
 
         Yields:
@@ -69,9 +75,9 @@ class Easel:
         """
         pictures: Shown = [files.painting(value) for value in shown[: len(ALL) + 1]]
         try:
-            found = self._studio.style(str(style))
-            norms = self._studio.norms(found.name)
-            look = Look(float(strength) / 100, bool(keep_colour))
+            style = _mixed(str(style), str(second), float(mix)) if second else str(style)
+            norms = self._studio.norms(*self._studio.parts(style)[0])
+            look = Look(float(strength) / 100, bool(keep_colour), bool(match_palette))
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
@@ -85,11 +91,11 @@ class Easel:
             captions[place] = cards.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, found.name, norm, look, patient=place > 0)
+                painted = await self._paint(photo, style, norm, look, patient=place > 0)
             except StylizerError as error:
                 yield _status("Stopped."), *pictures, *_stopped(captions)
                 raise toast(error) from None
-            name = f"{stem}-{found.name}-{norm_slug(norm)}.png"
+            name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
             pictures[place + 1] = await self._save(painted.image, folder / name)
             captions[place] = cards.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
@@ -135,6 +141,10 @@ def toast(error: StylizerError) -> gr.Error:
     if isinstance(error, QueueFullError):
         sentence = f"Many people are painting right now. Try again in about {error.retry_after or 1} seconds."
     return gr.Error(sentence, title=error.title, duration=10, print_exception=False)
+
+
+def _mixed(style: str, second: str, percent: float) -> str:
+    return style if second == style else f"{style}:{100 - percent:g},{second}:{percent:g}"
 
 
 def _status(text: str) -> str:

@@ -108,7 +108,12 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
 
     async def steps(*shown):
         easel = Easel(studio)
-        return [step async for step in easel.paint({"path": str(upload)}, "mosaic", 64, 100, False, *shown)]
+        return [
+            step
+            async for step in easel.paint(
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, "", 50, *shown
+            )
+        ]
 
     bad, good = {"path": str(cache.parent / "secret.png")}, {"path": hung}
     _foreign(cache)
@@ -130,7 +135,10 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
     async def steps():
         easel = Easel(studio)
         return [
-            step async for step in easel.paint({"path": str(upload)}, "mosaic", 64, 100, False, *[None] * 9)
+            step
+            async for step in easel.paint(
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, "", 50, *[None] * 9
+            )
         ]
 
     last = asyncio.run(steps())[-1]

@@ -88,8 +88,12 @@ def test_larger_photos_than_are_painted_are_shrunk():
     [
         ({"style": "vangogh"}, 404, "unknown-style"),
         ({"style": "../mosaic"}, 404, "unknown-style"),
-        ({"style": "x" * 65}, 422, "invalid-request"),
+        ({"style": "x" * 129}, 422, "invalid-request"),
         ({"style": ""}, 422, "invalid-request"),
+        ({"style": "wave,vangogh"}, 404, "unknown-style"),
+        ({"style": "wave:x,ink"}, 422, "invalid-option"),
+        ({"style": "wave,wave"}, 422, "invalid-option"),
+        ({"style": "wave:0"}, 422, "invalid-option"),
         ({"norm": "gn"}, 422, "unknown-normalizer"),
         ({"norm": "bn,,in"}, 422, "unknown-normalizer"),
         ({"norm": "bn,all"}, 422, "unknown-normalizer"),
@@ -141,7 +145,9 @@ def test_text_where_the_file_belongs(client):
 def test_two_files(client):
     files = [("image", PHOTO), ("image", PHOTO)]
     form = {"style": "mosaic", "norm": "bn"}
-    assert_problem(client.post("/stylize", files=files, data=form), 400)
+    problem = assert_problem(client.post("/stylize", files=files, data=form), 422, "invalid-request")
+    assert problem["errors"] == [{"field": "image", "detail": "It is there more than once"}]
+    assert_problem(client.post("/stylize", files=files * 2, data=form), 400)
 
 
 def test_too_many_fields(client):

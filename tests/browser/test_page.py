@@ -275,8 +275,8 @@ def test_nothing_but_uploads_is_opened(
     ).json()[0]
     marked: dict[str, Any] = {"meta": {"_type": "gradio.FileData"}}
     file = {"path": outside[kind], **(marked if meta else {})}
-    good = [{"path": uploaded, **marked}, STYLE, 384, 100, False, *[None] * 5, *[""] * 4]
-    for slot in (0, 5, 6, 7, 8, 9):
+    good = [{"path": uploaded, **marked}, STYLE, 384, 100, False, False, "", 50, *[None] * 5, *[""] * 4]
+    for slot in (0, 8, 9, 10, 11, 12):
         answer = _call(server, painting, [*good[:slot], file, *good[slot + 1 :]])
         assert '"success":false' in answer
         assert "Choose the photo once more." in answer

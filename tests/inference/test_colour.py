@@ -6,8 +6,9 @@ from PIL import Image
 
 from tests.conftest import make_picture
 from transformer_net.errors import SettingError
-from transformer_net.inference import colour
-from transformer_net.inference.colour import Look, oklab, recolour
+from transformer_net.inference import colourspace
+from transformer_net.inference.colour import Look, recolour
+from transformer_net.inference.colourspace import oklab
 
 GREYS = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
 
@@ -74,7 +75,7 @@ def test_chroma_is_kept_as_far_as_the_display_goes():
 def test_strips_do_not_show(monkeypatch):
     painting, photo = make_picture(70, 50, seed=1), make_picture(70, 50, seed=2)
     whole = recolour(painting, photo).tobytes()
-    monkeypatch.setattr(colour, "_STRIP", 500)
+    monkeypatch.setattr(colourspace, "STRIP", 500)
     assert recolour(painting, photo).tobytes() == whole
 
 

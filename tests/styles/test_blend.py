@@ -12,6 +12,7 @@ from styles.catalog import find_style
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
 from transformer_net.errors import SettingError, UnknownStyleError
+from transformer_net.grain import grain
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
 
@@ -57,13 +58,39 @@ def test_one_style_is_its_model():
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_weights_and_statistics_are_the_weighted_mean(norm):
+def test_weights_are_the_weighted_mean(norm):
     network, info = load_blend({"wave": 0.25, "starry": 0.75}, norm)
     assert (info.norm, info.style) == (norm, "wave25-starry75")
     wave, starry = (load_model(find_style(name).model(norm))[0].state_dict() for name in ("wave", "starry"))
     for key, value in network.state_dict().items():
-        if value.is_floating_point():
+        if "running" not in key and value.is_floating_point():
             assert torch.allclose(value, 0.25 * wave[key] + 0.75 * starry[key], atol=1e-6), key
+
+
+def test_running_statistics_fit_the_blend_as_they_fitted_the_styles():
+    """By as much as they were off on the example photos, they may be; the mean of them is off much more."""
+    shares = {"wave": 0.5, "cubist": 0.5}
+    network, info = load_blend(shares, "bn")
+    photos = blend._example_photos() + info.grain * torch.from_numpy(grain(160, 160))
+    ends = [load_model(find_style(name).model("bn"))[0] for name in shares]
+    own, *measured = (blend._statistics(one, photos) for one in (network, *ends))
+    worst = 0.0
+    for key in (key for key in own if key.endswith("running_var")):
+        mean = sum(end.get_buffer(key) for end in ends) / 2
+        expected = mean / (sum(values[key] for values in measured) / 2)
+        assert torch.allclose(network.get_buffer(key) / own[key], expected, rtol=0.02), key
+        worst = max(worst, (mean / network.get_buffer(key)).median().item())
+    assert worst > 1.5
+
+
+@pytest.mark.parametrize("norm", ["bn", "iebn"])
+def test_a_trace_of_another_style_changes_next_to_nothing(norm):
+    photo = make_picture(96, 96)
+    pure, mixed = (
+        np.asarray(Stylizer.from_style(style, norm, engine="torch").paint(photo)).astype(float)
+        for style in ("wave", "wave:0.999,cubist:0.001")
+    )
+    assert np.abs(pure - mixed).max() < 6
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -79,13 +106,28 @@ def test_the_way_from_style_to_style_has_no_jump(norm):
     assert whole > 15
     assert max(steps) < 0.6 * whole
     assert min(steps) > 0
+    contrast = [painting.std() for painting in paintings]
+    assert min(contrast) > 0.7 * min(contrast[0], contrast[-1])  # no fading to grey half-way
 
 
-def test_models_of_different_origin_are_refused():
-    with pytest.raises(
-        SettingError, match=r"mosaic and wave cannot .* mosaic did not begin at a base network"
-    ):
-        load_blend({"mosaic": 0.5, "wave": 0.5}, "in")
+def test_models_of_different_origin_are_refused(monkeypatch):
+    def without_base(path):
+        network, info = load_model(path)
+        if info.style == "ink":
+            del info.training["base_sha256"]
+        return network, info
+
+    monkeypatch.setattr(blend, "load_model", without_base)
+    with pytest.raises(SettingError, match=r"ink and wave cannot .* in: ink did not begin at a base network"):
+        load_blend({"ink": 0.5, "wave": 0.5}, "in")
+
+
+def test_blending_leaves_the_models_as_they_are():
+    models = {name: load_model(find_style(name).model("iebn")) for name in ("wave", "ink")}
+    before = {name: {k: v.clone() for k, v in m.state_dict().items()} for name, (m, _) in models.items()}
+    blend.blend({"wave": 0.3, "ink": 0.7}, models)
+    for name, (network, _) in models.items():
+        assert all(torch.equal(value, before[name][key]) for key, value in network.state_dict().items())
 
 
 def test_models_of_different_bases_are_refused(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import torch
 from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
+from transformer_net.errors import SettingError
 from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array
 from transformer_net.inference.colour import AS_PAINTED, Look
+from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.engines import Engine, TorchEngine, make_engine
+from transformer_net.inference.palette import Palette
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
 from transformer_net.network import MIN_SIDE, TransformerNet
 
@@ -25,6 +29,8 @@ class Stylizer:
         device: Where to compute.
         limits: What `paint` accepts.
         engine: What computes pictures that are painted whole; PyTorch in float32 where None.
+        palette: Gives the colours of the style picture, when `Look.match_palette` first asks for them; None
+            where the picture is not known.
     """
 
     def __init__(
@@ -34,11 +40,13 @@ class Stylizer:
         device: str | torch.device = "cpu",
         limits: Limits = DEFAULT_LIMITS,
         engine: Engine | None = None,
+        palette: Callable[[], Palette] | None = None,
     ) -> None:
         self.device = torch.device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.info, self.limits = info, limits
         self.engine = engine or TorchEngine(self.network, self.device)
+        self._palette = palette
 
     @classmethod
     def from_style(
@@ -66,13 +74,15 @@ class Stylizer:
             ModelFileError: Its file is unusable.
             SettingError: As in `from_file`; or the styles cannot be blended.
         """
-        from styles.blend import load_blend, parse_blend  # the catalogue builds on this package
+        # The catalogue builds on this package.
+        from styles.blend import blend_palette, load_blend, parse_blend
 
         shares = parse_blend(style)
         network, info = load_blend(shares, norm)
         if len(shares) > 1 and engine.strip().lower() == "auto":
             engine = "torch"
-        return cls(network, info, device, engine=make_engine(network, device, engine, precision, threads))
+        made = make_engine(network, device, engine, precision, threads)
+        return cls(network, info, device, engine=made, palette=lambda: blend_palette(shares))
 
     @classmethod
     def from_file(
@@ -99,6 +109,19 @@ class Stylizer:
         """
         network, info = load_model(path)
         return cls(network, info, device, engine=make_engine(network, device, engine, precision, threads))
+
+    @property
+    def fingerprint(self) -> str:
+        """A checksum of the network's weights."""
+        return fingerprint(self.network)
+
+    def check(self, look: Look) -> None:
+        """Raises SettingError if this model cannot paint with that look."""
+        if look.match_palette and self._palette is None:
+            raise SettingError(
+                "A palette can be matched with a style of the catalogue only: a model file comes without its "
+                "style picture."
+            )
 
     def paint(
         self,
@@ -143,7 +166,8 @@ class Stylizer:
         Args:
             photo: The photo.
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
-            look: How strong the painting is, and whose colours it has. At strength 0 it is the photo itself.
+            look: How strong the painting is, and whose colours it has. At strength 0 it is the photo itself,
+                in the style picture's colours where they are matched.
             max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
                 in tiles, by the statistics of a thumbnail; see `tiles`.
             exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
@@ -151,9 +175,12 @@ class Stylizer:
             on_progress: Called now and then while tiles are painted.
 
         Raises:
-            SettingError: Not even the smallest tile can be painted with that memory.
+            SettingError: Not even the smallest tile can be painted with that memory; or as in `check`.
         """
+        self.check(look)
         rgb = fit(photo.rgb, max_side)
+        if look.match_palette and self._palette:
+            rgb = self._palette().colour(rgb)
         if look.strength == 0:
             return photo.with_alpha(rgb.copy())
         overwrite = (overwrite or rgb is not photo.rgb) and not look.needs_photo

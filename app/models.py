@@ -1,0 +1,59 @@
+"""The models that the server paints with: of the catalogue, and blended from these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.settings import Settings
+from styles.blend import blend, blend_palette
+from styles.catalog import Style
+from transformer_net.inference.engines import make_engine
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.network import parameter_count
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded model.
+
+    Attributes:
+        style: Name of its style in the catalogue, or of the blend.
+        norm: Canonical name of the normalizer.
+        label: Its style in the metrics, where each is a time series for ever: the same for all blends, since
+            shares are the client's choice.
+        stylizer: Paints with it.
+        parameters: Number of learned parameters.
+        bytes: Size of its file; 0 for a blend, which has none.
+    """
+
+    style: str
+    norm: str
+    label: str
+    stylizer: Stylizer
+    parameters: int
+    bytes: int
+
+
+def load(style: Style, norm: str, settings: Settings) -> Model:
+    """A model of the catalogue.
+
+    Raises:
+        ModelFileError: Its file is unusable.
+        SettingError: The engine is not installed.
+    """
+    stylizer = Stylizer.from_style(style.name, norm, engine=settings.engine, threads=settings.threads)
+    size = style.model(norm).stat().st_size
+    return Model(style.name, norm, style.name, stylizer, parameter_count(stylizer.network), size)
+
+
+def blended(models: Mapping[str, Model], shares: Mapping[str, float], threads: int) -> Model:
+    """The blend of several models for one normalizer; raises as `blend`.
+
+    PyTorch computes it, whatever the settings say: others convert each network, and keep it on the disk.
+    """
+    parts = {name: (model.stylizer.network, model.stylizer.info) for name, model in models.items()}
+    network, info = blend(shares, parts)
+    engine = make_engine(network, engine="torch", threads=threads)
+    stylizer = Stylizer(network, info, engine=engine, palette=lambda: blend_palette(shares))
+    return Model(info.style, info.norm, "blend", stylizer, parameter_count(network), 0)
