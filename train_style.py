@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, cast
 
 import typer
+from rich.console import Console
 
 from styles.catalog import find_style, recipes, styles
 from transformer_net.base import has_base
@@ -18,10 +21,12 @@ from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
 from transformer_net.images import decode
 from transformer_net.network import TransformerNet
-from transformer_net.norms import norm_slug
-from transformer_net.training.config import TrainConfig
+from transformer_net.norms import canonical_norm, norm_slug
+from transformer_net.training.board import Board
+from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
-from transformer_net.training.report import ProgressLine, draw_curve, losses_table
+from transformer_net.training.ranks import joined, own_device
+from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
 from transformer_net.training.runfolder import RunFolder
 from transformer_net.training.trainer import Trainer
@@ -37,6 +42,14 @@ def train(
     norm: Annotated[
         str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", rich_help_panel=BASIC)
     ] = "iebn",
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            help="Several normalizers, bn,in,bn+se,iebn say: trains one after the other on the same batches, "
+            "and draws their losses side by side into runs/<style>-compare.png.",
+            rich_help_panel=BASIC,
+        ),
+    ] = None,
     content: Annotated[
         str | None,
         typer.Option(
@@ -84,6 +97,14 @@ def train(
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="Steps on the perceptual losses.", rich_help_panel=SCHEDULE)
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            help="Time to train for in place of a number of steps: 90s, 3m, 1h30m. The learning rate falls "
+            "to 0 just in time.",
+            rich_help_panel=SCHEDULE,
+        ),
     ] = None,
     warmup_iterations: Annotated[
         int | None,
@@ -134,7 +155,10 @@ def train(
         typer.Option("--overwrite", help="Begin again where a run folder exists.", rich_help_panel=MACHINE),
     ] = False,
     sample_every: Annotated[
-        int, typer.Option(min=1, help="Iterations between sample pictures.", rich_help_panel=MACHINE)
+        int,
+        typer.Option(
+            min=1, help="Iterations between sample pictures, without --budget.", rich_help_panel=MACHINE
+        ),
     ] = 150,
     sample: Annotated[
         Path, typer.Option(help="The photo painted for them.", rich_help_panel=MACHINE)
@@ -148,6 +172,21 @@ def train(
             help="fp32, bf16, or auto: bf16 where the processor is built for it.", rich_help_panel=MACHINE
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write curves, samples and gates for TensorBoard into the run folder, too.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = False,
+    sync_bn: Annotated[
+        bool,
+        typer.Option(
+            help="Under torchrun: batch norms look at the whole batch, as in one process.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = True,
     vgg: Annotated[
         str,
         typer.Option(
@@ -159,44 +198,80 @@ def train(
     """Train a network to paint photos in the style of a picture.
 
     The run folder gets model.safetensors (paint with it: python stylize.py photo.jpg --model FILE), sample
-    pictures, metrics.jsonl and a drawing of the losses. Ctrl-C saves and stops; --resume goes on.
+    pictures, metrics.jsonl and a drawing of the losses. Ctrl-C saves and stops; --resume goes on. Several
+    processes, on as many GPUs or cores, share each batch: torchrun --nproc-per-node=4 train_style.py …
     """
-    arguments = locals()
+    arguments, began = locals(), time.perf_counter()
     options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
     picture, name = _style_picture(style)
-    options = {**recipes().get(name, {}), **options, "style": name, "norm": norm}
-    options["init"], network = _beginning(init, norm, options.get("width", TrainConfig.width))
-    if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
-        wanted = options.get("iterations", TrainConfig.iterations)
-        options["warmup_iterations"] = 0 if options["init"] else min(wanted, TrainConfig.warmup_iterations)
-    config = TrainConfig(**options)
-    folder = RunFolder(out or Path("runs") / f"{name}-{norm_slug(norm)}")
-    if folder.exists() and not (resume or overwrite):
-        raise RunFolderError(
-            f"{folder.path} holds a run already: --resume continues it, --overwrite begins again."
-        )
-    if resume:
-        folder.load_state()  # says so at once where there is nothing to resume
+    options = {**recipes().get(name, {}), **options, "style": name}
+    if budget is not None:
+        if iterations is not None:
+            raise SettingError("Give --iterations or --budget, not both.")
+        options.pop("iterations", None)
+        options["budget"] = parse_duration(budget)
     if vgg not in ("shipped", "torchvision"):
         raise SettingError(f"vgg must be shipped or torchvision, not {vgg!r}.")
-    target = pick_device(device)
+    if compare and out:
+        raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
+    target = pick_device(own_device(device))
     photos = open_content(content)
-    if content is None:
-        say(
-            f"Practising on the {len(photos.training)} photos that ship with the project. "
-            "For a model that paints any photo well, give a folder with --content.",
-            "yellow",
-        )
+    folders = {
+        one: RunFolder(out or Path("runs") / f"{name}-{norm_slug(one)}")
+        for one in (map(canonical_norm, compare.split(",")) if compare else [canonical_norm(norm)])
+    }
+    begin = {one: _beginning(init, one, options.get("width", TrainConfig.width)) for one in folders}
+    if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
+        wanted = options.get("iterations", TrainConfig.iterations)
+        warm = all(word for word, _ in begin.values())
+        options["warmup_iterations"] = 0 if warm else min(wanted, TrainConfig.warmup_iterations)
+    configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
+    with joined(target, sync_bn) as ranks, _StopSignals(ranks.first) as stop:
+        if ranks.first:
+            _check_folders(folders.values(), resume, overwrite, bool(compare))
+            if content is None:
+                say(
+                    f"Practising on the {len(photos.training)} photos that ship with the project. "
+                    "For a model that paints any photo well, give a folder with --content.",
+                    "yellow",
+                )
+        loss_network = Vgg16Features(cast(VggSource, vgg))
+        for one, folder in folders.items():
+            config = configs[one]
+            trainer = Trainer(config, decode(picture).rgb, loss_network, target, begin[one][1], ranks)
+            going_on = resume and folder.state.exists()
+            board = Board(folder.path) if tensorboard and ranks.first else None
+            with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
+                training = Run(
+                    trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested,
+                    board=board, began=began,
+                )  # fmt: skip
+                if going_on:
+                    where = f"iteration {training.resume()}, after {duration(training.seconds)}"
+                    line.console.print(f"Resuming {folder.path} at {where}.", soft_wrap=True)
+                elif ranks.first:
+                    folder.create()
+                outcome = training.run()
+            if ranks.first:
+                _report(outcome, folder)
+            if not outcome.finished:
+                raise typer.Exit(128 + stop.received)
+            began = time.perf_counter()  # of the next norm
+        if compare and ranks.first:
+            drawing = Path("runs") / f"{name}-compare.png"
+            if draw_comparison(folders, drawing):
+                say(f"Their losses side by side: {drawing}")
 
-    trainer = Trainer(config, decode(picture).rgb, Vgg16Features(cast(VggSource, vgg)), target, network)
-    with ProgressLine(console, f"{name} {config.norm}") as line, _StopSignals() as stop:
-        training = Run(trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested)
-        if resume:
-            say(f"Resuming {folder.path} at iteration {training.resume()} of {config.total_iterations}.")
-        else:
-            folder.create()
-        outcome = training.run()
-    _report(outcome, folder, stop)
+
+def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
+    """Say at once what cannot be begun or resumed; several runs are resumed as far as they exist."""
+    for folder in folders:
+        if folder.exists() and not (resume or overwrite):
+            raise RunFolderError(
+                f"{folder.path} holds a run already: --resume continues it, --overwrite begins again."
+            )
+        if resume and (folder.state.exists() or not several):
+            folder.load_state()
 
 
 def _beginning(init: str, norm: str, width: int) -> tuple[str, TransformerNet | None]:
@@ -229,14 +304,14 @@ def _style_picture(style: str) -> tuple[Path, str]:
     return found.picture, found.name
 
 
-def _report(outcome: Outcome, folder: RunFolder, stop: _StopSignals) -> None:
+def _report(outcome: Outcome, folder: RunFolder) -> None:
     if outcome.broken:
         say(f"{len(outcome.broken)} content photos could not be read and were skipped:", "yellow")
         for path, reason in outcome.broken.items():
             say(f"  {path}: {reason}", "yellow")
     if not outcome.finished:
         say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on.")
-        raise typer.Exit(128 + stop.received)
+        return
     draw_curve(folder)
     console.print(losses_table(outcome.validation))
     say(f"Trained in {outcome.seconds / 60:.1f} minutes. The model is {folder.model}; paint with it:")
@@ -249,8 +324,8 @@ class _StopSignals:
     A second signal acts as it would have without us.
     """
 
-    def __init__(self) -> None:
-        self.received = 0
+    def __init__(self, aloud: bool) -> None:
+        self.received, self.aloud = 0, aloud
         self._before: dict[int, Any] = {}
 
     def requested(self) -> bool:
@@ -267,7 +342,8 @@ class _StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.received = number
-        say("Saving …")
+        if self.aloud:
+            say("Saving …")
         self.__exit__()
 
 

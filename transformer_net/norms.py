@@ -15,7 +15,7 @@ picture can be painted in tiles as if it were whole.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,20 @@ from torch import Tensor, nn
 from transformer_net.errors import UnknownNormError
 
 Noise = tuple[float, float]
+
+
+class OverRanks(Protocol):
+    """Processes that share a batch, each with as many samples of it.
+
+    Attributes:
+        count: How many there are.
+    """
+
+    @property
+    def count(self) -> int: ...
+
+    def average(self, value: Tensor) -> Tensor:
+        """The mean of every process's `value`, with gradient."""
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -42,6 +56,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     MOMENTS: ClassVar[int] = 0
 
+    over_ranks: OverRanks | None = None
+    """Set by `synchronize`: where the batch that statistics are taken of is shared by several processes."""
+
     def __init__(self, channels: int, noise: Noise | None = None) -> None:
         if noise is not None and not (len(noise) == 2 and all(isinstance(n, int | float) for n in noise)):
             raise ValueError(f"noise must be two numbers (N_a, N_b), not {noise!r}")
@@ -51,17 +68,37 @@ class BatchNorm(nn.BatchNorm2d):
     def standardize(self, x: Tensor) -> Tensor:
         """x̂·N_a + N_b, before γ and β; updates the running statistics in training mode."""
         assert self.momentum is not None
-        x_hat = F.batch_norm(
-            x, self.running_mean, self.running_var, None, None, self.training, self.momentum, self.eps
-        )
+        if self.training and self.over_ranks is not None:
+            x_hat = self._standardize_over_ranks(x, self.over_ranks)
+        else:
+            x_hat = F.batch_norm(
+                x, self.running_mean, self.running_var, None, None, self.training, self.momentum, self.eps
+            )
         if self.noise is not None:
             x_hat = x_hat * self.noise[0] + self.noise[1]
         return x_hat
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.noise is None:
+        if self.noise is None and self.over_ranks is None:
             return super().forward(x)
         return torch.addcmul(_per_channel(self.bias), self.standardize(x), _per_channel(self.weight))
+
+    def _standardize_over_ranks(self, x: Tensor, over_ranks: OverRanks) -> Tensor:
+        """x̂ by the mean and variance of all ranks' x: Var = avg(Var_r + (μ_r − μ)²), all of the same size."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        own_variance, own_mean = torch.var_mean(wide, dim=(0, 2, 3), correction=0)
+        mean = over_ranks.average(own_mean)
+        variance = over_ranks.average(own_variance + (own_mean - mean).square())
+        with torch.no_grad():
+            count = over_ranks.count * x.numel() / x.shape[1]
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            unbiased = variance.to(self.running_var.dtype) * (count / (count - 1))
+            self.running_var.lerp_(unbiased, self.momentum)
+        slope = torch.rsqrt(variance + self.eps)
+        return ((wide - _per_channel(mean)) * _per_channel(slope)).to(x.dtype)
 
     def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """a and b, (B, C) in float32, with `forward(x)` = a·x + b in evaluation mode.
@@ -284,6 +321,23 @@ def make_norm(name: str, channels: int, **options: Any) -> nn.Module:
         TypeError: an option that this normalizer does not have.
     """
     return NORMS[canonical_norm(name)](channels, **options)
+
+
+def synchronize(network: nn.Module, over_ranks: OverRanks) -> None:
+    """Let the batch norms in `network` take their training statistics over all processes' samples.
+
+    nn.SyncBatchNorm would do this on GPUs alone, and only for the plain batch norm.
+    """
+    for module in network.modules():
+        if isinstance(module, BatchNorm):
+            module.over_ranks = over_ranks
+
+
+def gate_of(norm: nn.Module, x: Tensor) -> Tensor | None:
+    """The gate that `norm` has for its input x (B, C, H, W), shape (B, C); None where it has no gate."""
+    if isinstance(norm, SqueezeExcitedBatchNorm):
+        return norm.gate(BatchNorm.forward(norm, x))
+    return norm.gate(x) if isinstance(norm, InstanceEnhancementBatchNorm) else None
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

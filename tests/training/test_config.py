@@ -5,7 +5,8 @@ import json
 import pytest
 
 from transformer_net.errors import SettingError, UnknownNormError
-from transformer_net.training.config import TrainConfig
+from transformer_net.training.config import TrainConfig, parse_duration
+from transformer_net.training.schedule import make_schedule
 
 
 def test_round_trip_through_json():
@@ -33,6 +34,8 @@ def test_round_trip_through_json():
         ("crop_scale", 1.1),
         ("grain", -1.0),
         ("seed", -1),
+        ("budget", -1.0),
+        ("budget", float("inf")),
         ("locality", 1.1),
         ("locality", float("nan")),
         ("precision", "int8"),
@@ -55,8 +58,8 @@ def test_unknown_option():
 
 
 def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
-    config = TrainConfig("x", iterations=1000, lr=0.002)
-    rates = [config.learning_rate(i) for i in range(1000)]
+    schedule = make_schedule(TrainConfig("x", iterations=1000, warmup_iterations=0, lr=0.002))
+    rates = [schedule.learning_rate(i) for i in range(1000)]
     peak = rates.index(max(rates))
     assert 95 <= peak <= 105
     assert max(rates) == pytest.approx(0.002, rel=0.01)
@@ -68,5 +71,18 @@ def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
 
 def test_crops_are_smaller_early():
     config = TrainConfig("x", warmup_iterations=2, warmup_size=64, iterations=5, size=160, early_size=96)
-    assert [config.crop_size(i) for i in range(7)] == [64, 64, 96, 96, 96, 160, 160]
-    assert TrainConfig("x", warmup_iterations=0, size=160).crop_size(0) == 160
+    assert [make_schedule(config).crop_size(i) for i in range(7)] == [64, 64, 96, 96, 96, 160, 160]
+    assert make_schedule(TrainConfig("x", warmup_iterations=0, size=160)).crop_size(0) == 160
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("3m", 180), ("1h", 3600), ("1h30m", 5400), ("0.5m", 30), ("45", 45)]
+)
+def test_durations(text, seconds):
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0s", "-3m", "3 weeks", "1.2.3s", "m", "nan"])
+def test_no_durations(text):
+    with pytest.raises(SettingError, match="written like"):
+        parse_duration(text)

@@ -241,7 +241,8 @@ def test_a_run_killed_before_its_last_validation_is_not_finished(start, monkeypa
     monkeypatch.setattr(Run, "_look", die)
     with pytest.raises(Killed):
         run.run()
-    assert not run.folder.state.exists()
+    assert run.folder.load_state().iteration == 0
+    assert not run.folder.load_state().finished
 
 
 def test_resume_without_a_run(start):

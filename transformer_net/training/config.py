@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
@@ -24,12 +25,14 @@ class TrainConfig:
         norm: Normalizer: bn, in, bn+se or iebn.
         norm_options: Keyword arguments of the normalizer, for ablations.
         width: Channels of the first layer; 32 is Johnson's, 16 is three times as fast.
-        iterations: Steps on the perceptual losses.
+        iterations: Steps on the perceptual losses; as many as there is time for, with a `budget`.
+        budget: Seconds that the whole run may take by the clock, over all sittings; 0 for `iterations`
+            steps, however long they take.
         warmup_iterations: Steps before them on |output − photo| alone, at `warmup_size`. They teach the
             network to reproduce the photo; without them a short run learns the texture and loses the photo.
         batch_size: Photos a step.
         size: Side of the square crops in pixels.
-        early_size: Side of the crops in the first half of the style iterations, where small ones teach as
+        early_size: Side of the crops in the first half of the style phase, where small ones teach as
             much in less time; 0 for `size` throughout.
         warmup_size: Side of the square crops in the warm-up.
         crop_scale: Smallest share of a photo's area that a crop covers.
@@ -57,6 +60,7 @@ class TrainConfig:
     norm_options: Mapping[str, Any] = field(default_factory=dict)
     width: int = 16
     iterations: int = 500
+    budget: float = 0.0
     warmup_iterations: int = 300
     batch_size: int = 4
     size: int = 112
@@ -83,7 +87,7 @@ class TrainConfig:
         _at_least(
             0, self, "warmup_iterations", "content_weight", "style_weight", "palette_weight", "tv_weight"
         )
-        _at_least(0, self, "grain", "seed")
+        _at_least(0, self, "grain", "seed", "budget")
         _at_least(32, self, "size", "warmup_size")
         _at_least(64, self, "style_size")
         if self.early_size:
@@ -101,28 +105,13 @@ class TrainConfig:
 
     @property
     def total_iterations(self) -> int:
-        """Warm-up and style iterations together."""
+        """Warm-up and style iterations together, of a run without a budget."""
         return self.warmup_iterations + self.iterations
 
     @property
     def base_sha256(self) -> str:
         """Checksum of the base network's file that training begins at; empty where it begins elsewhere."""
         return base_sha256(self.norm) if self.init == "base" else ""
-
-    def crop_size(self, iteration: int) -> int:
-        """Side in pixels of the crops of `iteration`, the warm-up's first."""
-        if iteration < self.warmup_iterations:
-            return self.warmup_size
-        early = 2 * (iteration - self.warmup_iterations) < self.iterations
-        return self.early_size if early and self.early_size else self.size
-
-    def learning_rate(self, iteration: int) -> float:
-        """Learning rate of style iteration 0 ≤ `iteration` < `iterations`: a linear rise, then a cosine."""
-        progress = (iteration + 0.5) / self.iterations
-        rise = 0.1
-        if progress < rise:
-            return self.lr * progress / rise
-        return self.lr * 0.5 * (1 + math.cos(math.pi * (progress - rise) / (1 - rise)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -143,6 +132,22 @@ class TrainConfig:
         if unknown := sorted(values.keys() - known):
             raise SettingError(f"There is no training option {unknown[0]!r}.")
         return cls(**values)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of 90s, 3m, 1h30m or plain 90.
+
+    Raises:
+        SettingError: It is no such duration, or none at all.
+    """
+    match = re.fullmatch(r"(?:([\d.]+)h)?(?:([\d.]+)m)?(?:([\d.]+)s?)?", text.strip().lower())
+    try:
+        hours, minutes, seconds = (float(part or 0) for part in (match.groups() if match else ()))
+    except ValueError:
+        hours = minutes = seconds = 0.0
+    if not (total := 3600 * hours + 60 * minutes + seconds) > 0:
+        raise SettingError(f"A time is written like 90s, 3m or 1h30m, not {text!r}.")
+    return total
 
 
 def _at_least(minimum: float, config: TrainConfig, *names: str) -> None:

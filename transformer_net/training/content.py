@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from transformer_net.errors import ContentError, StylizerError
 from transformer_net.images import SUFFIXES, decode, to_array
+from transformer_net.training.ranks import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +81,9 @@ class ContentPhotos:
         if len(files) == 1:
             return cls(name, list(files), list(files))
         photos = cls(name, list(files), [])
-        count = min(_MAX_VALIDATION, max(1, len(files) // 10))
+        wanted = min(_MAX_VALIDATION, max(1, len(files) // 10))
         for path in sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).digest()):
-            if len(photos.validation) == count:
+            if len(photos.validation) == wanted:
                 break
             if photos._decoded(path) is not None:
                 photos.validation.append(path)
@@ -156,21 +158,30 @@ class ContentBatches:
     batch_size: int
     crop_scale: float
     seed: int
+    ranks: Ranks = ALONE
 
     def batch(self, iteration: int, size: int) -> Tensor:
-        """The photos of `iteration`, (batch_size, 3, size, size) in [0, 1]."""
-        first = iteration * self.batch_size
-        return torch.stack([self._crop(sample, size) for sample in range(first, first + self.batch_size)])
+        """This rank's share of the photos of `iteration`, (share, 3, size, size) in [0, 1].
+
+        Raises:
+            SettingError: The ranks cannot share a batch evenly.
+        """
+        share = self.ranks.share(self.batch_size)
+        first = iteration * self.batch_size + self.ranks.rank * share
+        return torch.stack([self._crop(sample, size) for sample in range(first, first + share)])
 
     def iterate(
-        self, start: int, sizes: Callable[[int], int], stop: int, threads: int = 1
+        self, start: int, sizes: Callable[[int], int], stop: int | None = None, threads: int = 1
     ) -> Iterator[Tensor]:
-        """Batches `start` to `stop` − 1 in order, each of side `sizes(iteration)`, prepared ahead."""
+        """Batches `start` to `stop` − 1 in order, each of side `sizes(iteration)`, prepared ahead.
+
+        `sizes` is asked in the caller's thread, 2 · `threads` iterations ahead. Without a `stop`, there is no
+        end.
+        """
         with ThreadPoolExecutor(threads, thread_name_prefix="content") as pool:
             pending: deque[Future[Tensor]] = deque()
-            upcoming = iter(range(start, stop))
             try:
-                for iteration in upcoming:
+                for iteration in count(start) if stop is None else range(start, stop):
                     pending.append(pool.submit(self.batch, iteration, sizes(iteration)))
                     if len(pending) > 2 * threads:
                         yield pending.popleft().result()
@@ -181,9 +192,9 @@ class ContentBatches:
                     future.cancel()
 
     def _crop(self, sample: int, size: int) -> Tensor:
-        count = len(self.photos.training)
-        epoch, position = divmod(sample, count)
-        photo = self.photos.photo(int(_order(self.seed, epoch, count)[position]))
+        photos = len(self.photos.training)
+        epoch, position = divmod(sample, photos)
+        photo = self.photos.photo(int(_order(self.seed, epoch, photos)[position]))
         rng = np.random.default_rng([self.seed, 1, sample])
         side = min(photo.size) * rng.uniform(self.crop_scale, 1) ** 0.5
         left, top = rng.uniform(0, photo.width - side), rng.uniform(0, photo.height - side)
@@ -192,8 +203,8 @@ class ContentBatches:
 
 
 @lru_cache(maxsize=2)
-def _order(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
-    return np.random.default_rng([seed, 0, epoch]).permutation(count)
+def _order(seed: int, epoch: int, photos: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, 0, epoch]).permutation(photos)
 
 
 def _cut(photo: Image.Image, box: tuple[float, float, float, float], size: int) -> Tensor:

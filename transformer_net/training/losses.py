@@ -12,7 +12,7 @@ come out in a narrow, milky choice of the style's colours. A sliced Wasserstein 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,16 @@ class _Gram(torch.autograd.Function):
         return torch.stack([p @ d for p, d in zip(pixels, both, strict=True)])
 
 
-def relative_gram_distance(gram: Tensor, target: Tensor, locality: float = 1.0) -> Tensor:
+def _same(mean: Tensor) -> Tensor:
+    return mean
+
+
+def relative_gram_distance(
+    gram: Tensor,
+    target: Tensor,
+    locality: float = 1.0,
+    over_ranks: Callable[[Tensor], Tensor] = _same,
+) -> Tensor:
     """(‖Ḡ − S‖² + locality · avg ‖G − Ḡ‖²) / ‖S‖²: 0 is the style itself, 1 is as far as no picture at all.
 
     Ḡ is the batch's mean. With locality 1 that is avg ‖G − S‖² / ‖S‖², the distance of each image by itself;
@@ -64,8 +73,10 @@ def relative_gram_distance(gram: Tensor, target: Tensor, locality: float = 1.0) 
         gram: G, shape (B, C, C).
         target: S, shape (C, C) or (1, C, C).
         locality: 0 to 1.
+        over_ranks: Turns the mean of this process's images into that of the whole batch, where several
+            processes share it; the mean of their distances is then the whole batch's.
     """
-    mean = gram.mean(0, keepdim=True)
+    mean = over_ranks(gram.mean(0, keepdim=True))
     spread = (gram - mean).square().sum(dim=(1, 2)).mean()
     return ((mean - target).square().sum() + locality * spread) / target.square().sum()
 
@@ -187,9 +198,15 @@ class PerceptualLoss(nn.Module):
             for tap, features in zip(TAPS, vgg(style), strict=True):
                 self.register_buffer(f"target_{tap}", gram_matrix(features))
 
-    def forward(self, output: Tensor, photo: Tensor) -> Losses:
-        """The losses of `output` painted from `photo`, both (B, 3, H, W), the photo in [0, 1]."""
-        return self.compare(output, self.content_of(photo))
+    def forward(
+        self, output: Tensor, photo: Tensor, over_ranks: Callable[[Tensor], Tensor] = _same
+    ) -> Losses:
+        """The losses of `output` painted from `photo`, both (B, 3, H, W), the photo in [0, 1].
+
+        `over_ranks` is as in `relative_gram_distance`: the style term looks at a batch's mean, all others at
+        one image at a time.
+        """
+        return self.compare(output, self.content_of(photo), over_ranks)
 
     @torch.no_grad()
     def content_of(self, photo: Tensor) -> Tensor:
@@ -197,13 +214,17 @@ class PerceptualLoss(nn.Module):
         wanted: Tensor = self.vgg(photo, taps=CONTENT_TAP + 1)[CONTENT_TAP]
         return wanted
 
-    def compare(self, output: Tensor, wanted: Tensor) -> Losses:
+    def compare(
+        self, output: Tensor, wanted: Tensor, over_ranks: Callable[[Tensor], Tensor] = _same
+    ) -> Losses:
         """The losses of `output` (B, 3, H, W), with `wanted` from `content_of` its photo."""
         found = self.vgg(output)
         content = F.mse_loss(found[CONTENT_TAP].float(), wanted.float())
         style = torch.stack(
             [
-                relative_gram_distance(gram_matrix(features), self.get_buffer(f"target_{tap}"), self.locality)
+                relative_gram_distance(
+                    gram_matrix(features), self.get_buffer(f"target_{tap}"), self.locality, over_ranks
+                )
                 for tap, features in zip(TAPS, found, strict=True)
             ]
         )

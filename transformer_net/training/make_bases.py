@@ -37,7 +37,7 @@ def make_base(
     trainer = Trainer(config, None, None, device)
     batches = ContentBatches(photos, config.batch_size, config.crop_scale, config.seed)
     began = time.perf_counter()
-    for photo in batches.iterate(0, config.crop_size, config.warmup_iterations):
+    for photo in batches.iterate(0, trainer.schedule.crop_size, config.warmup_iterations):
         loss = trainer.step(photo)["identity"]
         done = trainer.iteration
         if done % 50 == 0:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,6 +13,7 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from transformer_net.checkpoint import write_atomically
 from transformer_net.training.run import Progress
 from transformer_net.training.runfolder import RunFolder, writing
 from transformer_net.training.vgg import TAPS
@@ -90,32 +93,65 @@ def losses_table(validation: Mapping[str, float]) -> Table:
 
 def draw_curve(folder: RunFolder) -> None:
     """Draw losses.png from metrics.jsonl; without matplotlib, log one line instead."""
+    if (figure := _figure()) is None:
+        return
+    records = folder.records()
+    content, style = figure.subplots(1, 2)
+    _draw(content, records, "content", "content")
+    content.set_title("Content loss at relu2_2")
+    for name in STYLE_LOSSES:
+        _draw(style, records, name, name.removeprefix("style_"))
+    style.set_title("Style loss, relative to the style's own Gram energy")
+    style.set_yscale("log")
+    _write(figure, folder.curve)
+
+
+def draw_comparison(folders: Mapping[str, RunFolder], path: Path) -> bool:
+    """Draw the losses of several runs over each other, a colour for each; False without matplotlib."""
+    if (figure := _figure()) is None:
+        return False
+    content, style = figure.subplots(1, 2)
+    for title, folder in folders.items():
+        records = [
+            {**r, "style": sum(r[name] for name in STYLE_LOSSES) / len(STYLE_LOSSES)}
+            for r in folder.records()
+            if STYLE_LOSSES[0] in r
+        ]
+        _draw(content, records, "content", title)
+        _draw(style, records, "style", title)
+    content.set_title("Content loss at relu2_2")
+    style.set_title("Style loss, mean of the layers, relative to the style's own Gram energy")
+    style.set_yscale("log")
+    _write(figure, path)
+    return True
+
+
+def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.warning("No losses.png: matplotlib is not installed (pip install 'stylizer[train]').")
-        return
-    records = folder.records()
-    training = [r for r in records if r["phase"] == "style"]
-    validation = [r for r in records if r["phase"] == "validation"]
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    content, style = figure.subplots(1, 2)
-    _draw(content, training, validation, "content")
-    content.set_title("Content loss at relu2_2")
-    for name in STYLE_LOSSES:
-        _draw(style, training, validation, name)
-    style.set_title("Style loss, relative to the style's own Gram energy")
-    style.set_yscale("log")
-    for axes in (content, style):
+        log.warning("No drawing of the losses: matplotlib is not installed (pip install 'stylizer[train]').")
+        return None
+    return Figure(figsize=(11, 4.2), layout="constrained")
+
+
+def _write(figure: Any, path: Path) -> None:
+    for axes in figure.axes:
         axes.set_xlabel("iteration")
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=8, title="line: training, dots: validation")
-    with writing(folder.path):
-        figure.savefig(folder.curve, dpi=110)
+    drawing = io.BytesIO()
+    figure.savefig(drawing, dpi=110, format="png")
+    with writing(path.parent):
+        write_atomically(path, drawing.getvalue())
 
 
-def _draw(axes: Any, training: list[dict[str, Any]], validation: list[dict[str, Any]], name: str) -> None:
-    label = name.removeprefix("style_")
+def _draw(axes: Any, records: list[dict[str, Any]], name: str, label: str) -> None:
+    training = [r for r in records if r["phase"] == "style"]
     (line,) = axes.plot([r["iteration"] for r in training], [r[name] for r in training], label=label, lw=1.2)
-    seen = [r for r in validation if name in r and training and r["iteration"] >= training[0]["iteration"]]
+    seen = [
+        r
+        for r in records
+        if r["phase"] == "validation" and training and r["iteration"] >= training[0]["iteration"]
+    ]
     axes.plot([r["iteration"] for r in seen], [r[name] for r in seen], "o", color=line.get_color(), ms=4)

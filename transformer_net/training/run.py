@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,12 @@ from transformer_net.checkpoint import save_model
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
 from transformer_net.images import fit, from_array, to_array
+from transformer_net.training.board import Board
 from transformer_net.training.content import ContentBatches, ContentPhotos
+from transformer_net.training.pace import Recurring, StepTime, Window
 from transformer_net.training.runfolder import RunFolder, SavedState, writing
-from transformer_net.training.trainer import Phase, Trainer
+from transformer_net.training.schedule import Phase
+from transformer_net.training.trainer import Trainer
 
 VALIDATION_SIDE = 256
 """Side in pixels of the squares that validation losses are taken on."""
@@ -28,6 +30,10 @@ _RECORD_EVERY = 10
 _SAVE_EVERY = 100
 _SAMPLE_SIDE = 384
 
+# With a budget: how often within it, and seconds in between at most.
+_SAVES, _SAVE_SECONDS = 20, 60.0
+_LOOKS, _LOOK_SECONDS = 8, 600.0
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -35,12 +41,12 @@ class Progress:
 
     Attributes:
         iteration: Steps done, warm-up included.
-        total: Steps in all.
+        total: Steps in all; with a budget of time, as many as it seems to be enough for.
         phase: What is being minimized.
         losses: Means over the last few steps: `identity` in the warm-up; then `total`, `content`,
             `style_relu1_2` … `style_relu4_3`, `palette` and `tv`, before their weights.
-        images_per_second: Over the last few steps.
-        seconds_left: Estimate at the present speed.
+        images_per_second: Over the last few steps, of all ranks together.
+        seconds_left: Estimate at the present speed; with a budget, what is left of it.
     """
 
     iteration: int
@@ -56,10 +62,11 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        finished: False when it was stopped before its last iteration.
+        finished: False when it was stopped before its end.
         iteration: Steps done.
         seconds: Wall-clock seconds over all sittings.
-        validation: Mean losses on the validation photos in evaluation mode; empty when stopped early.
+        validation: Mean losses on the validation photos in evaluation mode; empty when stopped early, and
+            on ranks other than 0.
         broken: Content files that could not be read, with the reason.
     """
 
@@ -73,14 +80,21 @@ class Outcome:
 class Run:
     """Drives a `Trainer` and keeps its folder.
 
+    Where several processes share the batches, each has a run, and rank 0 writes, validates and reports.
+
     Args:
         trainer: Fresh; `resume` brings it to a saved position.
         photos: What to train on and validate on.
         folder: Where everything is written.
         sample: The photo that is painted every so often.
-        sample_every: Iterations between samples and validations.
+        sample_every: Iterations between samples and validations; a budget spreads them over its time.
         on_progress: Called every few iterations.
         should_stop: Asked after every iteration; True saves and returns.
+        loader_threads: Threads that prepare batches.
+        board: Shows the run in TensorBoard.
+        clock: Seconds of whatever clock the budget is measured by.
+        began: When this sitting began by that clock, if that was before `run` is called: the seconds it took
+            to get here count.
     """
 
     def __init__(
@@ -93,13 +107,23 @@ class Run:
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         loader_threads: int = 1,
+        board: Board | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+        began: float | None = None,
     ) -> None:
         self.trainer, self.photos, self.folder = trainer, photos, folder
         self.sample = torch.from_numpy(to_array(fit(sample, _SAMPLE_SIDE)))[None]
-        self.sample_every = sample_every
         self.on_progress, self.should_stop = on_progress, should_stop
         self.loader_threads = loader_threads
+        self.board = board
+        self.clock, self.began = clock, began
         self.seconds = 0.0
+        self._zero: float | None = None  # when all of the run would have begun, had it been one sitting
+        self._finished = False
+        budget = trainer.config.budget
+        self._looks = Recurring(sample_every, budget, _LOOKS, _LOOK_SECONDS)
+        self._saves = Recurring(_SAVE_EVERY, budget, _SAVES, _SAVE_SECONDS)
+        self._step_time = StepTime()
 
     def resume(self) -> int:
         """Go to where the folder's saved state is; returns its iteration.
@@ -123,12 +147,15 @@ class Run:
                 )
         try:
             self.trainer.load_state(saved.tensors, saved.iteration, saved.lowest)
-        except (KeyError, RuntimeError, ValueError) as error:
+            self.trainer.schedule.load_state(saved.schedule)
+        except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise RunFolderError(
                 f"{self.folder.state} does not fit this network; start again without --resume."
             ) from error
-        self.seconds = saved.seconds
-        self.folder.rewind(saved.iteration)
+        self.seconds = self._looks.last = self._saves.last = saved.seconds
+        self._finished = saved.finished
+        if self.trainer.ranks.first:
+            self.folder.rewind(saved.iteration)
         return saved.iteration
 
     def run(self) -> Outcome:
@@ -139,51 +166,90 @@ class Run:
             ContentError: No content photo can be read.
             RunFolderError: The folder cannot be written.
         """
-        trainer, config = self.trainer, self.trainer.config
-        if trainer.iteration == config.total_iterations:  # a finished run, resumed
+        trainer, config, schedule = self.trainer, self.trainer.config, self.trainer.schedule
+        if self._finished:
             return self._outcome(True, _losses_of(self.folder.records()[-1]))
-        start, before = time.perf_counter(), self.seconds
-        batches = ContentBatches(self.photos, config.batch_size, config.crop_scale, config.seed)
-        window = _Window(config.batch_size)
-        for photo in batches.iterate(
-            trainer.iteration, config.crop_size, config.total_iterations, self.loader_threads
-        ):
-            phase = trainer.phase
+        self._zero = (self.clock() if self.began is None else self.began) - self.seconds
+        if trainer.iteration == 0 and trainer.ranks.first:
+            self._save({})  # from here on, there is something to resume
+            if config.budget:
+                self._look()  # to know what the last one will take
+        self._tick()
+        batches = ContentBatches(
+            self.photos, config.batch_size, config.crop_scale, config.seed, trainer.ranks
+        )
+        last = None if config.budget else config.total_iterations
+        window = Window(config.batch_size, self.clock)
+        mark = self.clock()
+        for photo in batches.iterate(trainer.iteration, schedule.crop_size, last, self.loader_threads):
+            phase, rate = trainer.phase, trainer.learning_rate()
             window.add(trainer.step(photo))
-            self.seconds = before + time.perf_counter() - start
-            done = trainer.iteration
-            stopping = self.should_stop()
-            if (
-                stopping
-                or done % _RECORD_EVERY == 0
-                or done in (config.warmup_iterations, config.total_iterations)
-            ):
-                losses, speed = window.close()
-                trainer.check(losses)
-                self.folder.append({"iteration": done, "phase": phase, **losses, "images_per_second": speed})
-                left = (config.total_iterations - done) * config.batch_size / speed
-                self.on_progress(Progress(done, config.total_iterations, phase, losses, speed, left))
-            with window.paused():
-                if done % self.sample_every == 0 and done < config.total_iterations:
-                    self._look()
-                # The last iteration is saved below, once, with its validation losses.
-                if done < config.total_iterations and (stopping or done % _SAVE_EVERY == 0):
-                    self._save({})
-            if done < config.total_iterations and stopping:
+            self._step_time.took(self.clock() - mark)
+            stopping = self._tick()
+            done, over = trainer.iteration, schedule.is_over(trainer.iteration)
+            if stopping or over or done % _RECORD_EVERY == 0 or trainer.phase != phase:
+                self._record(phase, rate, window)
+            if over:
+                break
+            if trainer.ranks.first:
+                with window.paused():
+                    if self._looks.is_due(done, self.seconds):
+                        self._look()
+                    if stopping or self._saves.is_due(done, self.seconds):
+                        self._save({})
+            if stopping:
                 return self._outcome(False, {})
-        validation = self._look()
-        self.seconds = before + time.perf_counter() - start
-        self._save(validation)
+            mark = self.clock()
+        # The end is saved once, together with its validation losses.
+        validation = self._look() if trainer.ranks.first else {}
+        self.seconds = self._spent()
+        if trainer.ranks.first:
+            self._save(validation, finished=True)
         return self._outcome(True, validation)
+
+    def _spent(self) -> float:
+        """Seconds over all sittings, now."""
+        return self.seconds if self._zero is None else self.clock() - self._zero
+
+    def _tick(self) -> bool:
+        """Tell the schedule how the run stands. All ranks go by rank 0's clock; any of them may stop all.
+
+        Returns:
+            Whether to stop.
+        """
+        own = [self._spent(), self._step_time.seconds, self._looks.cost + self._saves.cost]
+        if not self.trainer.ranks.first:
+            own = [0.0] * len(own)
+        asked = float(self.should_stop())
+        self.seconds, step, reserve, stop = self.trainer.ranks.greatest([*own, asked])
+        self.trainer.schedule.tick(self.trainer.iteration, self.seconds, step, reserve)
+        return stop > 0
+
+    def _record(self, phase: Phase, rate: float, window: Window) -> None:
+        """Judge and write down the steps in `window`."""
+        trainer, done = self.trainer, self.trainer.iteration
+        losses, speed = window.close(trainer.ranks)
+        trainer.check(losses)
+        if not trainer.ranks.first:
+            return
+        record = {"iteration": done, "phase": phase, **losses, "images_per_second": speed}
+        self.folder.append({**record, "learning_rate": rate, "seconds": round(self.seconds, 2)})
+        if self.board:
+            self.board.training(done, {**losses, "images_per_second": speed, "learning_rate": rate})
+        left = trainer.schedule.seconds_left(done, trainer.config.batch_size / speed)
+        self.on_progress(Progress(done, trainer.schedule.total(done), phase, losses, speed, left))
 
     def _look(self) -> dict[str, float]:
         """Paint the sample, validate and record."""
-        self._finite_state()
-        done = self.trainer.iteration
-        painting = from_array(self.trainer.paint(self.sample)[0].numpy())
-        self.folder.save_sample(done, painting)
-        validation = self.trainer.validate(self.photos.validation_tensors(VALIDATION_SIDE))
-        self.folder.append({"iteration": done, "phase": "validation", **validation})
+        with self._looks.measured(self._spent):
+            self._finite_state()
+            done = self.trainer.iteration
+            painting = from_array(self.trainer.paint(self.sample)[0].numpy())
+            self.folder.save_sample(done, painting)
+            validation = self.trainer.validate(self.photos.validation_tensors(VALIDATION_SIDE))
+            self.folder.append({"iteration": done, "phase": "validation", **validation})
+            if self.board:
+                self.board.look(done, validation, painting, self.trainer.gates(self.sample))
         return validation
 
     def _finite_state(self) -> dict[str, Tensor]:
@@ -197,26 +263,29 @@ class Run:
                 )
         return tensors
 
-    def _save(self, validation: dict[str, float]) -> None:
-        trainer, tensors = self.trainer, self._finite_state()
-        with writing(self.folder.path):
-            save_model(
-                self.folder.model,
-                trainer.network,
-                trainer.config.style,
-                trainer.config.grain,
-                self._card(validation),
+    def _save(self, validation: dict[str, float], finished: bool = False) -> None:
+        with self._saves.measured(self._spent):
+            trainer, tensors = self.trainer, self._finite_state()
+            with writing(self.folder.path):
+                save_model(
+                    self.folder.model,
+                    trainer.network,
+                    trainer.config.style,
+                    trainer.config.grain,
+                    self._card(validation),
+                )
+            self.folder.save_state(
+                SavedState(
+                    trainer.config,
+                    trainer.iteration,
+                    self.seconds,
+                    trainer.lowest,
+                    self._inputs(),
+                    tensors,
+                    trainer.schedule.state(),
+                    finished,
+                )
             )
-        self.folder.save_state(
-            SavedState(
-                trainer.config,
-                trainer.iteration,
-                self.seconds,
-                trainer.lowest,
-                self._inputs(),
-                tensors,
-            )
-        )
 
     def _card(self, validation: dict[str, float]) -> dict[str, Any]:
         """How the network was trained, for its model file."""
@@ -224,6 +293,8 @@ class Run:
         return {
             "config": trainer.config.to_dict(),
             "iterations_done": trainer.iteration,
+            "processes": trainer.ranks.count,
+            "sync_bn": trainer.ranks.sync_bn,
             "content": {"name": self.photos.name, "photos": len(self.photos.training)},
             "style_picture_sha256": trainer.style_sha256,
             "base_sha256": trainer.config.base_sha256,
@@ -242,36 +313,6 @@ class Run:
     def _outcome(self, finished: bool, validation: dict[str, float]) -> Outcome:
         broken = {str(path): reason for path, reason in self.photos.broken.items()}
         return Outcome(finished, self.trainer.iteration, self.seconds, validation, broken)
-
-
-class _Window:
-    """Means of the losses, and the speed, over the steps since it was last closed."""
-
-    def __init__(self, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self.sums: dict[str, Tensor] = {}
-        self.steps = 0
-        self.began = time.perf_counter()
-
-    def add(self, losses: dict[str, Tensor]) -> None:
-        self.sums = {
-            name: self.sums[name] + value if name in self.sums else value for name, value in losses.items()
-        }
-        self.steps += 1
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave the time spent inside out of the speed: it goes into something else than training."""
-        start = time.perf_counter()
-        yield
-        self.began += time.perf_counter() - start
-
-    def close(self) -> tuple[dict[str, float], float]:
-        """Mean losses and images a second; begins the next window."""
-        losses = {name: (value / self.steps).item() for name, value in self.sums.items()}
-        speed = self.steps * self.batch_size / (time.perf_counter() - self.began)
-        self.sums, self.steps, self.began = {}, 0, time.perf_counter()
-        return losses, speed
 
 
 def _losses_of(record: dict[str, Any]) -> dict[str, float]:

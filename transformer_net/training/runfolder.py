@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class SavedState:
         lowest: Lowest mean loss so far, for the divergence check.
         inputs: Fingerprints of the `content` photos and the `style` picture.
         tensors: As `Trainer.state_tensors` gave them.
+        schedule: As `Schedule.state` gave it.
+        finished: Whether this is the end of the run, validated.
     """
 
     config: TrainConfig
@@ -51,6 +53,8 @@ class SavedState:
     lowest: float
     inputs: dict[str, str]
     tensors: dict[str, Tensor]
+    schedule: dict[str, Any] = field(default_factory=dict)
+    finished: bool = False
 
 
 class RunFolder:
@@ -85,6 +89,8 @@ class RunFolder:
             "seconds": state.seconds,
             "lowest": state.lowest,
             "inputs": state.inputs,
+            "schedule": state.schedule,
+            "finished": state.finished,
         }
         with writing(self.path):
             write_atomically(self.state, save(state.tensors, {"state": json.dumps(description)}))
@@ -104,13 +110,20 @@ class RunFolder:
                     raise RunFolderError(
                         f"{self.state} is of version {description['version']!r}, not {STATE_VERSION}."
                     )
+                config, iteration = (
+                    TrainConfig.from_dict(description["config"]),
+                    int(description["iteration"]),
+                )
                 return SavedState(
-                    config=TrainConfig.from_dict(description["config"]),
-                    iteration=int(description["iteration"]),
+                    config=config,
+                    iteration=iteration,
                     seconds=float(description["seconds"]),
                     lowest=float(description["lowest"]),
                     inputs=dict(description["inputs"]),
                     tensors={name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118 (no mapping)
+                    schedule=dict(description.get("schedule", {})),
+                    # States written before there were budgets do not say so.
+                    finished=bool(description.get("finished", iteration == config.total_iterations)),
                 )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:
             raise RunFolderError(

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from transformer_net.base import load_base
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
 from transformer_net.images import to_array
 from transformer_net.network import TransformerNet
+from transformer_net.norms import gate_of, synchronize
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.losses import PerceptualLoss
 from transformer_net.training.optimizer import MuonAdam
+from transformer_net.training.ranks import ALONE, Ranks
+from transformer_net.training.schedule import Phase, make_schedule
 from transformer_net.training.vgg import Vgg16Features
-
-Phase = Literal["warm-up", "style"]
-
-_WARMUP_LR = 2e-3
 
 # A window mean this many times the lowest one so far means that training has left for good: in healthy runs
 # the loss stays within a factor of two of its best.
@@ -32,10 +33,11 @@ _DIVERGED = 10.0
 
 
 class Trainer:
-    """One network, its optimizer and its losses; `step` by `step` to `config.total_iterations`.
+    """One network, its optimizer and its losses; `step` by `step` until its `schedule` is over.
 
     There is no random number outside the initial weights and the batches, and those follow from
-    `config.seed`, so network, optimizer and iteration are the whole state.
+    `config.seed`, so network, optimizer and iteration are the whole state; with a budget, the schedule's
+    clock besides.
 
     Args:
         config: What to train.
@@ -44,9 +46,11 @@ class Trainer:
         vgg: Feature extractor.
         device: Where to compute.
         network: Start from this network instead of what `config.init` says; it is trained in place.
+        ranks: The processes that share the batches; each has a trainer of its own, made alike.
 
     Raises:
-        SettingError: `network` is not what `config` describes, or the style picture is too long a strip.
+        SettingError: `network` is not what `config` describes, the style picture is too long a strip, or
+            `ranks` cannot share a batch evenly.
     """
 
     def __init__(
@@ -56,8 +60,11 @@ class Trainer:
         vgg: Vgg16Features | None,
         device: torch.device,
         network: TransformerNet | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.device = config, device
+        ranks.share(config.batch_size)
+        self.config, self.device, self.ranks = config, device, ranks
+        self.schedule = make_schedule(config)
         self.style_sha256 = picture_sha256(style) if style else ""
         if network is None and config.init == "base":
             network = load_base(config.norm)
@@ -75,6 +82,12 @@ class Trainer:
                 f"{config.norm} of width {config.width} is to be trained."
             )
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
+        self._forward: nn.Module = self.network
+        if ranks.count > 1:
+            if ranks.sync_bn:
+                synchronize(self.network, ranks)
+            # Averages the gradients. Running statistics are rank 0's where they are not the same everywhere.
+            self._forward = DistributedDataParallel(self.network)
         self.bf16 = uses_bf16(config.precision, device)
         self._loss = perceptual_loss(config, style, vgg, device) if style and vgg else None
         self.iteration = 0
@@ -95,27 +108,30 @@ class Trainer:
     @property
     def phase(self) -> Phase:
         """What the next step minimizes."""
-        return "warm-up" if self.iteration < self.config.warmup_iterations else "style"
+        return self.schedule.phase(self.iteration)
 
     def learning_rate(self) -> float:
         """Learning rate of the next step."""
-        if self.phase == "warm-up":
-            return _WARMUP_LR * (1 - self.iteration / self.config.warmup_iterations)
-        return self.config.learning_rate(self.iteration - self.config.warmup_iterations)
+        return self.schedule.learning_rate(self.iteration)
 
     def step(self, photo: Tensor) -> dict[str, Tensor]:
-        """One optimizer step on `photo` (B, 3, H, W) in [0, 1]; returns the losses before it, detached."""
-        if self.iteration == self.config.warmup_iterations:
+        """One optimizer step; returns the losses before it, detached, as this rank sees them.
+
+        Args:
+            photo: This rank's share of the batch, (B, 3, H, W) in [0, 1].
+        """
+        if self.iteration == self.schedule.style_from:
             self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
         photo = photo.to(self.device, memory_format=torch.channels_last, non_blocking=True)
-        grainy = add_grain(photo, self.config.grain, seed=self.iteration + 1)
+        first = self.ranks.rank * len(photo)
+        grainy = add_grain(photo, self.config.grain, seed=self.iteration + 1, first=first)
         with self._autocast():
-            output = self.network(grainy)
+            output = self._forward(grainy)
             if self.phase == "warm-up":
                 total = (output.float() - photo).abs().mean()
                 losses = {"identity": total.detach()}
             else:
-                terms = self.loss(output.float(), photo)
+                terms = self.loss(output.float(), photo, self.ranks.average)
                 total = terms.total
                 losses = terms.detached()
         self.optimizer.zero_grad()
@@ -161,6 +177,23 @@ class Trainer:
                 return painting.clamp(0, 1).cpu()
         finally:
             self.network.train()
+
+    def gates(self, photo: Tensor) -> dict[str, Tensor]:
+        """Each layer's gates for a photo (1, 3, H, W) in evaluation mode, (C,); bn and in have none."""
+        found: dict[str, Tensor] = {}
+
+        def note(name: str, norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            if (gate := gate_of(norm, inputs[0])) is not None:
+                found[name] = gate[0].float().cpu()
+
+        hooks = [
+            module.register_forward_pre_hook(functools.partial(note, name))
+            for name, module in self.network.named_modules()
+        ]
+        self.paint(photo)
+        for hook in hooks:
+            hook.remove()
+        return found
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Network and optimizer, flat: `network.NAME` and `optimizer.NAME`."""
@@ -231,13 +264,17 @@ def picture_sha256(picture: Image.Image) -> str:
     return hashlib.sha256(f"{picture.size}".encode() + picture.convert("RGB").tobytes()).hexdigest()
 
 
-def add_grain(photo: Tensor, amount: float, seed: int = 0) -> Tensor:
-    """`photo` (B, 3, H, W) with noise of standard deviation `amount`; each image of the batch its own."""
+def add_grain(photo: Tensor, amount: float, seed: int = 0, first: int = 0) -> Tensor:
+    """`photo` (B, 3, H, W) with noise of standard deviation `amount`; each image of the batch its own.
+
+    `first` is the number in the batch of the first of them, where they are a part of it.
+    """
     if not amount:
         return photo
     height, width = photo.shape[-2:]
-    noise = grain(len(photo) * height, width, seed=seed).reshape(3, len(photo), height, width)
-    return photo + amount * torch.from_numpy(noise).transpose(0, 1).to(photo.device)
+    noise = grain(len(photo) * height, width, top=first * height, seed=seed)
+    each = torch.from_numpy(noise.reshape(3, len(photo), height, width)).transpose(0, 1)
+    return photo + amount * each.to(photo.device)
 
 
 def scaled_style(style: Image.Image, size: int) -> Tensor:

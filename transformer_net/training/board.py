@@ -1,0 +1,53 @@
+"""A run in TensorBoard: curves, sample pictures, and the gates of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from transformer_net.errors import SettingError
+
+
+class Board:
+    """Writes what TensorBoard reads: tensorboard --logdir runs
+
+    Args:
+        folder: Where its event files go, a run folder.
+        iteration: Where the run begins or goes on. What an earlier sitting wrote beyond that is not shown.
+
+    Raises:
+        SettingError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path, iteration: int = 0) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise SettingError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install 'stylizer[train]'."
+            ) from error
+        self._writer = SummaryWriter(str(folder), purge_step=iteration)
+
+    def training(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Losses, learning rate and speed of the last few steps."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"training/{name}", value, iteration)
+
+    def look(
+        self, iteration: int, losses: Mapping[str, float], sample: Image.Image, gates: Mapping[str, Tensor]
+    ) -> None:
+        """Validation losses, the painted sample, and a histogram of each layer's gate for it."""
+        for name, value in losses.items():
+            self._writer.add_scalar(f"validation/{name}", value, iteration)
+        self._writer.add_image("sample", np.asarray(sample), iteration, dataformats="HWC")
+        for layer, gate in gates.items():
+            self._writer.add_histogram(f"gate/{layer}", gate, iteration)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Write what is still in memory."""
+        self._writer.close()

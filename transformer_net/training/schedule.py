@@ -1,0 +1,144 @@
+"""What each step of a run is for: by its number, or by the clock where the run has a budget of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from transformer_net.training.config import TrainConfig
+
+Phase = Literal["warm-up", "style"]
+
+_WARMUP_LR = 2e-3
+
+_RISE = 0.1
+"""Share of the style phase in which the learning rate rises."""
+
+_WARMUP_SHARE = 0.2
+"""The most of a budget that goes into the warm-up: about its share of a run of the default length."""
+
+
+class Schedule:
+    """Phases, learning rate and crops of a run of `config.iterations` steps, after those of the warm-up.
+
+    Attributes:
+        style_from: The first iteration on the perceptual losses; None while that is not known.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.style_from: int | None = config.warmup_iterations
+
+    def phase(self, iteration: int) -> Phase:
+        """What `iteration` minimizes."""
+        return "warm-up" if self.style_from is None or iteration < self.style_from else "style"
+
+    def progress(self, iteration: int) -> float:
+        """How much of its phase is over at `iteration`, 0 to 1."""
+        if self.phase(iteration) == "warm-up":
+            return iteration / self.config.warmup_iterations
+        return (iteration - self.config.warmup_iterations + 0.5) / self.config.iterations
+
+    def learning_rate(self, iteration: int) -> float:
+        """Learning rate of `iteration`: a fall in the warm-up; a linear rise, then a cosine, after it."""
+        progress = self.progress(iteration)
+        if self.phase(iteration) == "warm-up":
+            return _WARMUP_LR * (1 - progress)
+        if progress < _RISE:
+            return self.config.lr * progress / _RISE
+        return self.config.lr * 0.5 * (1 + math.cos(math.pi * (progress - _RISE) / (1 - _RISE)))
+
+    def crop_size(self, iteration: int) -> int:
+        """Side in pixels of the crops of `iteration`."""
+        if self.phase(iteration) == "warm-up":
+            return self.config.warmup_size
+        early = self.config.early_size and self.progress(iteration) <= 0.5
+        return self.config.early_size if early else self.config.size
+
+    def is_over(self, iteration: int) -> bool:
+        """Whether `iteration` steps are all."""
+        return iteration >= self.config.total_iterations
+
+    def total(self, iteration: int) -> int:
+        """Steps in all, as far as can be said after `iteration` of them."""
+        return self.config.total_iterations
+
+    def seconds_left(self, iteration: int, step: float) -> float:
+        """Until the end, after `iteration` steps, with `step` seconds for each that comes."""
+        return (self.config.total_iterations - iteration) * step
+
+    def tick(self, iteration: int, now: float, step: float, reserve: float) -> None:
+        """Say how the run stands before `iteration`.
+
+        Args:
+            iteration: The step to come.
+            now: Seconds since the run began, over all sittings.
+            step: Seconds that a step takes, as it seems.
+            reserve: Seconds to keep for what comes after the last step.
+        """
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run cannot derive from its config and iteration."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state` gave."""
+
+
+class BudgetSchedule(Schedule):
+    """A run of `config.budget` seconds, the last validation and saving included.
+
+    Progress is a share of time, not of a number of steps: a machine that gets slower or faster meanwhile
+    takes other steps, but sees the same curve of learning rates to its end, on time. Everything follows from
+    the last `tick`, so that ranks that agree on that agree on all.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.style_from = None
+        self._style_began = self._now = self._step = self._reserve = 0.0
+
+    def progress(self, iteration: int) -> float:
+        if self.phase(iteration) == "warm-up":
+            by_time = self._now / (_WARMUP_SHARE * self.config.budget)
+            return min(1.0, max(by_time, iteration / self.config.warmup_iterations))
+        spent, time = self._now + self._step / 2 - self._style_began, self._end - self._style_began
+        return min(1.0, spent / time) if time > 0 else 1.0
+
+    def is_over(self, iteration: int) -> bool:
+        """Whether another step would end too late; there is one on the perceptual losses at least."""
+        begun = self.style_from is not None and iteration > self.style_from
+        return begun and self._now + self._step > self._end
+
+    def total(self, iteration: int) -> int:
+        if self._step <= 0:
+            return iteration + 1
+        return iteration + max(0, int((self._end - self._now) / self._step))
+
+    def seconds_left(self, iteration: int, step: float) -> float:
+        return max(0.0, self.config.budget - self._now)
+
+    def tick(self, iteration: int, now: float, step: float, reserve: float) -> None:
+        self._now, self._step, self._reserve = now, step, reserve
+        warm = iteration >= self.config.warmup_iterations or now >= _WARMUP_SHARE * self.config.budget
+        if self.style_from is None and warm:
+            self.style_from, self._style_began = iteration, now
+
+    def state(self) -> dict[str, Any]:
+        return {"style_from": self.style_from, "style_began": self._style_began}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        style_from = state["style_from"]
+        self.style_from = None if style_from is None else int(style_from)
+        self._style_began = float(state["style_began"])
+
+    @property
+    def _end(self) -> float:
+        """When the last step has to be over."""
+        return self.config.budget - self._reserve
+
+
+def make_schedule(config: TrainConfig) -> Schedule:
+    """By the clock where there is a budget, by the number of steps otherwise."""
+    return BudgetSchedule(config) if config.budget else Schedule(config)
