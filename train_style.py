@@ -240,18 +240,23 @@ def train(
             config = configs[one]
             trainer = Trainer(config, decode(picture).rgb, loss_network, target, begin[one][1], ranks)
             going_on = resume and folder.state.exists()
-            board = Board(folder.path) if tensorboard and ranks.first else None
             with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
                 training = Run(
                     trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested,
-                    board=board, began=began,
+                    began=began,
                 )  # fmt: skip
                 if going_on:
                     where = f"iteration {training.resume()}, after {duration(training.seconds)}"
                     line.console.print(f"Resuming {folder.path} at {where}.", soft_wrap=True)
                 elif ranks.first:
                     folder.create()
-                outcome = training.run()
+                if tensorboard and ranks.first:
+                    training.board = Board(folder.path, trainer.iteration)
+                try:
+                    outcome = training.run()
+                finally:
+                    if training.board:
+                        training.board.close()
             if ranks.first:
                 _report(outcome, folder)
             if not outcome.finished:

