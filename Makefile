@@ -16,14 +16,16 @@ demo: $(VENV)/.run
 
 gallery: $(VENV)/.run  ## train and measure what is missing or out of date, and draw docs/gallery.md; CONTENT=folder of photos
 	$(BIN)/python -m styles.gallery $(if $(CONTENT),--content $(CONTENT))
+	$(BIN)/python -m styles.quantize $(if $(CONTENT),--content $(CONTENT))
 	$(BIN)/python benchmarks/quality.py --optimum astronaut
 	$(BIN)/python -m styles.showcase
 
 test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.test  ## speed, start-up and memory of the engines, beside pytorch/examples; half an hour
-	$(BIN)/python benchmarks/inference.py
+bench: $(VENV)/.test  ## measure anew what docs/performance.md says, or the part that ONLY=int8 names, and show it; hours
+	$(BIN)/python benchmarks/document.py docs/performance.md $(if $(ONLY),--only $(ONLY))
+	cat docs/performance.md
 
 lint: $(VENV)/.test  ## ruff and mypy
 	$(BIN)/ruff check .

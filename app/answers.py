@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Final
 
-from app.studio import Painting
+from app.models import Painting
 from transformer_net.images import Photo, encode
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.norms import NORM_TITLES, norm_slug

@@ -31,13 +31,25 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.images import MEDIA_TYPES
-from transformer_net.inference.colour import Look
+from transformer_net.inference.colour import LARGEST_STROKES, Look
 from transformer_net.norms import canonical_norm
 
 router = APIRouter()
 
 _FIELDS: Final = frozenset(
-    {"image", "style", "norm", "max_side", "strength", "keep_colour", "match_palette", "mask", "format"}
+    {
+        "image",
+        "style",
+        "norm",
+        "max_side",
+        "strength",
+        "keep_colour",
+        "match_palette",
+        "stroke_scale",
+        "mask",
+        "format",
+        "precision",
+    }
 )
 
 
@@ -171,10 +183,27 @@ async def stylize(
             "stretched to the photo's size."
         ),
     ] = None,
+    stroke_scale: Annotated[
+        float,
+        Form(
+            description="How many times as large the brush strokes are: the photo is painted smaller and "
+            "the painting enlarged, with the photo's edges.",
+            examples=[2],
+            ge=1,
+            le=LARGEST_STROKES,
+        ),
+    ] = 1.0,
     format: Annotated[
         Literal["png", "jpeg", "webp"] | None,
         Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
     ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"],
+        Form(
+            description="Number format of the computation. `int8` and `bf16` are faster and nearly the same, "
+            "where the server's engine is OpenVINO."
+        ),
+    ] = "fp32",
 ) -> Response:
     """Paint `image` in a style: with one normalizer, or with several for comparison.
 
@@ -193,8 +222,10 @@ async def stylize(
     del data
     where = await studio.read_mask(await _bytes(studio, mask), photo.size) if mask else None
     clock.lap("decode")
-    look = Look(strength, keep_colour, match_palette)
-    paintings = await studio.paint_all(photo, style, norms, max_side, look, request.is_disconnected, where)
+    look = Look(strength, keep_colour, match_palette, stroke_scale)
+    paintings = await studio.paint_all(
+        photo, style, norms, max_side, look, request.is_disconnected, where, precision
+    )
     seconds = sum(painting.seconds for painting in paintings)
     clock.lap("queue", less=seconds)
     clock.add("paint", seconds)

@@ -1,9 +1,11 @@
-"""The models that the server paints with: of the catalogue, and blended from these."""
+"""The models that the server paints with, of the catalogue and blended from these, and what they paint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from PIL import Image
 
 from app.settings import Settings
 from styles.blend import blend, blend_palette
@@ -35,14 +37,37 @@ class Model:
     bytes: int
 
 
-def load(style: Style, norm: str, settings: Settings) -> Model:
+@dataclass(frozen=True)
+class Painting:
+    """A finished painting and what is worth telling about it.
+
+    Attributes:
+        image: Mode RGB, or RGBA where the photo has transparency.
+        style: Name of its style, or of the blend.
+        norm: Canonical name of the normalizer.
+        seconds: Time to compute it, without decoding, waiting and encoding.
+        parameters: Learned parameters of the network.
+        precision: Number format that it was computed in.
+    """
+
+    image: Image.Image
+    style: str
+    norm: str
+    seconds: float
+    parameters: int
+    precision: str
+
+
+def load(style: Style, norm: str, settings: Settings, precision: str = "fp32") -> Model:
     """A model of the catalogue.
 
     Raises:
         ModelFileError: Its file is unusable.
-        SettingError: The engine is not installed.
+        SettingError: The engine is not installed, or cannot compute in that precision.
     """
-    stylizer = Stylizer.from_style(style.name, norm, engine=settings.engine, threads=settings.threads)
+    stylizer = Stylizer.from_style(
+        style.name, norm, engine=settings.engine, precision=precision, threads=settings.threads
+    )
     size = style.model(norm).stat().st_size
     return Model(style.name, norm, style.name, stylizer, parameter_count(stylizer.network), size)
 

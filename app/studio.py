@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from PIL import Image
 
 from app.jobs import JobQueue
 from app.metrics import Metrics
-from app.models import Model, blended, load
+from app.models import Model, Painting, blended, load
 from app.problems import ClientGoneError, NotReadyError
 from app.settings import Settings
 from styles import catalog
@@ -37,27 +36,6 @@ _BLENDS = 16
 
 _MASK = "mask"
 """The style of all paintings by a mask in the metrics; see `Model.label`."""
-
-
-@dataclass(frozen=True)
-class Painting:
-    """A finished painting and what is worth telling about it.
-
-    Attributes:
-        image: Mode RGB, or RGBA where the photo has transparency.
-        style: Name of its style, or of the blend.
-        norm: Canonical name of the normalizer.
-        seconds: Time to compute it, without decoding, waiting and encoding.
-        parameters: Learned parameters of the network.
-        precision: Number format that it was computed in.
-    """
-
-    image: Image.Image
-    style: str
-    norm: str
-    seconds: float
-    parameters: int
-    precision: str
 
 
 class Studio:
@@ -89,6 +67,7 @@ class Studio:
         self._styles: dict[str, Style] | None = None  # None until they are loaded
         self._models: dict[tuple[str, str], Model] = {}
         self._blend = lru_cache(_BLENDS)(self._make_blend)
+        self._others: dict[tuple[Model, str], Model] = {}  # models of `_models` in other precisions
         self.ready = False
 
     def styles(self) -> list[Style]:
@@ -173,6 +152,8 @@ class Studio:
         self._models = {**self._models, (style.name, norm): model}
         self._styles = {**self._styles, style.name: style}
         self._blend.cache_clear()  # some may be of the earlier model
+        current = self._models.values()
+        self._others = {key: other for key, other in self._others.items() if key[0] in current}
         self.metrics.models.set(len(self._models))
 
     async def close(self) -> None:
@@ -243,6 +224,7 @@ class Studio:
         look: Look = AS_PAINTED,
         gone: Callable[[], Awaitable[bool]] | None = None,
         mask: Image.Image | None = None,
+        precision: str = "fp32",
     ) -> list[Painting]:
         """Paint `photo` once with each normalizer, as one job: all of them or none.
 
@@ -254,10 +236,11 @@ class Studio:
             look: How strong the paintings are, and whose colours they have.
             gone: Asked while it waits whether the client has left.
             mask: Where which of the two styles is that `style` then names; see `TwoStyles`.
+            precision: A key of `PRECISIONS`. Models are loaded in other than fp32 when first asked for.
 
         Raises:
-            UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name or size, or the
-                styles cannot be blended.
+            UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name, size or
+                precision, or the styles cannot be blended.
             NotReadyError: The models are not loaded.
             QueueFullError, DeadlineError, ClientGoneError, ShuttingDownError: See `JobQueue.run`.
         """
@@ -265,7 +248,7 @@ class Studio:
             raise NotReadyError("The models are being loaded.", retry_after=2)
         side = self.largest_side(max_side)
         parts = self.parts(style, mask is not None)
-        models = [[self._find(part, norm) for part in parts] for norm in norms]
+        models = [[self._find(part, norm, precision) for part in parts] for norm in norms]
         abandoned = threading.Event()
 
         def work() -> list[Painting]:
@@ -298,23 +281,33 @@ class Studio:
             raise UnknownStyleError(f"The style {found.name!r} has no model for {canonical}; it has: {have}.")
         return self._models[found.name, canonical]
 
-    def _find(self, shares: dict[str, float], norm: str) -> Callable[[], Model]:
+    def _find(self, shares: dict[str, float], norm: str, precision: str) -> Callable[[], Model]:
         """Gives the model of a style or a blend when it is called, in the inference thread.
 
         Raises:
             UnknownStyleError, UnknownNormError, NotReadyError: As in `model`.
-            SettingError: The styles cannot be blended.
+            SettingError: The styles cannot be blended, or not in that precision.
         """
         models = {name: self.model(name, norm) for name in shares}
         first, *others = models.values()
         if not others:
-            return lambda: first
+            return lambda: self._in_precision(first, precision)
+        if precision != "fp32":
+            raise SettingError(f"A blend of styles is painted in fp32, not in {precision}.")
         check_blend({name: model.stylizer.info for name, model in models.items()})
         return lambda: self._blend(tuple(shares.items()), canonical_norm(norm))
 
     def _make_blend(self, shares: tuple[tuple[str, float], ...], norm: str) -> Model:
         models = {name: self.model(name, norm) for name, _ in shares}
         return blended(models, dict(shares), self.settings.threads)
+
+    def _in_precision(self, model: Model, precision: str) -> Model:
+        if precision == "fp32":
+            return model
+        key = model, precision
+        if key not in self._others:
+            self._others[key] = load(self.style(model.style), model.norm, self.settings, precision)
+        return self._others[key]
 
     def _paint(
         self, photo: Photo, models: Sequence[Model], side: int, look: Look, mask: Image.Image | None

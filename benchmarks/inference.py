@@ -27,19 +27,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from rich.table import Table
 from torch import Tensor, nn
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.tables import print_table, tell  # noqa: E402
 from styles.catalog import shipped  # noqa: E402
-from transformer_net.commandline import console, run, say  # noqa: E402
+from transformer_net.commandline import run  # noqa: E402
 from transformer_net.cores import default_threads  # noqa: E402
 from transformer_net.devices import describe_machine  # noqa: E402
 from transformer_net.errors import SettingError  # noqa: E402
 from transformer_net.inference.enginecache import VARIABLE  # noqa: E402
 from transformer_net.inference.engines import ENGINES, Floats, make_engine  # noqa: E402
+from transformer_net.inference.quantization import calibrate  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 from transformer_net.network import TransformerNet  # noqa: E402
 from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
@@ -80,6 +81,7 @@ class Contender:
     """What takes part: a name, a call, its work in FLOP, and the seconds of each round."""
 
     engine: str
+    precision: str
     norm: str
     width: int
     paint: Callable[[Floats], object]
@@ -95,15 +97,20 @@ def contenders(engines: list[str], norms: list[str], widths: list[int], threads:
     def paint(pixels: Floats) -> object:
         return published(torch.from_numpy(pixels)[None] * 255)[0].numpy()
 
-    found = [Contender(PEER, "in", 32, paint, published, [])]
+    found = [Contender(PEER, "fp32", "in", 32, paint, published, [])]
     for width in widths:
         for norm in norms:
             network = TransformerNet(norm, width).eval()
-            found += [
-                Contender(name, norm, width, make_engine(network, engine=name, threads=threads), network, [])
-                for name in engines
-            ]
+            for name in engines:
+                ranges = calibrate(network, [_noise(256)]) if name == "openvino" else None
+                for precision in ("fp32", *(["int8"] if ranges else [])):
+                    engine = make_engine(network, "cpu", name, precision, threads, ranges)
+                    found.append(Contender(name, precision, norm, width, engine, network, []))
     return found
+
+
+def _noise(side: int) -> Floats:
+    return np.random.default_rng(0).random((3, side, side), dtype=np.float32)
 
 
 def work(network: nn.Module, side: int) -> float:
@@ -150,7 +157,7 @@ def race(runners: list[Contender], side: int, rounds: int) -> float:
     Returns:
         The ceiling, in FLOP a second: the best of the rounds.
     """
-    pixels = np.random.default_rng(0).random((3, side, side), dtype=np.float32)
+    pixels = _noise(side)
     for runner in runners:
         runner.seconds = []
         runner.paint(pixels)
@@ -165,27 +172,32 @@ def race(runners: list[Contender], side: int, rounds: int) -> float:
 def show(runners: list[Contender], side: int, most: float) -> None:
     """The table for one size: ratios first."""
     rounds = len(runners[0].seconds)
-    table = Table(title=f"{side} x {side} px, {rounds} rounds; ceiling {most / 1e9:.0f} GFLOP/s in float32")
-    for title in ("engine", "norm", "width"):
-        table.add_column(title, no_wrap=True)
-    for title in ("ratio", "least", "most", "s", "spread", "ceiling"):
-        table.add_column(title, justify="right", no_wrap=True)
+    rows = []
     for runner in runners:
         ratios = [theirs / ours for theirs, ours in zip(runners[0].seconds, runner.seconds, strict=True)]
         median = statistics.median(runner.seconds)
         spread = (max(runner.seconds) - min(runner.seconds)) / median
-        table.add_row(
-            runner.engine,
-            runner.norm,
-            str(runner.width),
-            f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f}",
-            f"{max(ratios):.2f}",
-            f"{median:.3f}",
-            f"{spread:.0%}",
-            f"{work(runner.network, side) / median / most:.0%}",
-        )
-    console.print(table)
+        share = work(runner.network, side) / median / most
+        row = [runner.engine, runner.precision, runner.norm, str(runner.width)]
+        row += [f"{ratio:.2f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios))]
+        rows.append([*row, f"{median:.3f}", f"{spread:.0%}", f"{share:.0%}"])
+    print_table(
+        f"{side} x {side} px, {rounds} rounds; ceiling {most / 1e9:.0f} GFLOP/s in float32:",
+        [
+            "engine",
+            "precision",
+            "norm",
+            "width",
+            "times as fast",
+            "least",
+            "most",
+            "s",
+            "spread",
+            "of ceiling",
+        ],
+        rows,
+        left=4,
+    )
 
 
 def start_ups(engines: list[str], rounds: int) -> None:
@@ -193,10 +205,6 @@ def start_ups(engines: list[str], rounds: int) -> None:
 
     Cold is without converted models, warm is with them. Files are in the system's cache in both.
     """
-    table = Table(title="python stylize.py, one normalizer, 64 x 64 px")
-    table.add_column("engine")
-    for title in ("cold s", "warm s", "peak memory, cold MB", "warm MB"):
-        table.add_column(title, justify="right")
     results: dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]] = {}
     for _ in range(rounds):
         for engine in engines:
@@ -204,11 +212,16 @@ def start_ups(engines: list[str], rounds: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 cold.append(_start(engine, Path(folder)))
                 warm.append(_start(engine, Path(folder)))
+    rows = []
     for engine, measured in results.items():
         times = [f"{statistics.median(taken for taken, _ in runs):.2f}" for runs in measured]
         memory = [f"{statistics.median(peak for _, peak in runs):.0f}" for runs in measured]
-        table.add_row(engine, *times, *memory)
-    console.print(table)
+        rows.append([engine, *times, *memory])
+    print_table(
+        "From the start of `stylize.py` until a picture of 64 x 64 px is written, one normalizer:",
+        ["engine", "s, nothing converted yet", "s, converted before", "peak MB, not converted", "converted"],
+        rows,
+    )
 
 
 _STARTER = """
@@ -254,11 +267,11 @@ def memory(engine: str, side: int) -> None:
     begun, before = time.perf_counter(), resident()
     loaded = [Stylizer.from_file(files[i % len(files)], engine=engine) for i in range(24)]
     taken, after = time.perf_counter() - begun, resident()
-    pixels = np.random.default_rng(0).random((3, side, side), dtype=np.float32)
+    pixels = _noise(side)
     for stylizer in loaded:
         stylizer.engine(pixels)
-    say(
-        f"{engine}: 24 models loaded in {taken:.1f} s; resident {before:.0f} MB before, {after:.0f} MB "
+    print(
+        f"- {engine}: 24 models loaded in {taken:.1f} s; resident {before:.0f} MB before, {after:.0f} MB "
         f"loaded, {resident():.0f} MB after each has painted {side} x {side} px"
     )
 
@@ -284,12 +297,14 @@ def bench(
         raise SettingError(f"There is no engine {unknown.pop()!r}; choose from {', '.join(ENGINES[1:])}.")
     count = threads or default_threads()
     torch.set_num_threads(count)
-    say(f"{describe_machine(torch.device('cpu'))}")
+    print(f"{describe_machine(torch.device('cpu'))}.\n")
     widths_ = [int(width) for width in widths.split(",")]
     runners = contenders(names, [canonical_norm(n) for n in norms.split(",")], widths_, count)
     for side in (int(size) for size in sizes.split(",")):
+        tell(f"{side} x {side} px")
         show(runners, side, race(runners, side, rounds))
     start_ups(names, min(rounds, 5))
+    print("The memory of many models in one process:\n", flush=True)
     for name in names:  # in a process of its own each, for memory is not given back in full
         subprocess.run([sys.executable, __file__, "--engines", name, "--only-memory", "512"], check=True)
 

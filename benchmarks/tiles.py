@@ -24,16 +24,18 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import typer
 from PIL import Image
-from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.tables import print_table, tell  # noqa: E402
 from styles.catalog import find_style  # noqa: E402
 from stylize import LIMITS  # noqa: E402
-from transformer_net.commandline import console, run, say  # noqa: E402
+from transformer_net.commandline import run  # noqa: E402
+from transformer_net.devices import describe_machine  # noqa: E402
 from transformer_net.images import decode, encode  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 from transformer_net.inference.tiles import parse_memory  # noqa: E402
@@ -102,7 +104,7 @@ def tiles(
     memory = parse_memory(max_memory)
     names = list(NORMS) if norm == "all" else [canonical_norm(name) for name in norm.split(",")]
     find_style(style)
-    table = Table("norm", "megapixels", "s/MP", "peak GiB", "of it without a picture", box=None)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "photo.jpg"
         enlarged(photo, 0.004, picture)
@@ -111,20 +113,28 @@ def tiles(
             enlarged(photo, size, picture)
             for name in names:
                 found = in_fresh_process(style, name, picture, memory, exact)
-                table.add_row(
-                    name,
-                    f"{size:g}",
-                    f"{found['seconds'] / size:.2f}",
-                    f"{found['peak'] / _UNIT:.2f}",
-                    f"{bare[name]['peak'] / _UNIT:.2f}",
-                )
-                say(f"{name} at {size:g} MP: {found['seconds']:.1f} s")
-        console.print(table)
+                seconds, peak = found["seconds"], found["peak"] / _UNIT
+                without = bare[name]["peak"] / _UNIT
+                rows.append([name, f"{size:g}", f"{seconds / size:.2f}", f"{peak:.2f}", f"{without:.2f}"])
+                tell(f"{name} at {size:g} MP: {seconds:.1f} s")
+        statistics = "exact statistics" if exact else "a thumbnail's statistics"
+        print_table(
+            f"{describe_machine(torch.device('cpu'))}; the style {style}, painted by {statistics}, "
+            f"--max-memory {max_memory}:",
+            ["norm", "megapixels", "s/MP", "peak GiB", "of it without a picture"],
+            rows,
+        )
         if psnr_megapixels:
             enlarged(photo, psnr_megapixels, picture)
+            found_psnr = []
             for name in names:
-                decibels = psnr(style, name, picture, memory)
-                say(f"{name} at {psnr_megapixels:g} MP, thumbnail against exact: {decibels:.1f} dB")
+                tell(f"{name} at {psnr_megapixels:g} MP, thumbnail against exact")
+                found_psnr.append([name, f"{psnr(style, name, picture, memory):.1f}"])
+            print_table(
+                f"By a thumbnail's statistics against by exact ones, {psnr_megapixels:g} megapixels:",
+                ["norm", "PSNR, dB"],
+                found_psnr,
+            )
 
 
 if __name__ == "__main__":

@@ -108,18 +108,28 @@ def test_stylize_in_a_blend(photo, invoke, monkeypatch):
 
 def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
     paintings = {}
-    for name, options in {"full": [], "half": ["--strength", "0.5"], "own": ["--keep-colour"]}.items():
+    looks = {
+        "full": [],
+        "half": ["--strength", "0.5"],
+        "own": ["--keep-colour"],
+        "large": ["--stroke-scale", "2"],
+    }
+    for name, options in looks.items():
         assert invoke(stylize, photo, "--norm", "in", "-o", name, *options)[0] == 0
         paintings[name] = np.asarray(Image.open(f"{name}/cat-mosaic-in.png")).astype(float)
     original = np.asarray(Image.open(photo).convert("RGB")).astype(float)
     assert np.abs(paintings["half"] - (paintings["full"] + original) / 2).max() <= 1
     assert np.abs(paintings["own"] - paintings["full"]).mean() > 3
+    assert paintings["large"].shape == paintings["full"].shape
+    assert np.abs(paintings["large"] - paintings["full"]).mean() > 3
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["--strength", "1.5"], "The strength must be within 0 and 1, not 1.5."),
+        (["--stroke-scale", "0.5"], "The stroke scale must be within 1 and 8, not 0.5."),
+        (["--precision", "int8", "--engine", "torch"], "The precision int8 needs the engine openvino"),
         (["--style", "nosuch"], "There is no style 'nosuch'; choose one of "),
         (["--norm", "layer"], "There is no normalizer 'layer'; choose one of bn, in, bn+se, iebn."),
         (["--format", "xpm"], "Paintings can be written as png, jpeg or webp only."),

@@ -169,10 +169,21 @@ def _controls(
             info="Only its light and the brush strokes are the style's.",
             elem_id="keep-colour",
         )
+
         match_palette = gr.Checkbox(
             label="Match the palette",
             info="Give the photo the style picture's colours before it is painted.",
             elem_id="match-palette",
+        )
+        stroke_scale = gr.Slider(
+            1,
+            4,
+            value=1,
+            step=0.5,
+            label="Brush strokes",
+            info="So many times as large as the network paints them.",
+            buttons=[],
+            elem_id="stroke-scale",
         )
         second = gr.Dropdown(
             [("No other style", ""), *((one.name.capitalize(), one.name) for one in offered)],
@@ -201,7 +212,8 @@ def _controls(
             show_progress="hidden",
             api_visibility="private",
         )
-    return photo, style, [side, strength, keep_colour, match_palette, second, mix], paint, stop
+    options = [side, strength, keep_colour, match_palette, stroke_scale, second, mix]
+    return photo, style, options, paint, stop
 
 
 def _card(norm: str) -> tuple[gr.Image, gr.HTML]:

@@ -12,8 +12,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from app.models import Painting
 from app.problems import QueueFullError
-from app.studio import Painting, Studio
+from app.studio import Studio
 from app.ui import cards, files
 from transformer_net.errors import StylizerError
 from transformer_net.images import Photo
@@ -50,6 +51,7 @@ class Easel:
         strength: float,
         keep_colour: bool,
         match_palette: bool,
+        stroke_scale: float,
         second: str,
         mix: float,
         *shown: Any,
@@ -63,6 +65,7 @@ class Easel:
             strength: From 0, the photo itself, to 100, the painting at its full strength.
             keep_colour: Whether the paintings have the photo's own colours.
             match_palette: Whether the photo is given the style picture's colours before it is painted.
+            stroke_scale: How many times as large the brush strokes are.
             second: Another style to mix with; empty for none.
             mix: Percent of that one.
             shown: The photo and the four paintings that hang now, then the four captions.
@@ -77,7 +80,7 @@ class Easel:
         try:
             style = _mixed(str(style), str(second), float(mix)) if second else str(style)
             norms = self._studio.norms(*self._studio.parts(style)[0])
-            look = Look(float(strength) / 100, bool(keep_colour), bool(match_palette))
+            look = Look(float(strength) / 100, bool(keep_colour), bool(match_palette), float(stroke_scale))
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None

@@ -114,8 +114,10 @@ def test_larger_photos_than_are_painted_are_shrunk():
         ({"strength": "nan"}, 422, "invalid-request"),
         ({"strength": "-0.1"}, 422, "invalid-request"),
         ({"keep_colour": "perhaps"}, 422, "invalid-request"),
-        ({"precision": "fp32"}, 422, "invalid-request"),
-        ({"precision": "bf16"}, 422, "invalid-request"),
+        ({"stroke_scale": "0.5"}, 422, "invalid-request"),
+        ({"stroke_scale": "nan"}, 422, "invalid-request"),
+        ({"precision": "fp16"}, 422, "invalid-request"),
+        ({"precision": "int8"}, 422, "invalid-option"),  # these tests' server paints with PyTorch
         ({"norm": "y" * 1025}, 400, None),
     ],
 )

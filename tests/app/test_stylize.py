@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.conftest import file, opened, picture, post
+from styles import catalog
+from tests.app.conftest import assert_problem, file, opened, picture, post, serving
+from tests.inference.networks import random_network
+from transformer_net.checkpoint import save_model
 from transformer_net.images import decode, encode
 from transformer_net.inference.colour import Look
+from transformer_net.inference.quantization import calibrate, save_ranges
 from transformer_net.inference.stylizer import Stylizer
 
 NORMS = ["bn", "in", "bn+se", "iebn"]
@@ -216,3 +220,30 @@ def test_strength_and_colours_are_the_library_s(client):
     assert response.content != encode(stylizer.paint(data))
     untouched = Image.open(io.BytesIO(post(client, data, strength="0").content))
     assert untouched.tobytes() == picture().tobytes()
+    large = post(client, data, norm="in", stroke_scale="1.5")
+    assert large.content == encode(stylizer.paint(data, look=Look(stroke_scale=1.5)))
+
+
+def test_precision(tmp_path, monkeypatch):
+    folder = tmp_path / "dots"
+    folder.mkdir()
+    picture(64, 64).save(folder / "style.png")
+    for norm in ("bn", "in"):
+        save_model(folder / f"{norm}.safetensors", random_network(norm), "dots")
+    pixels = np.asarray(picture(), dtype=np.float32).transpose(2, 0, 1) / 255
+    save_ranges(folder / "in.safetensors", calibrate(random_network("in"), [pixels]), {"photos": 1})
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    data = file(picture())
+    with serving(engine="openvino") as client:
+        full, eight = (
+            post(client, data, style="dots", norm="in", precision=precision) for precision in ("fp32", "int8")
+        )
+        assert full.headers["x-stylizer-precision"] == "float32"
+        assert eight.headers["x-stylizer-precision"] == "int8"
+        expected = Stylizer.from_style("dots", "in", precision="int8", threads=1).paint(data)
+        assert eight.content == encode(expected)
+        assert eight.content != full.content
+        again = post(client, data, style="dots", norm="in", precision="int8")
+        assert again.content == eight.content
+        refused = post(client, data, style="dots", norm="bn", precision="int8")
+        assert "not prepared for int8" in assert_problem(refused, 422, "invalid-option")["detail"]

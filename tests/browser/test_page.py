@@ -70,11 +70,13 @@ def test_the_page_and_the_api_paint_the_same_pixels(page: Page, server: str, tmp
     pixels = set()
     # Opened before the first painting: what is set in the moment in which Gradio makes that part is lost.
     page.locator("#options").get_by_text("Options").click()
-    for look in ({}, {"strength": "0.6", "keep_colour": "true"}):
+    for look in ({}, {"strength": "0.6", "keep_colour": "true", "stroke_scale": "2"}):
         if look:
             page.locator("#strength input[type=range]").fill("60")
             expect(page.locator("#strength input[type=number]")).to_have_value("60")
             page.locator("#keep-colour input").check()
+            page.locator("#stroke-scale input[type=range]").fill("2")
+            expect(page.locator("#stroke-scale input[type=number]")).to_have_value("2")
         paint(page)
         answer = httpx.post(
             f"{server}/stylize", files={"image": path.open("rb")}, data=data | look, timeout=90

@@ -154,8 +154,20 @@ def test_auto_without_openvino_paints_with_pytorch_and_says_so_once(without, cap
             {"engine": "steam"},
             "There is no engine 'steam'; choose one of auto, torch, openvino, onnxruntime.",
         ),
-        ({"precision": "int3"}, "There is no precision 'int3'; choose one of fp32, fp16."),
-        ({"precision": "fp16"}, "The engine openvino computes in fp32 only, not in fp16."),
+        ({"precision": "int3"}, "There is no precision 'int3'; choose one of fp32, fp16, bf16, int8."),
+        ({"precision": "fp16"}, "The engine openvino computes in fp32, bf16 or int8, not in fp16."),
+        (
+            {"precision": "int8"},
+            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first.",
+        ),
+        (
+            {"engine": "onnxruntime", "precision": "int8"},
+            "The engine onnxruntime computes in fp32 only, not in int8.",
+        ),
+        (
+            {"engine": "torch", "precision": "int8"},
+            "The precision int8 needs the engine openvino, on a CPU.",
+        ),
         (
             {"engine": "torch", "precision": "fp16"},
             "The precision fp16 needs a CUDA GPU, not the device cpu.",

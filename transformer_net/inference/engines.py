@@ -19,16 +19,18 @@ import numpy.typing as npt
 import torch
 
 from transformer_net.cores import available_cores, default_threads
+from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
 from transformer_net.inference.conversion import fingerprint, openvino_bytes, to_onnx, to_openvino
 from transformer_net.inference.enginecache import cached
+from transformer_net.inference.quantization import Ranges, quantize
 from transformer_net.network import TransformerNet
 
 log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 
-PRECISIONS = {"fp32": "float32", "fp16": "float16"}
+PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
 """Name of a precision in options → the number format that is computed in."""
 
 Floats = npt.NDArray[np.float32]
@@ -65,6 +67,7 @@ def make_engine(
     engine: str = "auto",
     precision: str = "fp32",
     threads: int | None = None,
+    ranges: Ranges | None = None,
 ) -> Engine:
     """The engine called `engine` for `network`.
 
@@ -73,8 +76,9 @@ def make_engine(
         device: Where to compute.
         engine: A name in `ENGINES`, in any case. `auto` is OpenVINO on a CPU, and PyTorch elsewhere or where
             OpenVINO is not installed.
-        precision: A key of `PRECISIONS`; fp16 is for CUDA.
+        precision: A key of `PRECISIONS`; fp16 is for CUDA, bf16 and int8 are for OpenVINO.
         threads: Threads on a CPU; None for as many as this process may use.
+        ranges: What int8 needs to know of the network; see `quantization`.
 
     Raises:
         SettingError: There is no such engine or precision, it is not installed, or it cannot do this.
@@ -90,10 +94,11 @@ def make_engine(
         return TorchEngine(network, device, precision, threads)
     if device.type != "cpu":
         raise SettingError(f"The engine {name} computes on the CPU only, not on {device.type}.")
+    if name == "openvino":
+        return OpenVinoEngine(network, threads or default_threads(), precision, ranges)
     if precision != "fp32":
         raise SettingError(f"The engine {name} computes in fp32 only, not in {precision}.")
-    make = OpenVinoEngine if name == "openvino" else OnnxRuntimeEngine
-    return make(network, threads or default_threads())
+    return OnnxRuntimeEngine(network, threads or default_threads())
 
 
 def _best_engine(device: torch.device) -> str:
@@ -135,7 +140,7 @@ class TorchEngine:
     Half precision is autocast: convolutions in float16, vectors and running statistics as they are.
 
     Raises:
-        SettingError: Half precision is asked for where it is no gain.
+        SettingError: The precision is not for PyTorch, or no gain there.
     """
 
     name = "torch"
@@ -147,6 +152,8 @@ class TorchEngine:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
+        if precision in ("bf16", "int8"):
+            raise SettingError(f"The precision {precision} needs the engine openvino, on a CPU.")
         if precision != "fp32" and device.type != "cuda":
             raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
         self.precision, self.device = precision, device
@@ -166,28 +173,43 @@ class TorchEngine:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, in float32.
+    """OpenVINO on the CPU.
 
     Args:
         network: What to compute.
         threads: How many compute one painting.
+        precision: fp32; bf16; or int8, in which the convolutions are computed, the rest in float32.
+        ranges: What int8 needs to know of the network.
 
     Raises:
-        SettingError: OpenVINO is not installed.
+        SettingError: OpenVINO is not installed, there are no ranges, or the precision is no gain here.
     """
 
-    name, precision = "openvino", "fp32"
+    name = "openvino"
 
-    def __init__(self, network: TransformerNet, threads: int) -> None:
+    def __init__(
+        self,
+        network: TransformerNet,
+        threads: int,
+        precision: str = "fp32",
+        ranges: Ranges | None = None,
+    ) -> None:
+        self.precision = precision
+        _check(precision, ranges)
         library = require("openvino")
         key = f"{fingerprint(network)}-openvino-{_version(library)}-torch-{_version(torch)}"
         entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
         core = _openvino_core()
+        model = core.read_model(*_parted(entry))
+        if precision == "int8":
+            assert ranges is not None
+            quantize(model, ranges)
         self._model = core.compile_model(
-            core.read_model(*_parted(entry)),
+            model,
             "CPU",
             {
-                "INFERENCE_PRECISION_HINT": "f32",  # where there are bfloat16 units, its choice is these
+                # What is not in int8. Left alone, OpenVINO takes bfloat16 where the processor has it.
+                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
                 "PERFORMANCE_HINT": "LATENCY",
                 "INFERENCE_NUM_THREADS": threads,
                 "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
@@ -198,7 +220,8 @@ class OpenVinoEngine:
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
         tensor = require("openvino").Tensor
-        photos, paintings = np.ascontiguousarray(pixels[None]), np.empty_like(pixels[None])
+        photos = np.ascontiguousarray(pixels[None])
+        paintings = np.empty_like(photos)
         # One at a time: a painting uses all threads anyway, and memory can only be released at rest. A model
         # keeps its activations otherwise, 330 bytes for each pixel at width 16, and a server has dozens.
         with self._alone:
@@ -212,6 +235,17 @@ class OpenVinoEngine:
                 _give_back()
         painting: Floats = paintings[0]
         return painting
+
+
+def _check(precision: str, ranges: Ranges | None) -> None:
+    if precision == "fp16":
+        raise SettingError("The engine openvino computes in fp32, bf16 or int8, not in fp16.")
+    if precision == "bf16" and not multiplies_bf16():
+        raise SettingError("This processor has no bfloat16 arithmetic, so bf16 would take longer than fp32.")
+    if precision == "int8" and ranges is None:
+        raise SettingError(
+            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first."
+        )
 
 
 class OnnxRuntimeEngine:

@@ -16,6 +16,8 @@ from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.engines import Engine, TorchEngine, make_engine
 from transformer_net.inference.palette import Palette
+from transformer_net.inference.quantization import load_ranges
+from transformer_net.inference.strokes import enlarge
 from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
 from transformer_net.network import MIN_SIDE, TransformerNet
 
@@ -66,7 +68,7 @@ class Stylizer:
             device: As in `from_file`, and so are the others.
             engine: What computes; `auto` is PyTorch for a blend, since converting it takes longer than a few
                 paintings.
-            precision: In which number format.
+            precision: In which number format; blends cannot be painted in int8.
             threads: With how many threads on a CPU.
 
         Raises:
@@ -76,12 +78,18 @@ class Stylizer:
         """
         # The catalogue builds on this package.
         from styles.blend import blend_palette, load_blend, parse_blend
+        from styles.catalog import find_style
 
         shares = parse_blend(style)
-        network, info = load_blend(shares, norm)
-        if len(shares) > 1 and engine.strip().lower() == "auto":
+        ranges = None
+        if len(shares) == 1:
+            ranges = load_ranges(find_style(next(iter(shares))).model(norm))
+        elif precision.strip().lower() == "int8":
+            raise SettingError("A blend of styles cannot be painted in int8: only models by themselves can.")
+        elif engine.strip().lower() == "auto" and precision.strip().lower() != "bf16":
             engine = "torch"
-        made = make_engine(network, device, engine, precision, threads)
+        network, info = load_blend(shares, norm)
+        made = make_engine(network, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made, palette=lambda: blend_palette(shares))
 
     @classmethod
@@ -108,12 +116,14 @@ class Stylizer:
             SettingError: The engine is not installed, or cannot do this.
         """
         network, info = load_model(path)
-        return cls(network, info, device, engine=make_engine(network, device, engine, precision, threads))
+        ranges = load_ranges(Path(path))
+        made = make_engine(network, device, engine, precision, threads, ranges)
+        return cls(network, info, device, engine=made)
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of the network's weights."""
-        return fingerprint(self.network)
+        """A checksum of the network's weights, and in what it is computed."""
+        return fingerprint(self.network) + self.engine.precision
 
     def check(self, look: Look) -> None:
         """Raises SettingError if this model cannot paint with that look."""
@@ -166,8 +176,8 @@ class Stylizer:
         Args:
             photo: The photo.
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
-            look: How strong the painting is, and whose colours it has. At strength 0 it is the photo itself,
-                in the style picture's colours where they are matched.
+            look: How strong the painting is, whose colours it has, and how large its strokes are. At strength
+                0 it is the photo itself, in the style picture's colours where they are matched.
             max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
                 in tiles, by the statistics of a thumbnail; see `tiles`.
             exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
@@ -184,7 +194,10 @@ class Stylizer:
         if look.strength == 0:
             return photo.with_alpha(rgb.copy())
         overwrite = (overwrite or rgb is not photo.rgb) and not look.needs_photo
-        painting = self._paint_rgb(rgb, max_memory, exact, overwrite, on_progress)
+        small = fit(rgb, look.working_side(rgb.size))
+        painting = self._paint_rgb(small, max_memory, exact, overwrite, on_progress)
+        if small is not rgb:
+            painting = enlarge(painting, small, rgb)
         return photo.with_alpha(look.apply(rgb, painting))
 
     def _paint_rgb(

@@ -24,7 +24,6 @@ from PIL import Image
 from transformer_net.errors import SettingError
 from transformer_net.images import Photo, fit
 from transformer_net.inference.colour import AS_PAINTED, Look
-from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.folders import Ledger, made_of
 from transformer_net.inference.steady import Steadier
 from transformer_net.inference.stylizer import Stylizer
@@ -60,7 +59,7 @@ class VideoOptions:
 
     def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
         """What a painted video depends on."""
-        settings = [SEGMENT, self.max_side, self.look, self.steady, self.exact, fingerprint(stylizer.network)]
+        settings = [SEGMENT, self.max_side, self.look, self.steady, self.exact, stylizer.fingerprint]
         return made_of(clip.path, repr(settings))
 
 
