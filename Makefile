@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run demo test bench lint format gallery chromium clean
+.PHONY: run demo test bench lint format gallery figures chromium clean
 
 run: $(VENV)/.run  ## the page and the HTTP API at http://127.0.0.1:7860
 	$(BIN)/python -m app
@@ -19,6 +19,10 @@ gallery: $(VENV)/.run  ## train and measure what is missing or out of date, and 
 	$(BIN)/python -m styles.quantize $(if $(CONTENT),--content $(CONTENT))
 	$(BIN)/python benchmarks/quality.py --optimum astronaut
 	$(BIN)/python -m styles.showcase
+	$(BIN)/python -m experiments.figures
+
+figures: $(VENV)/.run  ## docs/results.md and its figures, from the stored results of the experiments; computes nothing
+	$(BIN)/python -m experiments.figures
 
 test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest

@@ -13,8 +13,16 @@ ALLOWED = {
     "transformer_net/training": {"transformer_net", "transformer_net.training"},
     "styles": {"styles", "transformer_net"},
     "app": {"app", "styles", "transformer_net"},
+    "experiments": {"experiments", "styles", "transformer_net"},
 }
-PACKAGES = ("transformer_net.inference", "transformer_net.training", "transformer_net", "styles", "app")
+PACKAGES = (
+    "transformer_net.inference",
+    "transformer_net.training",
+    "transformer_net",
+    "styles",
+    "app",
+    "experiments",
+)
 
 
 def imports(path):
@@ -33,7 +41,11 @@ def package_of(module):
     return None
 
 
-FILES = [path for top in ("transformer_net", "styles", "app") for path in sorted((ROOT / top).rglob("*.py"))]
+FILES = [
+    path
+    for top in ("transformer_net", "styles", "app", "experiments")
+    for path in sorted((ROOT / top).rglob("*.py"))
+]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))

@@ -1,0 +1,176 @@
+"""Figures 3 and 5: content and style loss while the style network learns, with each normalizer.
+
+    python -m experiments.curves --content DIR
+
+Our own short runs, three seeds each, and the gallery's long ones, one seed in each of six styles
+(`styles/*/curves.json`). The paper shows training losses; evaluation mode on photos kept aside stands beside.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from experiments import stylization
+from experiments.drawing import COLOURS, markdown, new_figure, save
+from experiments.experiment import main
+from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.runner import Job, Store
+from styles.catalog import styles
+from transformer_net.norms import NORMS
+
+TITLE = "Training curves (Figures 3 and 5)"
+COMMAND = "python -m experiments.curves"
+MAIN_STYLE, MORE_STYLES = "mosaic", ("wave", "starry")
+TERMS = ("content", "style")
+MODES = {"training": "training", "final": "evaluation"}
+"""Key of a run's metrics → what mode it was taken in."""
+
+
+def jobs(quick: bool = False) -> list[Job]:
+    """Mosaic with each seed, then two more styles with one."""
+    found = [
+        stylization.job(norm, seed, quick=quick) for seed in (SEEDS[:1] if quick else SEEDS) for norm in NORMS
+    ]
+    if not quick:
+        found += [stylization.job(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
+    return found
+
+
+def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
+    """Loss at the end of training on the mosaic, by seed."""
+    return per_seed(store, lambda s: stylization.job(norm, s), lambda m: m[mode][term])
+
+
+def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
+    """The same of the shipped models, by style: the last validation, or the last tenth of training."""
+    found = {}
+    for style in styles():
+        curves = json.loads((style.folder / "curves.json").read_text()).get(norm)
+        if not curves:
+            continue
+        points = curves["validation" if mode == "final" else "training"]
+        last = points[-1:] if mode == "final" else points[-max(1, len(points) // 10) :]
+        found[style.name] = statistics.fmean(point[term] for point in last)
+    return found
+
+
+def relative(ours: dict[Any, float], theirs: dict[Any, float]) -> dict[Any, float]:
+    """By how many percent ours are below theirs, pair by pair."""
+    return {key: 100 * (1 - ours[key] / theirs[key]) for key in ours if key in theirs}
+
+
+def table(store: Store) -> str:
+    """Losses at the end, ours and the gallery's."""
+    rows = []
+    for mode, mode_name in MODES.items():
+        for norm in NORMS:
+            ours = [Estimate.of(losses(store, norm, mode, term)) for term in TERMS]
+            if ours[0].count:
+                long = [Estimate.of(relative(gallery(norm, mode, t), gallery("bn", mode, t))) for t in TERMS]
+                below = ["" if norm == "bn" else e.show(1, " %", signed=True) for e in long]
+                rows.append([mode_name, f"`{norm}`", ours[0].show(2), ours[1].show(3), *below])
+    return markdown(
+        ["mode", "norm", "content", "style", "gallery: content below `bn`", "gallery: style below `bn`"], rows
+    )
+
+
+def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
+    """Mean and range of the seeds in training; dots in evaluation mode."""
+    drawn = []
+    for style in (MAIN_STYLE, *MORE_STYLES):
+        runs = {
+            norm: [
+                m["curves"]
+                for seed in SEEDS
+                if (m := store.metrics(stylization.job(norm, seed, style=style))) and not m["diverged"]
+            ]
+            for norm in NORMS
+        }
+        if any(runs.values()):
+            drawn.append(_draw(style, runs, folder / f"curves-{style}.png"))
+    return drawn
+
+
+def _draw(style: str, runs: dict[str, list[dict[str, Any]]], path: Path) -> tuple[Path, str]:
+    figure = new_figure(10, 3.8)
+    for axes, term in zip(figure.subplots(1, 2), TERMS, strict=True):
+        for norm, curves in runs.items():
+            for phase, look in (("training", "-"), ("validation", "o")):
+                points = [[p[term] for p in curve[phase]] for curve in curves]
+                if not points:
+                    continue
+                steps = [p["iteration"] for p in curves[0][phase]]
+                across = list(zip(*points, strict=True))
+                mean = [statistics.fmean(values) for values in across]
+                label = norm if phase == "training" else None
+                axes.plot(steps, mean, look, color=COLOURS[norm], lw=1.3, ms=4, label=label)
+                if phase == "training":
+                    low, high = [min(v) for v in across], [max(v) for v in across]
+                    axes.fill_between(steps, low, high, color=COLOURS[norm], alpha=0.15, lw=0)
+        axes.set_title(f"{style}: {term} loss")
+        axes.set_xlabel("iteration, warm-up included")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.25, which="both")
+        axes.legend(frameon=False, fontsize=8)
+    count = max(len(curves) for curves in runs.values())
+    seeds = f"{count} seed{'s' * (count > 1)}"
+    return save(figure, path), f"{style}, {seeds}: training (mean and range) and, dots, evaluation mode"
+
+
+def claims(store: Store) -> list[Claim]:
+    """SE and IEBN are below BN and near IN; IN is lowest."""
+    found = []
+    for mode, mode_name in MODES.items():
+        for term in TERMS:
+            bn = losses(store, "bn", mode, term)
+            for norm, name in (("iebn", "IEBN"), ("bn+se", "SE"), ("in", "IN")):
+                gain = Estimate.of(relative(losses(store, norm, mode, term), bn))
+                long = Estimate.of(relative(gallery(norm, mode, term), gallery("bn", mode, term)))
+                for ran, estimate in (
+                    (f"mosaic, short runs, {mode_name} mode", gain),
+                    (f"the gallery's styles, one seed each, {mode_name} mode", long),
+                ):
+                    found.append(
+                        Claim.above(
+                            0,
+                            "Figures 3, 5",
+                            f"{name} has a lower {term} loss than BN",
+                            ran,
+                            estimate,
+                            estimate.show(1, " % lower", signed=True),
+                            COMMAND,
+                        )
+                    )
+    return found + [_nearness(store, mode, mode_name) for mode, mode_name in MODES.items()]
+
+
+def _nearness(store: Store, mode: str, mode_name: str) -> Claim:
+    bn, ours, best = (
+        {
+            seed: stylization.total({"content": content, "style": style[seed]})
+            for seed, content in found.items()
+        }
+        for norm in ("bn", "iebn", "in")
+        for found, style in [(losses(store, norm, mode, "content"), losses(store, norm, mode, "style"))]
+    )
+    nearer = Estimate.of(
+        {s: abs(bn[s] - ours[s]) - abs(ours[s] - best[s]) for s in ours if s in bn and s in best}
+    )
+    gaps = [Estimate.of(difference(a, b)).show(2, signed=True) for a, b in ((bn, ours), (ours, best))]
+    return Claim.above(
+        0,
+        "Figure 5",
+        "IEBN is nearer to IN than to BN in total loss",
+        f"mosaic, short runs, {mode_name} mode",
+        nearer,
+        f"BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
+        COMMAND,
+    )
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])

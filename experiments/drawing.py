@@ -1,0 +1,99 @@
+"""How the figures look: one colour a normalizer, dots with intervals, white paper."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from experiments.intervals import Estimate
+from transformer_net.checkpoint import write_atomically
+from transformer_net.images import encode
+from transformer_net.inference.sheet import side_by_side
+
+COLOURS = {"bn": "#2c66ad", "in": "#0b7a5f", "bn+se": "#7d4fb3", "iebn": "#b83a1b"}
+"""Those of the page."""
+
+_DPI = 110
+
+
+def new_figure(width: float, height: float) -> Any:
+    """An empty matplotlib figure, in inches."""
+    from matplotlib.figure import Figure  # of the extra `train`
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: Any, path: Path) -> Path:
+    """Write `figure` as PNG; the same figure gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=_DPI, format="png", metadata={"Software": None})
+    write_atomically(path, buffer.getvalue())
+    return path
+
+
+def sheet(panels: Sequence[tuple[str, Image.Image]], columns: int, path: Path) -> Path:
+    """Write labelled pictures, side by side, as JPEG."""
+    write_atomically(path, encode(side_by_side(list(panels), columns=columns), "jpeg", 88))
+    return path
+
+
+Groups = Mapping[str, Mapping[str, Estimate]]
+"""By row, and in it by name."""
+
+
+def dots(panels: Mapping[str, Groups], path: Path, colours: Mapping[str, str] | None = None) -> list[Path]:
+    """Panels beside each other, each with the rows that something is known of; no file if there are none.
+
+    Args:
+        panels: Groups by what their values are.
+        path: Where to write.
+        colours: By name; without, everything is grey and there is no legend.
+    """
+    known = {
+        label: {row: group for row, group in groups.items() if any(e.count for e in group.values())}
+        for label, groups in panels.items()
+    }
+    rows = max(map(len, known.values()))
+    if not rows:
+        return []
+    names = {name for groups in known.values() for group in groups.values() for name in group}
+    figure = new_figure(4.8 * len(known), 1.0 + rows * (0.14 + 0.14 * len(names)))
+    everywhere = figure.subplots(1, len(known), squeeze=False)[0]
+    for axes, (label, groups) in zip(everywhere, known.items(), strict=True):
+        _dots(axes, groups, colours)
+        axes.set_xlabel(label)
+    return [save(figure, path)]
+
+
+def _dots(axes: Any, groups: Groups, colours: Mapping[str, str] | None) -> None:
+    """A row a group, top down; in it a dot with its interval for each name."""
+    names = list(dict.fromkeys(name for group in groups.values() for name in group))
+    step = 0.7 / max(1, len(names))
+    for row, group in enumerate(groups.values()):
+        for place, name in enumerate(names):
+            estimate = group.get(name)
+            if estimate is None or not estimate.count or not math.isfinite(estimate.mean):
+                continue
+            half = estimate.half if math.isfinite(estimate.half) else 0.0
+            y = row + (place - (len(names) - 1) / 2) * step
+            label = name if colours and row == 0 else None
+            colour = (colours or {}).get(name, "#404040")
+            axes.errorbar(estimate.mean, y, xerr=half, fmt="o", ms=4, lw=1.2, color=colour, label=label)
+    axes.set_yticks(range(len(groups)), list(groups))
+    axes.set_ylim(len(groups) - 0.4, -0.6)
+    axes.grid(axis="x", alpha=0.25)
+    if colours and groups:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; a sentence where there are no rows."""
+    if not rows:
+        return "Not run yet.\n"
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"

@@ -1,0 +1,152 @@
+"""Table 2: constant noise in the batch-normalized step, x̂·N_a + N_b, in training and in use.
+
+python -m experiments.noise --data DIR --content DIR
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from experiments import classification, stylization
+from experiments.drawing import COLOURS, dots, markdown, sheet
+from experiments.experiment import main
+from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.runner import Job, Store
+
+TITLE = "Noise attack (Table 2)"
+COMMAND = "python -m experiments.noise"
+NORMS = ("bn", "bn+se", "iebn")
+NOISES = ((0.8, 0.8), (0.5, 0.2), (0.8, 0.5), (0.8, 0.2), (0.5, 0.5))
+"""(N_a, N_b) beside none; the first two are run with every seed first."""
+
+Make = Callable[..., Job]
+Noise = tuple[float, float] | None
+
+
+def attacked(make: Make, norm: str, seed: int, noise: Noise, **more: Any) -> Job:
+    """The training of a network under `noise`."""
+    if noise is None:
+        return make(norm, seed, **more)
+    return make(norm, seed, variant=f"noise-{noise[0]}-{noise[1]}", options={"noise": list(noise)}, **more)
+
+
+def jobs(quick: bool = False) -> list[Job]:
+    """Both tasks without noise, then with."""
+    chosen = NOISES[:1] if quick else NOISES
+    seeds = SEEDS[:1] if quick else SEEDS
+    return [
+        attacked(make, norm, seed, noise, quick=quick, stage=1 if noise in (None, *NOISES[:2]) else 2)
+        for noise in (None, *chosen)
+        for make in (classification.job, stylization.job)
+        for seed in seeds
+        for norm in NORMS
+    ]
+
+
+def accuracies(store: Store, norm: str, noise: Noise) -> dict[int, float]:
+    """Test accuracy in percent, by seed."""
+    return per_seed(store, lambda s: attacked(classification.job, norm, s, noise), lambda m: m["accuracy"])
+
+
+def losses(store: Store, norm: str, noise: Noise) -> dict[int, float]:
+    """Total loss of the style network in evaluation mode, by seed; infinite if it diverged."""
+    return per_seed(store, lambda s: attacked(stylization.job, norm, s, noise), final_loss)
+
+
+def final_loss(metrics: Any) -> float:
+    """Total loss of a style network at the end; infinite if its training diverged."""
+    return float("inf") if metrics["diverged"] else stylization.total(metrics["final"])
+
+
+def damage(store: Store, norm: str, of: Callable[[Store, str, Noise], dict[int, float]]) -> dict[Any, float]:
+    """Relative change in percent that noise brings, by seed: the mean over the noises run with all seeds."""
+    clean = of(store, norm, None)
+    noisy = [of(store, norm, noise) for noise in NOISES[:2]]
+    return {
+        seed: statistics.fmean(100 * (values[seed] / clean[seed] - 1) for values in noisy)
+        for seed in clean
+        if all(seed in values for values in noisy)
+    }
+
+
+def table(store: Store) -> str:
+    """Accuracy and loss by noise."""
+    rows = []
+    for noise in (None, *NOISES):
+        for norm in NORMS:
+            accuracy, loss = (Estimate.of(of(store, norm, noise)) for of in (accuracies, losses))
+            if accuracy.count or loss.count:
+                rows.append([str(noise or "none"), f"`{norm}`", accuracy.show(), loss.show()])
+    return markdown(["(N_a, N_b)", "norm", "ResNet-20: accuracy, %", "mosaic: total loss, eval mode"], rows)
+
+
+def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
+    """Both tasks by noise, and what the style networks paint."""
+    tasks = {"CIFAR-100: test accuracy, %": accuracies, "mosaic: total loss, evaluation mode": losses}
+    groups = {
+        task: {
+            str(noise or "none"): {norm: Estimate.of(of(store, norm, noise)) for norm in NORMS}
+            for noise in (None, *NOISES)
+        }
+        for task, of in tasks.items()
+    }
+    caption = "Constant noise (N_a, N_b): mean and 95 % interval"
+    drawn = [(path, caption) for path in dots(groups, folder / "noise.png", COLOURS)]
+    panels = []
+    for noise in (None, *NOISES[:2]):
+        for norm in NORMS:
+            file = store.pictures / f"{attacked(stylization.job, norm, 0, noise).label}.jpg"
+            if file.is_file():
+                panels.append((f"{norm}, {noise or 'no noise'}", Image.open(file)))
+    if panels:
+        drawn.append((sheet(panels, 3, folder / "noise-pictures.jpg"), "Painted under noise, seed 0"))
+    return drawn
+
+
+def claims(store: Store) -> list[Claim]:
+    """Noise harms BN, and IEBN and SE less."""
+    found = []
+    tasks = (
+        ("CIFAR-100, ResNet-20", accuracies, -1, "of its accuracy"),
+        ("mosaic, total loss in evaluation mode", losses, 1, "of its loss"),
+    )
+    levels = " and ".join(map(str, NOISES[:2]))
+    for task, of, sign, unit in tasks:
+        bn = {seed: sign * value for seed, value in damage(store, "bn", of).items()}
+        harm = Estimate.of(bn)
+        found.append(
+            Claim.above(
+                0,
+                "Table 2",
+                "Constant noise harms BN",
+                f"{task}; (N_a, N_b) = {levels}",
+                harm,
+                harm.show(1, f" % {unit}", signed=True),
+                COMMAND,
+            )
+        )
+        for norm, name in (("iebn", "IEBN"), ("bn+se", "SE")):
+            other = {seed: sign * value for seed, value in damage(store, norm, of).items()}
+            saved = Estimate.of(difference(bn, other))
+            found.append(
+                Claim.above(
+                    0,
+                    "Table 2",
+                    f"{name} withstands the noise better than BN",
+                    f"{task}; (N_a, N_b) = {levels}",
+                    saved,
+                    saved.show(1, f" % {unit} less harm", signed=True),
+                    COMMAND,
+                )
+            )
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])

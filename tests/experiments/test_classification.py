@@ -1,0 +1,95 @@
+"""The second task: its network, its data, and the strangers in its batches."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from experiments.classification import CLASSES, Images, classify, job, read, resnet, standardized
+from experiments.runner import Inputs
+from experiments.strangers import admit, drawn_from, flat_pictures
+from transformer_net.network import parameter_count
+from transformer_net.norms import NORMS
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("preact", [False, True])
+def test_resnet_classifies_with_every_norm(norm, preact):
+    network = resnet(norm, 8, 4, preact, {})
+    assert network(torch.rand(2, 3, 32, 32)).shape == (2, CLASSES)
+
+
+def test_resnet_20_has_the_paper_s_size():
+    """0.27 M with ten classes in He et al.; a hundred add 5,850."""
+    assert parameter_count(resnet("bn", 20, 16, False, {})) == pytest.approx(275_572, abs=600)
+
+
+def test_batches_are_a_function_of_seed_and_epoch():
+    rng = np.random.default_rng(0)
+    images = Images(rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8), np.arange(20))
+
+    def epoch(seed, number):
+        return list(images.batches(8, seed, number))
+
+    first, again, other, later = epoch(0, 0), epoch(0, 0), epoch(1, 0), epoch(0, 1)
+    assert len(first) == 2
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, again, strict=True))
+    for different in (other, later):
+        assert not torch.equal(first[0][0], different[0][0])
+
+
+def test_crops_are_the_image_moved_and_mirrored():
+    image = np.arange(32 * 32 * 3, dtype=np.int64).reshape(1, 32, 32, 3) % 251
+    images = Images(image.astype(np.uint8), np.zeros(1, dtype=np.int64))
+    padded = np.pad(images.x[0], ((4, 4), (4, 4), (0, 0)), mode="reflect")
+    moved = [padded[t : t + 32, x : x + 32] for t in range(9) for x in range(9)]
+    known = torch.cat([standardized(np.stack([m, m[:, ::-1]])) for m in moved])
+    for epoch in range(6):
+        ((crop, _),) = images.batches(1, 0, epoch)
+        assert (known == crop).all(dim=(1, 2, 3)).any()
+
+
+def test_archives_are_read_and_digits_made_to_fit(tmp_path):
+    arrays = {"train_x": np.zeros((5, 28, 28), np.uint8), "train_y": np.arange(5, dtype=np.uint8)}
+    arrays |= {"test_x": np.full((2, 28, 28), 255, np.uint8), "test_y": np.zeros(2, np.uint8)}
+    np.savez(tmp_path / "mnist_12k.npz", **arrays)
+    train, test = read(tmp_path, "mnist")
+    assert train.x.shape == (5, 32, 32, 3)
+    assert train.y.tolist() == [0, 1, 2, 3, 4]
+    assert test.x[0, 16, 16].tolist() == [255, 255, 255]
+    assert test.x[0, 0, 0].tolist() == [0, 0, 0]
+
+
+def test_a_network_learns_and_the_same_seed_learns_the_same(tmp_path):
+    config = {**job("bn", quick=True).config, "epochs": 6}
+    inputs = Inputs(tmp_path, None, "cpu", tmp_path)
+    one, two = classify(config, inputs), classify(config, inputs)
+    assert one == two
+    assert one["accuracy"] > 60  # of three colours
+    assert not one["diverged"]
+
+
+def test_strangers_move_the_statistics_and_nothing_else():
+    def trained_on(strangers):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.BatchNorm2d(3))
+        if strangers:
+            admit(network, strangers, drawn_from(torch.full((4, 3, 8, 8), 100.0), strangers))
+        return network, network(torch.zeros(2, 3, 8, 8))
+
+    (plain, _), (mixed, output) = trained_on(0), trained_on(2)
+    assert output.shape == (2, 3, 8, 8)
+    assert plain[0].running_mean.tolist() == pytest.approx([0, 0, 0])
+    assert mixed[0].running_mean.tolist() == pytest.approx([5, 5, 5])  # momentum 0.1 of a mean of 50
+    assert output.mean().item() == pytest.approx(-1, abs=1e-3)
+    mixed.eval()
+    assert mixed(torch.zeros(2, 3, 8, 8)).shape == (2, 3, 8, 8)
+
+
+def test_flat_pictures_are_flat_and_change_with_the_step():
+    source, batch = flat_pictures(3), torch.zeros(2, 3, 5, 7)
+    first, second = source(0, batch), source(1, batch)
+    assert first.shape == (3, 3, 5, 7)
+    assert torch.equal(first, first[:, :, :1, :1].expand_as(first))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, source(0, batch))

@@ -1,0 +1,91 @@
+"""Each experiment's quick mode from end to end, on one store: what they share is run once."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from experiments import accuracy, curves, figures, mixed, noise, pictures
+from experiments.experiment import measure, plan
+from experiments.figures import EXPERIMENTS
+from experiments.intervals import SEEDS
+from experiments.runner import Inputs, Store, run_jobs
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    store = Store(root)
+    return store, Inputs(root / "no-data", None, "cpu", store.pictures)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.__name__.removeprefix("experiments."))
+def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
+    store, inputs = quick
+    measure([experiment], store, inputs, quick=True)
+    jobs = plan([experiment], quick=True)
+    assert jobs
+    assert all(store.is_done(job) for job in jobs)
+    printed = capsys.readouterr().out
+    assert experiment.TITLE in printed
+    for claim in experiment.claims(store):
+        assert claim.text in printed
+        assert claim.verdict in ("reproduced", "not reproduced", "not decidable")
+        assert bool(claim.reason) == (claim.verdict == "not decidable")
+
+
+def test_all_of_it_is_drawn_and_nothing_is_computed(quick, tmp_path, monkeypatch):
+    store, inputs = quick
+    run_jobs(plan(EXPERIMENTS, quick=True), store, inputs)
+    monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("something was computed"))
+    page = tmp_path / "results.md"
+    figures.draw(store, page)
+    text = page.read_text()
+    for experiment in EXPERIMENTS:
+        assert f"## {experiment.TITLE}" in text
+    drawn = list((store.root / "figures").iterdir())
+    assert {"accuracy.png", "noise.png", "mixed.png", "ablations.png", "inside.png", "curves-mosaic.png"} <= {
+        path.name for path in drawn
+    }
+    for path in drawn:
+        assert path.name in text
+        with Image.open(path) as image:
+            assert min(image.size) > 100
+
+
+def test_a_second_run_computes_nothing(quick):
+    store, inputs = quick
+    jobs = plan([accuracy, pictures], quick=True)
+    run_jobs(jobs, store, inputs)
+    assert run_jobs(jobs, store, inputs) == 0
+
+
+def test_the_plan_names_every_run_once():
+    """Runs of the same name would replace each other's results."""
+    configs = {}
+    for experiment in EXPERIMENTS:
+        for job in experiment.jobs():
+            config = json.dumps(job.config, sort_keys=True)
+            assert configs.setdefault(job.name, config) == config
+    assert len(set(configs.values())) == len(configs)
+
+
+def test_normalizers_differ_in_their_norm_only():
+    def anonymous(config):
+        return json.dumps(config).replace('"iebn"', "NORM").replace(f'"{other}"', "NORM")
+
+    for one, other in [(noise, "bn"), (mixed, "bn"), (curves, "in"), (accuracy, "bn")]:
+        configs = {job.name: {**job.config, "label": ""} for job in one.jobs()}
+        pairs = [(name, name.replace("iebn", other)) for name in configs if "iebn" in name]
+        assert pairs
+        for ours, theirs in pairs:
+            assert anonymous(configs[ours]) == anonymous(configs[theirs])
+
+
+def test_main_claims_have_every_seed():
+    names = {job.name for job in plan(EXPERIMENTS) if job.stage == 1}
+    for norm in ("bn", "bn-se", "iebn", "in"):
+        for seed in SEEDS:
+            assert f"classify/{norm}-seed{seed}" in names
+            assert f"stylize/mosaic-{norm}-seed{seed}" in names

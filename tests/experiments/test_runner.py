@@ -1,0 +1,82 @@
+"""Jobs are computed once, by one process, and again when their settings change."""
+
+import pytest
+
+from experiments.runner import Inputs, Job, Store, rounded, run_jobs
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    return Inputs(tmp_path, None, "cpu", tmp_path)
+
+
+class Counter:
+    """Work that counts how often it is done."""
+
+    def __init__(self, fail_at=None):
+        self.done, self.fail_at = [], fail_at
+
+    def __call__(self, config, inputs):
+        if config["n"] == self.fail_at:
+            raise KeyboardInterrupt
+        self.done.append(config["n"])
+        return {"twice": 2 * config["n"]}
+
+
+def jobs(work, *numbers):
+    return [Job("kind", f"job{n}", {"n": n, "pair": (1, 2)}, work) for n in numbers]
+
+
+def test_what_is_done_is_skipped(store, inputs):
+    work = Counter()
+    assert run_jobs(jobs(work, 1, 2), store, inputs) == 2
+    assert run_jobs(jobs(work, 1, 2, 3), store, inputs) == 1
+    assert work.done == [1, 2, 3]
+    assert store.metrics(jobs(work, 2)[0]) == {"twice": 4}
+    record = store.record(jobs(work, 2)[0])
+    assert record["seconds"] >= 0
+    assert record["machine"]
+    assert record["torch"]
+
+
+def test_an_interrupted_plan_goes_on_where_it_was(store, inputs):
+    broken = Counter(fail_at=2)
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(jobs(broken, 1, 2, 3), store, inputs)
+    assert not store.path(jobs(broken, 2)[0]).exists()
+    work = Counter()
+    run_jobs(jobs(work, 1, 2, 3), store, inputs)
+    assert work.done == [2, 3]
+
+
+def test_other_settings_replace_the_result(store, inputs):
+    work = Counter()
+    run_jobs([Job("kind", "same", {"n": 1}, work)], store, inputs)
+    run_jobs([Job("kind", "same", {"n": 5}, work)], store, inputs)
+    assert work.done == [1, 5]
+    assert store.metrics(Job("kind", "same", {"n": 1}, work)) == {"twice": 10}  # figures show what there is
+
+
+def test_what_another_process_computes_is_left_to_it(store, inputs):
+    work = Counter()
+    one, two = jobs(work, 1, 2)
+    with store.claimed(one) as ours:
+        assert ours
+        assert run_jobs([one, two], store, inputs) == 1
+    assert work.done == [2]
+    assert run_jobs([one, two], store, inputs) == 1
+
+
+def test_no_job_begins_after_the_time_is_over(store, inputs):
+    work = Counter()
+    assert run_jobs(jobs(work, 1, 2), store, inputs, minutes=-1) == 0
+    assert work.done == []
+
+
+def test_rounding_keeps_the_structure():
+    assert rounded({"a": [1.23456789, 2], "b": ("x", True)}) == {"a": [1.2346, 2], "b": ["x", True]}
