@@ -19,7 +19,7 @@ from experiments.drawing import COLOURS, markdown, new_figure, save
 from experiments.experiment import main
 from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
 from experiments.runner import Job, Store
-from styles.catalog import styles
+from styles.catalog import shipped
 from transformer_net.norms import NORMS
 
 TITLE = "Training curves (Figures 3 and 5)"
@@ -48,7 +48,7 @@ def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
 def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
     """The same of the shipped models, by style: the last validation, or the last tenth of training."""
     found = {}
-    for style in styles():
+    for style in shipped():
         curves = json.loads((style.folder / "curves.json").read_text()).get(norm)
         if not curves:
             continue

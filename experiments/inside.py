@@ -24,7 +24,7 @@ from experiments.drawing import COLOURS, markdown, new_figure, save
 from experiments.experiment import main
 from experiments.intervals import Claim, Estimate, difference
 from experiments.runner import Inputs, Job, Metrics, Store, rounded
-from styles.catalog import find_style, styles
+from styles.catalog import find_style, shipped
 from styles.quality import gallery_loss
 from transformer_net.checkpoint import load_model
 from transformer_net.norms import NORMS, BatchNorm, InstanceNorm, moments, norm_slug
@@ -42,7 +42,7 @@ def jobs(quick: bool = False) -> list[Job]:
     """Every shipped model; a retrained one is measured again."""
     return [
         job(style.name, norm, quick)
-        for style in (styles()[:1] if quick else styles())
+        for style in (shipped()[:1] if quick else shipped())
         for norm in style.norms
         if not quick or norm in ("bn", "iebn")
     ]
@@ -136,7 +136,7 @@ def quartiles(values: Tensor) -> list[float]:
 
 def measured(store: Store, norm: str) -> dict[str, Metrics]:
     """What has been measured of a norm, by style."""
-    found = {style.name: store.metrics(job(style.name, norm)) for style in styles() if norm in style.norms}
+    found = {style.name: store.metrics(job(style.name, norm)) for style in shipped() if norm in style.norms}
     return {name: metrics for name, metrics in found.items() if metrics is not None}
 
 

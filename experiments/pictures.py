@@ -17,7 +17,7 @@ from experiments.drawing import sheet
 from experiments.experiment import main
 from experiments.intervals import Claim
 from experiments.runner import Inputs, Job, Metrics, Store
-from styles.catalog import find_style, styles
+from styles.catalog import find_style, shipped
 from transformer_net.images import Photo, decode, encode
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
@@ -30,7 +30,7 @@ SIDE = 256
 
 def jobs(quick: bool = False) -> list[Job]:
     """A sheet a photo."""
-    names = [style.name for style in styles() if style.norms == list(NORMS)]
+    names = [style.name for style in shipped() if style.norms == list(NORMS)]
     return [job(photo, names[:1] if quick else names) for photo in (PHOTOS[:1] if quick else PHOTOS)]
 
 
