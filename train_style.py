@@ -246,8 +246,12 @@ def train(
                     began=began,
                 )  # fmt: skip
                 if going_on:
-                    where = f"iteration {training.resume()}, after {duration(training.seconds)}"
-                    line.console.print(f"Resuming {folder.path} at {where}.", soft_wrap=True)
+                    where = f"iteration {training.resume()}"
+                    if config.budget:
+                        where += f", after {duration(training.seconds)} of {duration(config.budget)}"
+                    else:
+                        where += f" of {config.total_iterations}"
+                    line.console.print(f"Resuming {folder.path} at {where}.", soft_wrap=True, markup=False)
                 elif ranks.first:
                     folder.create()
                 if tensorboard and ranks.first:

@@ -12,6 +12,7 @@ one photo, all precisions in turns; ratios are taken within a turn.
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 import sys
@@ -101,6 +102,7 @@ def with_nncf(network: TransformerNet, photos: list[Floats], left_alone: list[st
         import nncf
     except ImportError as error:
         raise SettingError("NNCF is not installed: pip install nncf") from error
+    nncf.set_log_level(logging.ERROR)  # else it tells of each node, on standard output
     model = nncf.quantize(
         to_openvino(network),
         nncf.Dataset(photos),

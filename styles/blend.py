@@ -199,11 +199,12 @@ def _example_photos() -> torch.Tensor:
 @torch.no_grad()
 def _statistics(network: TransformerNet, photos: torch.Tensor) -> dict[str, torch.Tensor]:
     """Mean and variance of each batch norm's input on these photos, named like its running statistics."""
-    trained = copy.deepcopy(network).cpu().train()
+    # One memory layout, whatever the network came in: another one rounds otherwise, and pixels would differ.
+    trained = copy.deepcopy(network).cpu().to(memory_format=torch.channels_last).train()
     for module in trained.modules():
         if isinstance(module, BatchNorm):
             module.momentum = 1.0  # the statistics become this batch's
-    trained(photos)
+    trained(photos.contiguous(memory_format=torch.channels_last))
     return {key: value for key, value in trained.named_buffers() if key.endswith(_RUNNING)}
 
 

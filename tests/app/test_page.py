@@ -111,7 +111,7 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
         return [
             step
             async for step in easel.paint(
-                {"path": str(upload)}, "mosaic", 64, 100, False, False, "", 50, *shown
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *shown
             )
         ]
 
@@ -137,7 +137,7 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
         return [
             step
             async for step in easel.paint(
-                {"path": str(upload)}, "mosaic", 64, 100, False, False, "", 50, *[None] * 9
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9
             )
         ]
 

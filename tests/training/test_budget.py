@@ -118,7 +118,7 @@ def test_a_model_is_on_disk_from_the_start_and_stays_fresh(start):
 
     run = start(SPEEDS["steady"], should_stop=note)
     run.run()
-    assert len(ages) == run.trainer.iteration + 1  # from before the first step on
+    assert len(ages) == run.trainer.iteration  # from the first step on
     assert max(ages) <= BUDGET / 20 + 2 + LOOK + 2
     training = load_model(run.folder.model)[1].training
     assert training["config"]["budget"] == BUDGET
@@ -127,7 +127,7 @@ def test_a_model_is_on_disk_from_the_start_and_stays_fresh(start):
 
 
 def test_a_resumed_run_has_what_is_left(start):
-    asked = iter([False] * 16 + [True])
+    asked = iter([False] * 15 + [True])
     first = start(SPEEDS["steady"], should_stop=lambda: next(asked))
     outcome = first.run()
     assert (outcome.finished, outcome.iteration) == (False, 16)

@@ -34,8 +34,8 @@ _STEPS = 255
 def calibrate(network: TransformerNet, photos: Iterable[npt.NDArray[np.float32]]) -> Ranges:
     """What the convolutions of a network take: the means over photos of their smallest and largest inputs.
 
-    The extremes of all photos together are decided by a few odd pixels of one, and gave paintings 3 dB worse
-    than the means; the range with the least squared error gave the same.
+    The extremes of all photos together are decided by a few odd pixels of one, and gave worse paintings than
+    the means; the ranges with the least squared error gave the same.
 
     Args:
         network: In evaluation mode, on the CPU.

@@ -174,7 +174,7 @@ class Run:
             self._save({})  # from here on, there is something to resume
             if config.budget:
                 self._look()  # to know what the last one will take
-        self._tick()
+        self._tick(stop=False)
         batches = ContentBatches(
             self.photos, config.batch_size, config.crop_scale, config.seed, trainer.ranks
         )
@@ -185,7 +185,7 @@ class Run:
             phase, rate = trainer.phase, trainer.learning_rate()
             window.add(trainer.step(photo))
             self._step_time.took(self.clock() - mark)
-            stopping = self._tick()
+            stopping = self._tick(self.should_stop())
             done, over = trainer.iteration, schedule.is_over(trainer.iteration)
             if stopping or over or done % _RECORD_EVERY == 0 or trainer.phase != phase:
                 self._record(phase, rate, window)
@@ -211,19 +211,18 @@ class Run:
         """Seconds over all sittings, now."""
         return self.seconds if self._zero is None else self.clock() - self._zero
 
-    def _tick(self) -> bool:
-        """Tell the schedule how the run stands. All ranks go by rank 0's clock; any of them may stop all.
+    def _tick(self, stop: bool) -> bool:
+        """Tell the schedule how the run stands. All ranks go by rank 0's clock.
 
         Returns:
-            Whether to stop.
+            Whether to stop, because any of the ranks wants to.
         """
         own = [self._spent(), self._step_time.seconds, self._looks.cost + self._saves.cost]
         if not self.trainer.ranks.first:
             own = [0.0] * len(own)
-        asked = float(self.should_stop())
-        self.seconds, step, reserve, stop = self.trainer.ranks.greatest([*own, asked])
+        self.seconds, step, reserve, stopping = self.trainer.ranks.greatest([*own, float(stop)])
         self.trainer.schedule.tick(self.trainer.iteration, self.seconds, step, reserve)
-        return stop > 0
+        return stopping > 0
 
     def _record(self, phase: Phase, rate: float, window: Window) -> None:
         """Judge and write down the steps in `window`."""
