@@ -142,9 +142,7 @@ def stylize(
         raise SettingError("--format is for photos: videos are written as mp4.")
     if clips and (mask or match_palette):  # each frame would be measured by itself, and flicker
         raise SettingError("--mask and --match-palette are for photos, not for videos.")
-    files = (model and model.absolute(), mask and mask.absolute())  # a worker may begin in another folder
-    load = partial(_stylizers, style, norm, *files, device, engine, precision)
-    stylizers = load()
+    stylizers = _stylizers(style, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
         stylizer.check(look)  # before a folder of photos is read
     batch = Batch(
@@ -161,6 +159,8 @@ def stylize(
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
         if pick_device(device).type != "cpu":
             raise SettingError("A cluster paints with CPUs: --device cpu.")
+        files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
+        load = partial(_stylizers, style, norm, *files, device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address)
     for job in found:  # in the order of the photos, whichever was first to fail
         if job in failed:

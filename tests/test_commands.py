@@ -347,7 +347,7 @@ def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, invoke, number, code
 
     refused, _, err = invoke(train, *arguments, "--resume", "--lr", "0.9")
     assert refused == 2
-    assert "begun with lr 0.002, not 0.9" in err
+    assert "begun with lr 0.004, not 0.9" in err
     # Stop it again soon: 3,000 iterations of warm-up were only there to be interrupted.
     process = command("train_style.py", *arguments, "--resume", cwd=tmp_path)
     assert any(f"at iteration {stopped} of 3040" in line for line in process.stdout)
