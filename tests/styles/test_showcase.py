@@ -46,7 +46,7 @@ def one_style(tmp_path, monkeypatch):
     (tmp_path / "pictures").mkdir()
     monkeypatch.setattr(showcase, "DOCS", tmp_path)
     monkeypatch.setattr(showcase, "PHOTOS", ("cat",))
-    monkeypatch.setattr(showcase, "styles", lambda: [find_style("mosaic")])
+    monkeypatch.setattr(showcase, "shipped", lambda: [find_style("mosaic")])
     return tmp_path
 
 
