@@ -57,7 +57,7 @@ def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
                 newstyle.build(studio, apprentice, page, tab, tabs, style)
             with gr.Tab("Training", elem_id="tab-training"):
                 training.build(offered)
-            with gr.Tab("How it works", elem_id="tab-explain"):
+            with gr.Tab("Why", elem_id="tab-explain"):
                 explain.build()
     # The studio has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)

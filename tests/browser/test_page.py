@@ -221,7 +221,7 @@ def test_it_fits_and_is_accessible(page: Page, photo: Path) -> None:
     choose(page, photo)
     paint(page)
     _check(page)
-    for tab in ("New style", "Training", "How it works"):
+    for tab in ("New style", "Training", "Why"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         _check(page)
@@ -230,7 +230,7 @@ def test_it_fits_and_is_accessible(page: Page, photo: Path) -> None:
 def test_the_tabs_tell_what_they_should(page: Page) -> None:
     page.get_by_role("tab", name="Training").click()
     expect(page.locator("#curves")).to_contain_text(re.compile("Content loss|was not recorded"))
-    page.get_by_role("tab", name="How it works").click()
+    page.get_by_role("tab", name="Why").click()
     expect(page.locator("#formulas .katex-display")).to_have_count(4)
     fonts = page.evaluate(
         "document.fonts.ready.then(f => [...f].filter(x => x.status == 'loaded').map(x => x.family))"
