@@ -36,7 +36,7 @@ from transformer_net.norms import canonical_norm
 
 router = APIRouter()
 
-_FIELDS: Final = frozenset(
+FIELDS: Final = frozenset(
     {
         "image",
         "style",
@@ -51,6 +51,7 @@ _FIELDS: Final = frozenset(
         "precision",
     }
 )
+"""Of POST /stylize, the two files included."""
 
 
 def get_studio(request: Request) -> Studio:
@@ -331,7 +332,7 @@ async def metrics(studio: Shared) -> Response:
 
 def _only_known_fields(form: Any) -> None:
     """Refuses a field that does not exist or is repeated: no option must be ignored in silence."""
-    wrong = {name: "There is no such field" for name in form if name not in _FIELDS}
+    wrong = {name: "There is no such field" for name in form if name not in FIELDS}
     counts = Counter(name for name, _ in form.multi_items())
     wrong |= {name: "It is there more than once" for name in form if counts[name] > 1}
     if wrong:

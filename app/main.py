@@ -65,7 +65,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(
         api.router,
         max_body_size=largest_body(settings),
-        form_limits={"max_files": 2, "max_fields": 8, "max_part_size": 1024},
+        # Room for each field, and for two that do not exist, so that the answer can name them.
+        form_limits={"max_files": 2, "max_fields": len(api.FIELDS), "max_part_size": 1024},
     )
     app.add_api_route("/", _home, include_in_schema=False)
     app.add_middleware(Guard, studio=studio)

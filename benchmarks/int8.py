@@ -40,7 +40,7 @@ from transformer_net.cores import default_threads  # noqa: E402
 from transformer_net.devices import describe_machine, multiplies_bf16  # noqa: E402
 from transformer_net.errors import SettingError  # noqa: E402
 from transformer_net.inference.conversion import to_openvino  # noqa: E402
-from transformer_net.inference.engines import make_engine, require  # noqa: E402
+from transformer_net.inference.engines import make_engine, require_engine  # noqa: E402
 from transformer_net.inference.quantization import load_ranges  # noqa: E402
 from transformer_net.network import TransformerNet  # noqa: E402
 from transformer_net.training.losses import PerceptualLoss  # noqa: E402
@@ -112,7 +112,7 @@ def with_nncf(network: TransformerNet, photos: list[Floats], left_alone: list[st
     )
     hints = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
     compiled = (
-        require("openvino")
+        require_engine("openvino")
         .Core()
         .compile_model(model, "CPU", {**hints, "INFERENCE_NUM_THREADS": default_threads()})
     )

@@ -43,7 +43,7 @@ from transformer_net.inference.engines import make_engine  # noqa: E402
 from transformer_net.inference.steady import Flow, Pixels, Share  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 from transformer_net.inference.video import VideoOptions, paint_video  # noqa: E402
-from transformer_net.inference.videofile import Frame, library, probe, read_frames  # noqa: E402
+from transformer_net.inference.videofile import Frame, probe, pyav, read_frames  # noqa: E402
 from transformer_net.inference.videowriter import write_segment  # noqa: E402
 from transformer_net.network import TransformerNet  # noqa: E402
 
@@ -111,7 +111,7 @@ def make_clip(
         rotation: Degrees counter-clockwise by which players turn it.
         sound: The codec of the sound; None for a silent clip.
     """
-    av = library()
+    av = pyav()
     with av.open(str(path), "w") as file:
         stream = file.add_stream("h264", rate=rate, options={"crf": "12", "preset": "ultrafast"})
         even = walk.width % 2 == walk.height % 2 == 0
@@ -143,7 +143,7 @@ def make_clip(
 def _tone(length: int) -> Iterator[Any]:
     wave = (0.3 * np.sin(2 * np.pi * 440 / 48000 * np.arange(length))).astype(np.float32)[None]
     for start in range(0, length, 1024):
-        block = library().AudioFrame.from_ndarray(wave[:, start : start + 1024], "fltp", "mono")
+        block = pyav().AudioFrame.from_ndarray(wave[:, start : start + 1024], "fltp", "mono")
         block.sample_rate, block.pts, block.time_base = 48000, start, Fraction(1, 48000)
         yield block
 
@@ -172,7 +172,7 @@ def _mean(values: Iterator[float]) -> float:
 
 def detail(pictures: list[Pixels]) -> float:
     """Mean size of the Laplacian, in levels of 255."""
-    cv2 = steady.library()
+    cv2 = steady.opencv()
     return _mean(float(np.abs(cv2.Laplacian(p.astype(np.float32), cv2.CV_32F)).mean()) for p in pictures)
 
 

@@ -111,7 +111,7 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
         unit = "test accuracy, %" if task == "CIFAR-100" else "total loss, evaluation mode"
         panels[f"{task}: {unit}"] = groups
     caption = "IEBN with one part exchanged; with the 95 % interval where there are several seeds"
-    return [(path, caption) for path in dots(panels, folder / "ablations.png")]
+    return [(path, caption) for path in dots(panels, folder / "ablations.png", least=2)]
 
 
 def claims(store: Store) -> list[Claim]:

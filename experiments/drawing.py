@@ -46,20 +46,23 @@ Groups = Mapping[str, Mapping[str, Estimate]]
 """By row, and in it by name."""
 
 
-def dots(panels: Mapping[str, Groups], path: Path, colours: Mapping[str, str] | None = None) -> list[Path]:
-    """Panels beside each other, each with the rows that something is known of; no file if there are none.
+def dots(
+    panels: Mapping[str, Groups], path: Path, colours: Mapping[str, str] | None = None, least: int = 1
+) -> list[Path]:
+    """Panels beside each other, each with the rows that something is known of; no file if these are too few.
 
     Args:
         panels: Groups by what their values are.
         path: Where to write.
         colours: By name; without, everything is grey and there is no legend.
+        least: Rows that have to be known, where one alone tells nothing.
     """
     known = {
         label: {row: group for row, group in groups.items() if any(e.count for e in group.values())}
         for label, groups in panels.items()
     }
     rows = max(map(len, known.values()))
-    if not rows:
+    if rows < least:
         return []
     names = {name for groups in known.values() for group in groups.values() for name in group}
     figure = new_figure(4.8 * len(known), 1.0 + rows * (0.14 + 0.14 * len(names)))
@@ -67,6 +70,11 @@ def dots(panels: Mapping[str, Groups], path: Path, colours: Mapping[str, str] | 
     for axes, (label, groups) in zip(everywhere, known.items(), strict=True):
         _dots(axes, groups, colours)
         axes.set_xlabel(label)
+    if colours:
+        handles, labels = everywhere[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="outside upper center", ncols=len(names), frameon=False, fontsize=8
+        )
     return [save(figure, path)]
 
 
@@ -87,8 +95,6 @@ def _dots(axes: Any, groups: Groups, colours: Mapping[str, str] | None) -> None:
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
-    if colours and groups:
-        axes.legend(frameon=False, fontsize=8)
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

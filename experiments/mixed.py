@@ -97,7 +97,7 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
         for task, (of, levels, each) in tasks.items()
     }
     caption = "Strangers in the batch statistics: mean and 95 % interval"
-    return [(path, caption) for path in dots(groups, folder / "mixed.png", COLOURS)]
+    return [(path, caption) for path in dots(groups, folder / "mixed.png", COLOURS, least=2)]
 
 
 def claims(store: Store) -> list[Claim]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -87,7 +87,7 @@ def busy(jobs: JobQueue, waiting: int = 0) -> Iterator[None]:
     assert begun.wait(10)
     for thread in threads[1:]:
         thread.start()
-    _until(lambda: jobs.waiting >= waiting)
+    until(lambda: jobs.waiting >= waiting)
     try:
         yield
     finally:
@@ -101,13 +101,14 @@ async def _quietly(jobs: JobQueue, work: Any) -> None:
         await jobs.run(work)
 
 
-def _until(condition: Any) -> None:
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Wait for something that happens in another thread or process."""
     waiting = threading.Event()
-    for _ in range(1000):
+    for _ in range(round(100 * seconds)):
         if condition():
             return
         waiting.wait(0.01)
-    raise AssertionError("it did not happen within ten seconds")
+    raise AssertionError(f"it did not happen within {seconds:g} seconds")
 
 
 @pytest.fixture(scope="session")

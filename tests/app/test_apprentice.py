@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from types import SimpleNamespace
 
 import psutil
@@ -22,7 +21,7 @@ from app.studio import Studio
 from app.trainee import ROOT
 from styles import catalog
 from styles.catalog import find_style, shipped, style_name, styles
-from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving
+from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
 from tests.conftest import make_picture
 from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
 from transformer_net.training.runfolder import RunFolder
@@ -106,7 +105,7 @@ def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own
 
 def test_stopping_keeps_what_was_learned(apprentice, studio):
     apprentice.start(PICTURE, "short", "iebn", 100_000)
-    _until(lambda: apprentice.status.state != "starting")
+    until(lambda: apprentice.status.state != "starting", 120)
     assert apprentice.status.state == "training"
     apprentice.stop()
     assert apprentice.status.state == "stopping"
@@ -142,7 +141,7 @@ def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
     assert training.is_running()
     process.kill()
     process.wait()
-    _until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, 120)
 
 
 def test_what_the_command_complains_of_is_told_in_its_sentence(studio, own):
@@ -338,12 +337,3 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
     assert 'value="20"' in shown[2]
     assert "The &lt;loss&gt; went away." in shown[3]
     assert "<progress" not in shown[3]
-
-
-def _until(condition):
-    waiting = threading.Event()
-    for _ in range(6000):
-        if condition():
-            return
-        waiting.wait(0.02)
-    raise AssertionError("it did not happen within two minutes")

@@ -10,6 +10,7 @@ from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
 
+from app.api import FIELDS
 from app.main import create_app
 from app.settings import Settings
 from tests.app.conftest import SETTINGS, assert_problem, file, picture, post, serving
@@ -153,7 +154,7 @@ def test_two_files(client):
 
 
 def test_too_many_fields(client):
-    assert_problem(post(client, PHOTO, **{f"f{i}": "" for i in range(9)}), 400)
+    assert_problem(post(client, PHOTO, **{f"f{i}": "" for i in range(len(FIELDS) + 1)}), 400)
 
 
 @pytest.mark.parametrize(

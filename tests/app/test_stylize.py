@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.api import FIELDS
 from styles import catalog
 from tests.app.conftest import assert_problem, file, opened, picture, post, serving
 from tests.inference.networks import random_network
@@ -222,6 +223,24 @@ def test_strength_and_colours_are_the_library_s(client):
     assert untouched.tobytes() == picture().tobytes()
     large = post(client, data, norm="in", stroke_scale="1.5")
     assert large.content == encode(stylizer.paint(data, look=Look(stroke_scale=1.5)))
+
+
+def test_all_fields_together(client):
+    """The limit on the number of fields leaves room for every one that there is."""
+    form = {
+        "style": "wave,cubist",
+        "norm": "in",
+        "max_side": "64",
+        "strength": "0.9",
+        "keep_colour": "false",
+        "match_palette": "true",
+        "stroke_scale": "1.5",
+        "format": "png",
+        "precision": "fp32",
+    }
+    files = {"image": ("photo", file(picture())), "mask": ("mask", file(picture()))}
+    assert form.keys() | files.keys() == FIELDS
+    assert opened(client.post("/stylize", files=files, data=form)).size == picture().size
 
 
 def test_precision(tmp_path, monkeypatch):

@@ -7,7 +7,6 @@ grain, clamping, encoding) exists once. The same input gives the same output eac
 from __future__ import annotations
 
 import ctypes
-import importlib
 import logging
 import sys
 import threading
@@ -25,6 +24,7 @@ from transformer_net.inference.conversion import fingerprint, openvino_bytes, to
 from transformer_net.inference.enginecache import cached
 from transformer_net.inference.quantization import Ranges, quantize
 from transformer_net.network import TransformerNet
+from transformer_net.optional import require
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def _best_engine(device: torch.device) -> str:
     if device.type != "cpu":
         return "torch"
     try:
-        require("openvino")
+        require_engine("openvino")
     except SettingError as error:
         _say_once(f"Painting with PyTorch, which takes longer: {error}")
         return "torch"
@@ -116,17 +116,13 @@ def _best_engine(device: torch.device) -> str:
 _PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime onnx onnxscript"}
 
 
-def require(name: str) -> Any:
+def require_engine(name: str) -> Any:
     """The module of a library that computes: openvino or onnxruntime.
 
     Raises:
         SettingError: It is not installed; the sentence says what to do.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        packages = _PACKAGES[name]
-        raise SettingError(f"The engine {name} is not installed: pip install {packages}.") from error
+    return require(name, f"The engine {name}", _PACKAGES[name])
 
 
 @lru_cache  # one line, however many models are loaded
@@ -196,7 +192,7 @@ class OpenVinoEngine:
     ) -> None:
         self.precision = precision
         _check(precision, ranges)
-        library = require("openvino")
+        library = require_engine("openvino")
         key = f"{fingerprint(network)}-openvino-{_version(library)}-torch-{_version(torch)}"
         entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
         core = _openvino_core()
@@ -219,7 +215,7 @@ class OpenVinoEngine:
 
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
-        tensor = require("openvino").Tensor
+        tensor = require_engine("openvino").Tensor
         photos = np.ascontiguousarray(pixels[None])
         paintings = np.empty_like(photos)
         # One at a time: a painting uses all threads anyway, and memory can only be released at rest. A model
@@ -262,7 +258,7 @@ class OnnxRuntimeEngine:
     name, precision = "onnxruntime", "fp32"
 
     def __init__(self, network: TransformerNet, threads: int) -> None:
-        library = require("onnxruntime")
+        library = require_engine("onnxruntime")
         key = f"{fingerprint(network)}-onnx-torch-{_version(torch)}"
         options = library.SessionOptions()
         options.intra_op_num_threads = threads
@@ -293,7 +289,7 @@ def _give_back() -> None:
 
 @lru_cache
 def _openvino_core() -> Any:
-    return require("openvino").Core()
+    return require_engine("openvino").Core()
 
 
 def _on_cpu(network: TransformerNet) -> TransformerNet:

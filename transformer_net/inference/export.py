@@ -26,7 +26,7 @@ from transformer_net.inference.conversion import (
     to_openvino,
     to_torchscript,
 )
-from transformer_net.inference.engines import require
+from transformer_net.inference.engines import require_engine
 from transformer_net.inference.module import PaintingModule
 
 EXTENSIONS = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
@@ -111,14 +111,14 @@ def largest_difference(module: torch.nn.Module, painter: Painter) -> float:
 
 
 def _onnx(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], Painter]:
-    runtime = require("onnxruntime")
+    runtime = require_engine("onnxruntime")
     data = to_onnx(module, metadata)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return {"": data}, lambda photo: session.run(None, {"photo": photo})[0]
 
 
 def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], Painter]:
-    library = require("openvino")
+    library = require_engine("openvino")
     model = to_openvino(module)
     for key, value in metadata.items():
         model.set_rt_info(value, ["stylizer", key])

@@ -8,13 +8,12 @@ et al. 2010), and the photo has the same colour at both ends. After a cut, that 
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from transformer_net.errors import SettingError
+from transformer_net.optional import require
 
 Pixels = npt.NDArray[np.uint8]
 """A frame, (H, W, 3) RGB."""
@@ -33,18 +32,13 @@ _EDGE = 5  # pixels over which trust fades in
 _LEVELS = 24.0  # of 255, between the colours at both ends: full trust up to here, none from twice as much on
 
 
-def library() -> Any:
+def opencv() -> Any:
     """OpenCV.
 
     Raises:
-        SettingError: It is not installed; the sentence says what to do.
+        SettingError: It is not installed.
     """
-    try:
-        return importlib.import_module("cv2")
-    except ImportError as error:
-        raise SettingError(
-            "Steady videos need OpenCV, which is not installed: pip install opencv-python-headless."
-        ) from error
+    return require("cv2", "Steady videos need OpenCV, which", "opencv-python-headless")
 
 
 class Steadier:
@@ -59,7 +53,7 @@ class Steadier:
     """
 
     def __init__(self, last: tuple[Pixels, Pixels] | None = None, blend: float = BLEND) -> None:
-        library()
+        opencv()
         self.last, self.blend = last, blend
 
     def __call__(self, photo: Pixels, painting: Pixels) -> Pixels:
@@ -70,7 +64,7 @@ class Steadier:
             weight = trust(back, forth)
             differs = np.abs(carried(last_photo.astype(np.float32), back) - photo).mean(axis=-1)
             weight *= np.clip(2 - differs / _LEVELS, 0, 1)
-            weight = np.minimum(weight, library().blur(weight, (_EDGE, _EDGE)))
+            weight = np.minimum(weight, opencv().blur(weight, (_EDGE, _EDGE)))
             before = carried(last_painting.astype(np.float32), back)
             blended = painting + self.blend * weight[..., None] * (before - painting)
             painting = np.rint(np.clip(blended, 0, 255)).astype(np.uint8)
@@ -80,7 +74,7 @@ class Steadier:
 
 def flow(photo: Pixels, other: Pixels) -> Flow:
     """Where each pixel of `photo` lies in `other`."""
-    cv2 = library()
+    cv2 = opencv()
     if min(photo.shape[:2]) < _LEAST_SIDE:
         return np.zeros((*photo.shape[:2], 2), np.float32)
     grey, other_grey = (cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in (photo, other))
@@ -94,7 +88,7 @@ def carried(picture: npt.NDArray[np.float32], along: Flow) -> npt.NDArray[np.flo
 
     Bicubic: as each painting is carried on and on, linear interpolation would blur it twice as much.
     """
-    cv2 = library()
+    cv2 = opencv()
     x, y = _ends(along)
     rim = cv2.BORDER_REPLICATE
     moved: npt.NDArray[np.float32] = cv2.remap(picture, x, y, cv2.INTER_CUBIC, borderMode=rim)

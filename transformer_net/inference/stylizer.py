@@ -81,13 +81,16 @@ class Stylizer:
         from styles.catalog import find_style
 
         shares = parse_blend(style)
-        ranges = None
-        if len(shares) == 1:
+        wanted, ranges = precision.strip().lower(), None
+        if len(shares) > 1:
+            if wanted == "int8":
+                raise SettingError(
+                    "A blend of styles cannot be painted in int8: only models by themselves can."
+                )
+            if engine.strip().lower() == "auto" and wanted != "bf16":
+                engine = "torch"
+        elif wanted == "int8":
             ranges = load_ranges(find_style(next(iter(shares))).model(norm))
-        elif precision.strip().lower() == "int8":
-            raise SettingError("A blend of styles cannot be painted in int8: only models by themselves can.")
-        elif engine.strip().lower() == "auto" and precision.strip().lower() != "bf16":
-            engine = "torch"
         network, info = load_blend(shares, norm)
         made = make_engine(network, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made, palette=lambda: blend_palette(shares))
@@ -116,7 +119,7 @@ class Stylizer:
             SettingError: The engine is not installed, or cannot do this.
         """
         network, info = load_model(path)
-        ranges = load_ranges(Path(path))
+        ranges = load_ranges(Path(path)) if precision.strip().lower() == "int8" else None
         made = make_engine(network, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made)
 

@@ -9,7 +9,6 @@ with the same note on how to turn them.
 
 from __future__ import annotations
 
-import importlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from transformer_net.errors import SettingError, UnreadableVideoError
+from transformer_net.errors import UnreadableVideoError
 from transformer_net.images import DEFAULT_LIMITS
+from transformer_net.optional import require
 
 SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".mpg", ".mpeg"})
 """What videos are called: a file is taken for one by its name."""
@@ -41,16 +41,13 @@ BT709, VIDEO_RANGE, FULL_RANGE = 1, 1, 2  # numbers of H.273, which ffmpeg uses
 _UNSPECIFIED, _BT601 = 2, 5
 
 
-def library() -> Any:
+def pyav() -> Any:
     """PyAV.
 
     Raises:
-        SettingError: It is not installed; the sentence says what to do.
+        SettingError: It is not installed.
     """
-    try:
-        return importlib.import_module("av")
-    except ImportError as error:
-        raise SettingError("Videos need PyAV, which is not installed: pip install av.") from error
+    return require("av", "Videos need PyAV, which", "av")
 
 
 @dataclass(frozen=True)
@@ -150,7 +147,7 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """A video, opened for reading; what ffmpeg finds wrong with it is said in one sentence."""
-    av = library()
+    av = pyav()
     if not path.is_file():
         raise UnreadableVideoError(f"There is no file {path.name!r}.")
     try:
@@ -168,7 +165,7 @@ def _damaged(path: Path) -> UnreadableVideoError:
 
 def _pictures(container: Any, path: Path) -> Any:
     """The stream of pictures that move: a song's cover is none."""
-    cover = library().stream.Disposition.attached_pic
+    cover = pyav().stream.Disposition.attached_pic
     found = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not found:
         raise UnreadableVideoError(f"The video {path.name!r} has no pictures.")
@@ -205,7 +202,7 @@ def _count(path: Path) -> tuple[int, int]:
 def _suffix_for(sounds: Sequence[Any], path: Path) -> str:
     """That of the first kind of file which holds all these streams."""
     for suffix, kind in KINDS.items():
-        with library().open(io.BytesIO(), "w", format=kind) as trial:
+        with pyav().open(io.BytesIO(), "w", format=kind) as trial:
             try:
                 for sound in sounds:
                     trial.add_stream_from_template(sound)

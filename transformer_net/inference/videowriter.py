@@ -21,8 +21,8 @@ from transformer_net.inference.videofile import (
     Clip,
     Frame,
     Pixels,
-    library,
     opened,
+    pyav,
     turned_back,
 )
 
@@ -32,7 +32,7 @@ _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
 
 def write_segment(path: Path, frames: Iterable[Frame], clip: Clip) -> int:
     """Write frames of `clip`, painted, as a segment for `join`; gives their number."""
-    av = library()
+    av = pyav()
     with av.open(str(path), "w", format=_SEGMENT_FORMAT) as container:
         stream, number = None, 0
         for number, frame in enumerate(frames, 1):  # noqa: B007
@@ -66,7 +66,7 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
     Raises:
         UnreadableVideoError: The sound is damaged.
     """
-    av = library()
+    av = pyav()
     with ExitStack() as files:
         # faststart puts the index to the front: the web can play it while it loads.
         kind = KINDS[clip.suffix]
@@ -92,7 +92,7 @@ def _picture_packets(segments: Sequence[Path], stream: Any, last: int) -> Iterat
     """The packets of all segments; the last one is given the duration that segments do not keep."""
     held = None
     for segment in segments:
-        with library().open(str(segment)) as container:
+        with pyav().open(str(segment)) as container:
             for packet in container.demux(video=0):
                 if packet.size:
                     if held is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from transformer_net.errors import SettingError
+from transformer_net.optional import require
 
 
 class Board:
@@ -24,13 +24,10 @@ class Board:
     """
 
     def __init__(self, folder: Path, iteration: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise SettingError(
-                "--tensorboard needs TensorBoard, which is not installed: pip install 'stylizer[train]'."
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+        tensorboard = require(
+            "torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "'stylizer[train]'"
+        )
+        self._writer = tensorboard.SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
 
     def training(self, iteration: int, values: Mapping[str, float]) -> None:
         """Losses, learning rate and speed of the last few steps."""
