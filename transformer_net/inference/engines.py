@@ -22,6 +22,8 @@ from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
 from transformer_net.inference.conversion import fingerprint, openvino_bytes, to_onnx, to_openvino
 from transformer_net.inference.enginecache import cached
+from transformer_net.inference.frozen import Piecewise, by_torch
+from transformer_net.inference.graph import frozen_graph
 from transformer_net.inference.quantization import Ranges, quantize
 from transformer_net.network import TransformerNet
 from transformer_net.optional import require
@@ -58,6 +60,16 @@ class Engine(Protocol):
 
         Returns:
             RGB, not clamped.
+        """
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """What paints a picture piece by piece; see `tiles`.
+
+        Args:
+            frozen: This engine's network, frozen for that picture; from `freeze`.
+
+        Returns:
+            For one thread, and for as long as that picture is being painted.
         """
 
 
@@ -167,6 +179,10 @@ class TorchEngine:
         painting: Floats = painted[0].float().cpu().numpy()
         return painting
 
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`; always in float32."""
+        return by_torch(frozen)
+
 
 class OpenVinoEngine:
     """OpenVINO on the CPU.
@@ -195,23 +211,25 @@ class OpenVinoEngine:
         library = require_engine("openvino")
         key = f"{fingerprint(network)}-openvino-{_version(library)}-torch-{_version(torch)}"
         entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
-        core = _openvino_core()
-        model = core.read_model(*_parted(entry))
-        if precision == "int8":
-            assert ranges is not None
-            quantize(model, ranges)
-        self._model = core.compile_model(
+        self._threads, self._ranges = threads, ranges
+        self._model = self._compiled(_openvino_core().read_model(*_parted(entry)))
+        self._alone = threading.Lock()
+
+    def _compiled(self, model: Any) -> Any:
+        if self.precision == "int8":
+            assert self._ranges is not None
+            quantize(model, self._ranges)
+        return _openvino_core().compile_model(
             model,
             "CPU",
             {
                 # What is not in int8. Left alone, OpenVINO takes bfloat16 where the processor has it.
-                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
                 "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_NUM_THREADS": self._threads,
                 "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
             },
         )
-        self._alone = threading.Lock()
 
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
@@ -231,6 +249,19 @@ class OpenVinoEngine:
                 _give_back()
         painting: Floats = paintings[0]
         return painting
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`, in this engine's precision."""
+        request = self._compiled(frozen_graph(frozen)).create_infer_request()
+        tensor = require_engine("openvino").Tensor
+
+        def run(padded: Floats) -> torch.Tensor:
+            piece = np.ascontiguousarray(padded[None])
+            with self._alone:
+                request.infer({0: tensor(piece, shared_memory=True)})
+            return torch.from_numpy(request.get_output_tensor().data)
+
+        return run
 
 
 def _check(precision: str, ranges: Ranges | None) -> None:
@@ -274,6 +305,10 @@ class OnnxRuntimeEngine:
         """As `Engine.__call__`."""
         paintings: list[Floats] = self._session.run(None, {"photo": pixels[None]})[0]
         return paintings[0]
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`, by PyTorch: writing ONNX takes seconds, and would for each picture."""
+        return by_torch(frozen)
 
 
 @lru_cache
