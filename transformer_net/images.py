@@ -192,7 +192,7 @@ def _decode_stream(stream: io.BufferedIOBase, limits: Limits) -> Photo:
     name, opener = _opener(prefix)
     stream.seek(0)
     with _sound(name, lambda: opener(stream, "")) as image:
-        return _finish(image, limits, name)
+        return _finish(image, limits, name, ours=True)
 
 
 def _opener(prefix: bytes) -> tuple[str, Callable[[io.BufferedIOBase, str], Image.Image]]:
@@ -229,8 +229,8 @@ def _sound(name: str, step: Callable[[], _T]) -> _T:
         ) from None
 
 
-def _finish(image: Image.Image, limits: Limits, name: str) -> Photo:
-    """Checks a picture's size, loads it, and brings it to sRGB and upright."""
+def _finish(image: Image.Image, limits: Limits, name: str, ours: bool = False) -> Photo:
+    """Checks a picture's size, loads it, and brings it to sRGB and upright; one that is `ours` is used up."""
     limits.check(image.size)
 
     def load() -> Image.Image:
@@ -239,8 +239,11 @@ def _finish(image: Image.Image, limits: Limits, name: str) -> Photo:
 
     turned = _sound(name, load)
     limits.check(turned.size)  # a loader may correct the header's size
+    exif = exif_of(image)
+    if ours and turned is not image:
+        image.close()  # so that there are two pictures in memory at most, not three
     rgb, alpha = _sound(name, lambda: separate(turned))
-    return Photo(rgb, alpha, exif_of(image))
+    return Photo(rgb, alpha, exif)
 
 
 def _decode_array(array: npt.NDArray[Any], limits: Limits) -> Photo:
@@ -293,10 +296,10 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92, exif: byt
             f"A {kind} file can have at most {_LONGEST_SIDE[kind]:,} pixels on a side; png can "
             "hold this painting."
         )
-    if image.has_transparency_data or image.mode not in ("L", "RGB"):
+    if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
         image = straight(image)
-        if image.mode == "RGBA" and kind == "jpeg":
-            image = flatten(image)
+    if image.mode == "RGBA" and kind == "jpeg":
+        image = flatten(image)
     elif image.info:
         image = image.copy()
     image.info = {}  # Pillow would write the profile, comments and density it finds there

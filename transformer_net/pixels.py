@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from transformer_net.errors import UnreadableImageError
 
@@ -46,41 +46,52 @@ def upright(image: Image.Image) -> Image.Image:
 
 def separate(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Splits a picture of any mode into its pixels over white and, unless all is opaque, alpha."""
-    image = straight(image)
-    if image.mode == "RGB":
-        return image, None
-    alpha = image.getchannel("A")
-    if alpha.getextrema() == (255, 255):
-        return image.convert("RGB"), None
-    return flatten(image), alpha
+    rgb, alpha = _parts(image)
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return rgb, None
+    _lay_over_white(rgb, alpha)
+    return rgb, alpha
 
 
 def flatten(image: Image.Image) -> Image.Image:
     """Lays an RGBA picture over white."""
-    white = Image.new("RGB", image.size, "white")
-    white.paste(image, mask=image.getchannel("A"))
-    return white
+    rgb = image.convert("RGB")
+    _lay_over_white(rgb, image.getchannel("A"))
+    return rgb
 
 
 def straight(image: Image.Image) -> Image.Image:
     """Brings a picture of any mode to a new one of mode RGB or RGBA, in sRGB."""
+    rgb, alpha = _parts(image)
+    if alpha is not None:
+        rgb.putalpha(alpha)
+    return rgb
+
+
+def _lay_over_white(rgb: Image.Image, alpha: Image.Image) -> None:
+    """In place, for a second picture of that size may be too much."""
+    rgb.paste("white", mask=ImageChops.invert(alpha))
+
+
+def _parts(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """New pictures: the colours in sRGB, as they are under transparent pixels too, and the alpha if any."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _from_deep(image)
     elif image.mode in ("La", "RGBa"):  # colours multiplied by alpha
         image = image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode])
     alpha = None
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
         alpha = rgba.getchannel("A")
         # LA goes back to L: a gray profile does not fit RGB pixels.
         colours = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     else:
         colours = image
     rgb = _to_srgb(colours, image.info.get("icc_profile"))
+    if rgb is image:
+        rgb = image.copy()
     rgb.info = {}  # what stays here, profile and orientation, the next reader would apply once more
-    if alpha is not None:
-        rgb.putalpha(alpha)
-    return rgb
+    return rgb, alpha
 
 
 def from_samples(array: npt.NDArray[Any]) -> Image.Image:
@@ -146,7 +157,10 @@ def _from_floats(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Converts to sRGB through the profile, or plainly where there is none that can be used."""
+    """Converts to sRGB through the profile, or plainly where there is none that can be used.
+
+    Gives the picture itself where nothing is to be done.
+    """
     plain = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
     if icc:
         try:
@@ -155,7 +169,7 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
             through_profile = None
         if through_profile is not None:
             return through_profile
-    return plain.convert("RGB")
+    return plain if plain.mode == "RGB" else plain.convert("RGB")
 
 
 def _apply_profile(image: Image.Image, icc: bytes) -> Image.Image | None:

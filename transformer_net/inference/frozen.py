@@ -59,7 +59,7 @@ def statistics_of(network: TransformerNet, photo: Tensor) -> list[Affine]:
 
 
 class _Noted(nn.Module):
-    """A norm that notes its affine and applies it in place, which saves instance norm a third of its memory."""
+    """A norm that notes its affine and applies it in place: instance norm itself needs half as much again."""
 
     def __init__(self, norm: Norm, found: list[Affine]) -> None:
         super().__init__()

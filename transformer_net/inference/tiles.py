@@ -175,9 +175,7 @@ class Tiling:
             return constant_statistics(self.network)
         pixels = min(THUMBNAIL_PIXELS, self.memory // (_FROZEN * self.network.width))
         thumbnail = torch.from_numpy(grained(_thumbnail(self.picture, pixels), self.grain))[None]
-        return statistics_of(
-            self.network, thumbnail.to(self._device, memory_format=torch.channels_last)
-        )
+        return statistics_of(self.network, thumbnail.to(self._device, memory_format=torch.channels_last))
 
     @torch.inference_mode()
     def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:
@@ -222,9 +220,7 @@ class Tiling:
                 self._put(painted.float().cpu().numpy(), rows, columns)
                 on_progress((i * len(self.columns) + j + 1) / (len(self.rows) * len(self.columns)))
 
-    def _tile(
-        self, source: Image.Image, first_row: int, rows: Cut, columns: Cut
-    ) -> npt.NDArray[np.float32]:
+    def _tile(self, source: Image.Image, first_row: int, rows: Cut, columns: Cut) -> npt.NDArray[np.float32]:
         """The input of `TransformerNet.core` for a tile with its halo; `source` begins at `first_row`."""
         y, x = _mirrored(rows, self.picture.height), _mirrored(columns, self.picture.width)
         top, left = int(y.min()), int(x.min())
