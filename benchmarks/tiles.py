@@ -1,14 +1,10 @@
-"""Pictures of any size: seconds a megapixel, peak memory, and how good a thumbnail's statistics are.
+"""Pictures of any size: seconds a megapixel, peak memory, what samples are worth, whether there are seams.
 
     python benchmarks/tiles.py                                   4, 16 and 100 megapixels, every norm
-    python benchmarks/tiles.py --megapixels 4 --norm iebn --max-memory 500M
-    python benchmarks/tiles.py --exact                           with exact statistics, several times as long
+    python benchmarks/tiles.py --megapixels 4,16 --norm bn,iebn  a first look
 
-The pictures are an example photo, enlarged. Each is decoded, painted in tiles and encoded as JPEG in a
-process of its own, whose peak resident memory is shown; beside it, that of a process that has done the same
-with a tiny picture: what Python, torch and the model take. PSNR is that of painting by the thumbnail's
-statistics against painting by the whole picture's; an enlarged photo has little detail for its size, as one
-out of focus has.
+Every measurement has a process of its own, for peak memory never falls again. The pictures are an example
+photo, enlarged, with noise in place of the detail that it lacks at that size.
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import typer
 from PIL import Image
@@ -38,35 +35,95 @@ from transformer_net.commandline import run  # noqa: E402
 from transformer_net.devices import describe_machine  # noqa: E402
 from transformer_net.images import decode, encode  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
-from transformer_net.inference.tiles import parse_memory  # noqa: E402
+from transformer_net.inference.tiles import DEFAULT_MEMORY, Cut, Tiling, fits_whole, parse_memory  # noqa: E402
+from transformer_net.network import MARGIN  # noqa: E402
 from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
 
-_UNIT = 2**30
+NEEDS = {0: "nothing", 1: "a mean", 2: "mean and variance"}
+"""What a norm needs of the whole picture, for its `MOMENTS`."""
+
+_NOISE = 8.0  # standard deviation in levels of 255
+_NEAR = 8  # pixels from a border of tiles that count as being at it
+
+Pixels = npt.NDArray[np.float32]
 
 
 def enlarged(photo: Path, megapixels: float, target: Path) -> None:
     """A JPEG of that many megapixels, in the photo's proportions."""
+    random = np.random.default_rng(0)
     with Image.open(photo) as small:
         factor = math.sqrt(megapixels * 1e6 / (small.width * small.height))
-        size = (round(small.width * factor), round(small.height * factor))
-        small.convert("RGB").resize(size, Image.Resampling.BICUBIC).save(target, quality=92)
+        width, height = round(small.width * factor), round(small.height * factor)
+        large = small.convert("RGB").resize((width, height), Image.Resampling.BICUBIC)
+    for top in range(0, height, 256):
+        rows = np.asarray(large.crop((0, top, width, min(height, top + 256)))).astype(np.float32)
+        rows += _NOISE * random.standard_normal(rows.shape, np.float32)
+        large.paste(Image.fromarray(np.clip(rows, 0, 255).astype(np.uint8)), (0, top))
+    large.save(target, quality=92)
 
 
-def measure(style: str, norm: str, photo: Path, memory: int, exact: bool) -> dict[str, float]:
-    """Paint one picture, and say how long that took and what the process needed; peak memory in bytes."""
+def measure(style: str, norm: str, photo: Path, _: int) -> dict[str, float]:
+    """From a file's bytes to a painting's, as stylize.py does it: seconds and the process's peak bytes."""
+    stylizer = Stylizer.from_style(style, norm)
+    start, spent = time.perf_counter(), time.process_time()
+    decoded = decode(photo, LIMITS)
+    size = decoded.size
+    encode(stylizer.paint_photo(decoded, max_memory=DEFAULT_MEMORY, overwrite=True), "jpeg")
+    return {
+        "seconds": time.perf_counter() - start,
+        "processor": time.process_time() - spent,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        * (1 if sys.platform == "darwin" else 1024),
+        "whole": fits_whole(stylizer.network, size, DEFAULT_MEMORY),
+    }
+
+
+def compare(style: str, norm: str, photo: Path, memory: int) -> dict[str, float]:
+    """Tiles against the whole: PSNR of samples' statistics, and where tiles by exact statistics differ."""
     stylizer = Stylizer.from_style(style, norm)
     decoded = decode(photo, LIMITS)
-    start = time.perf_counter()
-    painting = stylizer.paint_photo(decoded, max_memory=memory, exact=exact, overwrite=True)
-    seconds = time.perf_counter() - start
-    encode(painting, "jpeg")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"seconds": seconds, "peak": float(peak)}
+
+    def painted(memory: int, exact: bool = False) -> tuple[Pixels, float]:
+        start = time.perf_counter()
+        painting = stylizer.paint_photo(decoded, max_memory=memory, exact=exact)
+        return np.asarray(painting).astype(np.float32), time.perf_counter() - start
+
+    whole, _ = painted(2**60)
+    sampled, seconds = painted(memory)
+    exact, exact_seconds = painted(memory, exact=True)
+    tiling = Tiling(stylizer.network, decoded.rgb, 0, memory)
+    at_border = near(tiling.rows, whole.shape[0])[:, None] | near(tiling.columns, whole.shape[1])
+    difference = np.abs(exact - whole).max(axis=2)
+    return {
+        "psnr": psnr(sampled, whole),
+        "border": float(difference[at_border].max(initial=0)),
+        "elsewhere": float(difference[~at_border].max(initial=0)),
+        "tiles": len(tiling.rows) * len(tiling.columns),
+        "longer": exact_seconds / seconds,
+    }
 
 
-def in_fresh_process(style: str, norm: str, photo: Path, memory: int, exact: bool) -> dict[str, float]:
-    """`measure` in a process of its own: peak memory never falls again."""
-    arguments = json.dumps([style, norm, str(photo), memory, exact])
+def near(cuts: list[Cut], length: int) -> npt.NDArray[np.bool_]:
+    """Which rows or columns of a picture lie at a border of two tiles."""
+    found = np.zeros(length, np.bool_)
+    for cut in cuts[1:]:
+        border = cut.start - MARGIN
+        found[max(0, border - _NEAR) : border + _NEAR] = True
+    return found
+
+
+def psnr(one: Pixels, other: Pixels) -> float:
+    """In decibels."""
+    error = float(np.square(one - other).mean())
+    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+_TASKS = {task.__name__: task for task in (measure, compare)}
+
+
+def in_fresh_process(task: str, style: str, norm: str, photo: Path, memory: int) -> dict[str, float]:
+    """`measure` or `compare` in a process of its own."""
+    arguments = json.dumps([task, style, norm, str(photo), memory])
     done = subprocess.run(
         [sys.executable, __file__, "--one", arguments], check=True, stdout=subprocess.PIPE, text=True
     )
@@ -74,67 +131,83 @@ def in_fresh_process(style: str, norm: str, photo: Path, memory: int, exact: boo
     return result
 
 
-def psnr(style: str, norm: str, photo: Path, memory: int) -> float:
-    """Of painting by a thumbnail's statistics against painting by exact ones, in decibels."""
-    stylizer = Stylizer.from_style(style, norm)
-    decoded = decode(photo, LIMITS)
-    fast, exact = (
-        np.asarray(stylizer.paint_photo(decoded, max_memory=memory, exact=exact)).astype(np.float32)
-        for exact in (False, True)
-    )
-    error = float(np.square(fast - exact).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
 def tiles(
     megapixels: Annotated[str, typer.Option(help="Sizes, with commas.")] = "4,16,100",
     norm: Annotated[str, typer.Option(help="Normalizers, with commas; or all.")] = "all",
     style: Annotated[str, typer.Option(help="A style of the catalogue.")] = "mosaic",
     photo: Annotated[Path, typer.Option(help="The photo to enlarge.")] = ROOT / "examples" / "coffee.jpg",
-    max_memory: Annotated[str, typer.Option(help="As in stylize.py.")] = "1G",
-    exact: Annotated[bool, typer.Option("--exact", help="Time painting by exact statistics.")] = False,
-    psnr_megapixels: Annotated[float, typer.Option(help="Size for the PSNR; 0 leaves it out.")] = 4,
+    compared: Annotated[float, typer.Option(help="Megapixels to compare with the whole; 0: none.")] = 4,
+    tile_memory: Annotated[str, typer.Option(help="Memory for the tiles that are compared.")] = "300M",
     one: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
-    """Seconds a megapixel and peak memory of painting in tiles; PSNR of a thumbnail's statistics."""
+    """Seconds a megapixel and peak memory, whole and in tiles; tiles against the whole."""
     if one:
-        style, norm, path, memory, exact = json.loads(one)
-        sys.stdout.write(json.dumps(measure(style, norm, Path(path), memory, exact)))
+        task, style, norm, path, memory = json.loads(one)
+        sys.stdout.write(json.dumps(_TASKS[task](style, norm, Path(path), memory)))
         return
-    memory = parse_memory(max_memory)
     names = list(NORMS) if norm == "all" else [canonical_norm(name) for name in norm.split(",")]
+    memory = parse_memory(tile_memory)
     find_style(style)
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         picture = Path(folder) / "photo.jpg"
         enlarged(photo, 0.004, picture)
-        bare = {name: in_fresh_process(style, name, picture, memory, exact) for name in names}
-        for size in map(float, megapixels.split(",")):
-            enlarged(photo, size, picture)
-            for name in names:
-                found = in_fresh_process(style, name, picture, memory, exact)
-                seconds, peak = found["seconds"], found["peak"] / _UNIT
-                without = bare[name]["peak"] / _UNIT
-                rows.append([name, f"{size:g}", f"{seconds / size:.2f}", f"{peak:.2f}", f"{without:.2f}"])
-                tell(f"{name} at {size:g} MP: {seconds:.1f} s")
-        statistics = "exact statistics" if exact else "a thumbnail's statistics"
+        bare = in_fresh_process("measure", style, names[0], picture, 0)["peak"]
+        rows = [
+            row
+            for size in map(float, megapixels.split(","))
+            for row in measured(style, names, photo, size, picture)
+        ]
         print_table(
-            f"{describe_machine(torch.device('cpu'))}; the style {style}, painted by {statistics}, "
-            f"--max-memory {max_memory}:",
-            ["norm", "megapixels", "s/MP", "peak GiB", "of it without a picture"],
+            f"{describe_machine(torch.device('cpu'))}; the style {style}; JPEG to JPEG, model loaded. Of the "
+            f"peak, {bare / 2**30:.2f} GiB are Python, its libraries and the model.",
+            ["norm", "megapixels", "painted", "s/MP", "processor s/MP", "peak GiB"],
             rows,
+            left=3,
         )
-        if psnr_megapixels:
-            enlarged(photo, psnr_megapixels, picture)
-            found_psnr = []
+        if compared:
+            enlarged(photo, compared, picture)
+            rows = []
             for name in names:
-                tell(f"{name} at {psnr_megapixels:g} MP, thumbnail against exact")
-                found_psnr.append([name, f"{psnr(style, name, picture, memory):.1f}"])
+                found = in_fresh_process("compare", style, name, picture, memory)
+                tell(f"{name} at {compared:g} MP, tiles against the whole")
+                rows.append(
+                    [
+                        name,
+                        NEEDS[NORMS[name].MOMENTS],
+                        f"{found['psnr']:.1f}",
+                        f"{found['longer']:.1f}",
+                        f"{found['border']:.0f}",
+                        f"{found['elsewhere']:.0f}",
+                    ]
+                )
             print_table(
-                f"By a thumbnail's statistics against by exact ones, {psnr_megapixels:g} megapixels:",
-                ["norm", "PSNR, dB"],
-                found_psnr,
+                f"{compared:g} megapixels in {found['tiles']:.0f} tiles against the same painted whole. The "
+                "last two columns: the largest difference with `--exact`, in levels of 255, up to "
+                f"{_NEAR} px from where tiles meet, and elsewhere.",
+                [
+                    "norm",
+                    "needs of the picture",
+                    "PSNR of samples, dB",
+                    "`--exact` takes, times",
+                    "where tiles meet",
+                    "elsewhere",
+                ],
+                rows,
+                left=2,
             )
+
+
+def measured(style: str, names: list[str], photo: Path, size: float, picture: Path) -> list[list[str]]:
+    """Rows of the first table, for pictures of `size` megapixels."""
+    enlarged(photo, size, picture)
+    rows = []
+    for name in names:
+        found = in_fresh_process("measure", style, name, picture, 0)
+        tell(f"{name} at {size:g} MP: {found['seconds']:.1f} s")
+        each = (found[key] / size for key in ("seconds", "processor"))
+        how = "whole" if found["whole"] else "in tiles"
+        rows.append([name, f"{size:g}", how, *(f"{e:.2f}" for e in each), f"{found['peak'] / 2**30:.2f}"])
+    return rows
 
 
 if __name__ == "__main__":

@@ -50,23 +50,55 @@ def statistics_of(network: TransformerNet, photo: Tensor) -> list[Affine]:
         network: In evaluation mode. It is left alone, so that threads can share it.
         photo: (1, 3, H, W), with its grain, on the network's device.
     """
-    found: list[Affine] = []
-    observed = deepcopy(network)
-    for parent, name, _, norm in list(_layers(observed)):
-        setattr(parent, name, _Noted(norm, found))
+    observed, found = _observed(network, moments)
     observed(photo)
     return found
+
+
+@torch.inference_mode()
+def statistics_of_samples(network: TransformerNet, samples: Tensor, rim: tuple[int, int]) -> list[Affine]:
+    """The statistics of a picture of which only some pieces are known, as if these were all of it.
+
+    Args:
+        network: In evaluation mode. It is left alone.
+        samples: The pieces, (B, 3, H, W), with their grain, on the network's device; H and W multiples of
+            `STRIDE`, at least 8.
+        rim: Rows above and below, columns left and right of each that do not count: the network sees
+            reflections there in place of the picture. Multiples of `STRIDE`.
+    """
+
+    def inner_moments(x: Tensor) -> tuple[Tensor, Tensor]:
+        scale = samples.shape[-1] // x.shape[-1]
+        y, x_ = (edge // scale for edge in rim)
+        inner = x[..., y : x.shape[-2] - y, x_ : x.shape[-1] - x_]
+        return moments(inner.transpose(0, 1).flatten(1, 2)[None])  # (1, C, B·h, w)
+
+    observed, found = _observed(network, inner_moments)
+    observed.core(samples)
+    return found
+
+
+Moments: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def _observed(network: TransformerNet, moments_of: Moments) -> tuple[TransformerNet, list[Affine]]:
+    """A copy of `network` that freezes its norms by what reaches them, and the list where they are noted."""
+    copy = deepcopy(network)
+    found: list[Affine] = []
+    for parent, name, _, norm in list(_layers(copy)):
+        setattr(parent, name, _Noted(norm, moments_of, found))
+    return copy, found
 
 
 class _Noted(nn.Module):
     """A norm that notes its affine and applies it in place: instance norm itself needs half as much again."""
 
-    def __init__(self, norm: Norm, found: list[Affine]) -> None:
+    def __init__(self, norm: Norm, moments_of: Moments, found: list[Affine]) -> None:
         super().__init__()
-        self.norm, self.found = norm, found
+        self.norm, self.moments_of, self.found = norm, moments_of, found
 
     def forward(self, x: Tensor) -> Tensor:
-        a, b = self.norm.as_affine(*moments(x))
+        a, b = self.norm.as_affine(*self.moments_of(x))
         self.found.append((a, b))
         return x.mul_(a[..., None, None].to(x.dtype)).add_(b[..., None, None].to(x.dtype))
 

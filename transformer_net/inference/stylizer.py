@@ -30,7 +30,7 @@ class Stylizer:
         info: What its model file says of it.
         device: Where to compute.
         limits: What `paint` accepts.
-        engine: What computes pictures that are painted whole; PyTorch in float32 where None.
+        engine: What computes; PyTorch in float32 where None.
         palette: Gives the colours of the style picture, when `Look.match_palette` first asks for them; None
             where the picture is not known.
     """
@@ -109,8 +109,7 @@ class Stylizer:
         Args:
             path: Its file.
             device: Where to compute.
-            engine: What computes; see `make_engine`. Pictures that are painted in tiles are always painted
-                by PyTorch in float32.
+            engine: What computes; see `make_engine` and, for pictures in tiles, `Engine.piecewise`.
             precision: In which number format.
             threads: With how many threads on a CPU; None for as many as this process may use.
 
@@ -182,7 +181,7 @@ class Stylizer:
             look: How strong the painting is, whose colours it has, and how large its strokes are. At strength
                 0 it is the photo itself, in the style picture's colours where they are matched.
             max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
-                in tiles, by the statistics of a thumbnail; see `tiles`.
+                in tiles, by the statistics of samples; see `tiles`.
             exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
             overwrite: The photo is not needed any more: tiles may be painted over its pixels, to save memory.
             on_progress: Called now and then while tiles are painted.

@@ -5,8 +5,9 @@ the picture. What is left are the norms, which look at the whole picture: they a
 statistics taken beforehand. Given the same statistics, tiles give the same painting as the whole, to float
 rounding.
 
-The statistics come from a thumbnail; or exactly, by streaming the picture through the network once for each
-norm, only as deep as that norm lies. Batch norm has constant ones: exact, and for free.
+The statistics come from samples, small pieces on a grid over the picture; or exactly, by streaming the
+picture through the network once for each norm, only as deep as that norm lies. Batch norm has constant ones:
+exact, and for free.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ from transformer_net.inference.frozen import (
     is_constant,
     norms,
     statistics_of,
+    statistics_of_samples,
 )
-from transformer_net.network import HALO, MARGIN, MIN_SIDE, STRIDE, TransformerNet
+from transformer_net.network import HALO, MARGIN, STRIDE, TransformerNet
 from transformer_net.norms import moments
 
 DEFAULT_MEMORY = 4 * 1024**3
@@ -48,8 +50,12 @@ LARGEST_TILE = 896
 """Longest side of a tile with its surroundings. Larger ones save nothing: at width 16, 16 megapixels took as
 much processor time in 400 MB as in 1 GB or 4."""
 
-THUMBNAIL_PIXELS = LARGEST_TILE**2
-"""Size of the thumbnail for statistics. A picture that is not larger is its own thumbnail."""
+SAMPLED_PIXELS = LARGEST_TILE**2
+"""Pixels from which statistics are taken. A picture that has no more is taken as a whole."""
+
+SAMPLE, SAMPLE_RIM = 96, 16
+"""Side of a sample in pixels, and how many of them on each side do not count, for their surroundings are
+missing. Larger samples are fewer, and see less of the picture; see docs/architecture.md."""
 
 MIN_TILE = 64
 """Smallest side of a tile. Its surroundings make it 176 px: below, nearly all work would be for them."""
@@ -131,6 +137,30 @@ def cuts(length: int, side: int) -> list[Cut]:
     ]
 
 
+def boxes(width: int, height: int, pixels: int) -> list[tuple[int, int, int, int]]:
+    """Where samples lie: left, top, right and bottom of each, on an even grid from edge to edge.
+
+    Args:
+        width: Of the picture, at least `MIN_SIDE`, as is the height.
+        height: Of the picture.
+        pixels: How many the samples may have together; there is one at least.
+    """
+    w, h = (min(SAMPLE, side // STRIDE * STRIDE) for side in (width, height))
+    count = max(1, pixels // (w * h))
+    rows = min(count, max(1, round(math.sqrt(count * height * w / (width * h)))))
+    columns = count // rows
+    return [
+        (left, top, left + w, top + h)
+        for top in _places(height - h, rows)
+        for left in _places(width - w, columns)
+    ]
+
+
+def _places(last: int, count: int) -> list[int]:
+    """Evenly from 0 to `last`; a single one lies in the middle."""
+    return [last // 2] if count == 1 else [last * i // (count - 1) for i in range(count)]
+
+
 class Tiling:
     """A picture, cut so that a tile takes no more than `memory` bytes.
 
@@ -159,23 +189,30 @@ class Tiling:
         self.rows, self.columns = (cuts(_padded(length), side) for length in (picture.height, picture.width))
 
     def paint_over(self, exact: bool = False, on_progress: Progress = lambda share: None) -> None:
-        """Paint the picture over itself, by its own statistics or, where not `exact`, its thumbnail's."""
+        """Paint the picture over itself, by its own statistics or, where not `exact`, its samples'."""
         if not exact or is_constant(self.network):
-            self.paint(self.thumbnail_statistics(), on_progress)
+            self.paint(self.sampled_statistics(), on_progress)
             return
         # The passes for the statistics reach half of the network each, on average.
         share = 1 - 1 / (1 + len(norms(self.network)) / 2)
         statistics = self.exact_statistics(lambda done: on_progress(share * done))
         self.paint(statistics, lambda done: on_progress(share + (1 - share) * done))
 
-    def thumbnail_statistics(self) -> list[Affine]:
-        """The statistics of a thumbnail that needs no more memory than a tile; exact for batch norm, and for
-        pictures of at most `THUMBNAIL_PIXELS`."""
+    def sampled_statistics(self) -> list[Affine]:
+        """The statistics of samples that need no more memory than a tile; exact for batch norm, and for
+        pictures of at most `SAMPLED_PIXELS`."""
         if is_constant(self.network):
             return constant_statistics(self.network)
-        pixels = min(THUMBNAIL_PIXELS, self.memory // (_FROZEN * self.network.width))
-        thumbnail = torch.from_numpy(grained(_thumbnail(self.picture, pixels), self.grain))[None]
-        return statistics_of(self.network, thumbnail.to(self._device, memory_format=torch.channels_last))
+        pixels = min(SAMPLED_PIXELS, self.memory // (_FROZEN * self.network.width))
+        width, height = self.picture.size
+        if width * height <= pixels:
+            return statistics_of(self.network, self._batch([grained(self.picture, self.grain)]))
+        samples = [
+            grained(self.picture.crop(box), self.grain, box[1], box[0])
+            for box in boxes(width, height, pixels)
+        ]
+        rims = (min(SAMPLE_RIM, (side - 8) // 2) // STRIDE * STRIDE for side in samples[0].shape[1:])
+        return statistics_of_samples(self.network, self._batch(samples), (next(rims), next(rims)))
 
     @torch.inference_mode()
     def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:
@@ -227,6 +264,9 @@ class Tiling:
         region = source.crop((left, top - first_row, int(x.max()) + 1, int(y.max()) + 1 - first_row))
         pixels = grained(region, self.grain, top, left)
         return pixels[:, (y - top)[:, None], x - left]
+
+    def _batch(self, pieces: list[npt.NDArray[np.float32]]) -> Tensor:
+        return torch.from_numpy(np.stack(pieces)).to(self._device, memory_format=torch.channels_last)
 
     @property
     def _device(self) -> torch.device:
@@ -308,11 +348,3 @@ def _side(channels: int, picture_width: int, memory: int) -> int:
         raise SettingError(f"Painting this picture with this model needs at least {least}M of memory.")
     s = min(LARGEST_TILE, (math.sqrt(strip**2 + 4 * tile * memory) - strip) / (2 * tile))
     return (int(s) - 2 * HALO) // STRIDE * STRIDE
-
-
-def _thumbnail(picture: Image.Image, pixels: int) -> Image.Image:
-    if picture.width * picture.height <= pixels:
-        return picture
-    shrink = math.sqrt(pixels / (picture.width * picture.height))
-    width, height = (max(MIN_SIDE, int(side * shrink)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
