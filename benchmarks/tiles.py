@@ -72,10 +72,17 @@ def measure(style: str, norm: str, photo: Path, _: int) -> dict[str, float]:
     return {
         "seconds": time.perf_counter() - start,
         "processor": time.process_time() - spent,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        * (1 if sys.platform == "darwin" else 1024),
+        "peak": peak(),
         "whole": fits_whole(stylizer.network, size, DEFAULT_MEMORY),
     }
+
+
+def peak() -> int:
+    """Bytes of memory that this process had at most."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux: what getrusage gives is at least what the process that started this one had
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def compare(style: str, norm: str, photo: Path, memory: int) -> dict[str, float]:

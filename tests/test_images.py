@@ -772,3 +772,37 @@ def test_no_torch() -> None:
     """A picture can be checked before any model, or torch, is loaded."""
     code = "import sys, transformer_net.inference.sheet; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+_PEAK = """
+import sys
+from PIL import Image
+from transformer_net.images import decode
+def peak():
+    return 1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+Image.init()
+before = peak()
+decode(sys.argv[1])
+print((peak() - before) / (4 * 6000 * 4000))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize(("kind", "most"), [("turned", 2.2), ("turned with a profile", 2.2), ("alpha", 2.7)])
+def test_a_large_picture_is_in_memory_twice_at_most(kind: str, most: float, tmp_path: Path) -> None:
+    """With alpha, once more in two planes of it. Pillow takes four bytes a pixel; measured in pictures."""
+    picture = Image.linear_gradient("L").resize((6000, 4000)).convert("RGB")
+    path, extra = tmp_path / "picture.jpg", {}
+    if kind == "alpha":
+        picture.putalpha(picture.getchannel("R"))
+        path = path.with_suffix(".png")
+    else:
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        extra["exif"] = exif.tobytes()
+    if "profile" in kind:
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        extra["icc_profile"] = profile.replace("sRGB".encode("utf-16-be"), "mine".encode("utf-16-be"))
+    picture.save(path, **extra)
+    done = subprocess.run([sys.executable, "-c", _PEAK, path], check=True, capture_output=True, text=True)
+    assert 1 < float(done.stdout) < most
