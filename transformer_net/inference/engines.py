@@ -231,7 +231,6 @@ class OpenVinoEngine:
             _memory.is_for(self)
         else:
             self.release_memory()
-            _give_back()
         painting: Floats = paintings[0]
         return painting
 
@@ -240,6 +239,7 @@ class OpenVinoEngine:
         if self._alone.acquire(blocking=False):
             try:
                 self._model.release_memory()
+                _give_back()
             finally:
                 self._alone.release()
 
