@@ -96,16 +96,16 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=0,
-            description="Cameras that are painted live at once; others wait for their turn. Each sends some "
-            "200 kB a second and takes what time no photo needs. 0: the page has no live tab.",
+            description="Cameras that are painted live at once; others wait for their turn. Each sends "
+            "half a megabyte a second, gets a whole one, and takes what time no photo needs. 0: no such tab.",
         ),
     ] = 4
     live_side: Annotated[
         int,
         Field(
             ge=16,
-            description="Longest side of a live painting, in pixels. At 320 a frame takes 20 to 50 ms on two "
-            "cores in int8.",
+            description="Longest side of a live painting, in pixels. At 320 a frame takes two cores some "
+            "30 ms in int8.",
         ),
     ] = 320
     allow_training: Annotated[

@@ -1,14 +1,15 @@
 // The Live tab: counts the frames that arrive, starts painting once there is a camera, and stops with the tab.
 (() => {
   "use strict";
-  const SPAN = 2000; // milliseconds over which frames are counted
+  const SPAN = 3000; // milliseconds over which frames are counted
+  const LEAST = 800; // milliseconds that they must span: the first come in a bunch
   const button = () => document.querySelector("#camera .capture-button");
   let seen = [];
 
   function show() {
     seen = seen.filter((time) => time > performance.now() - SPAN);
-    const rate = (1000 * (seen.length - 1)) / (seen[seen.length - 1] - seen[0]);
-    const text = seen.length > 1 ? `${rate.toFixed(1)} frames a second` : "";
+    const span = seen[seen.length - 1] - seen[0];
+    const text = span > LEAST ? `${((1000 * (seen.length - 1)) / span).toFixed(1)} frames a second` : "";
     const place = document.querySelector("#live-rate p");
     if (place && place.textContent !== text) place.textContent = text;
     // Gradio calls it "capture photo" in either state.
