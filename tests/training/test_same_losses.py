@@ -27,7 +27,25 @@ CONFIG = {
 }  # fmt: skip
 
 # The convolutions of VGG-16 by torchvision's indices, and where its pooling lies between them.
-PLAN = (0, 2, "relu1_2", "pool", 5, 7, "relu2_2", "pool", 10, 12, 14, "relu3_3", "pool", 17, 19, 21, "relu4_3")
+PLAN = (
+    0,
+    2,
+    "relu1_2",
+    "pool",
+    5,
+    7,
+    "relu2_2",
+    "pool",
+    10,
+    12,
+    14,
+    "relu3_3",
+    "pool",
+    17,
+    19,
+    21,
+    "relu4_3",
+)
 
 
 def plain_vgg(image):
