@@ -45,6 +45,7 @@ from transformer_net.images import decode  # noqa: E402
 from transformer_net.norms import canonical_norm  # noqa: E402
 from transformer_net.training.config import TrainConfig  # noqa: E402
 from transformer_net.training.content import EXAMPLES, open_content  # noqa: E402
+from transformer_net.training.memory import keep_freed_memory  # noqa: E402
 from transformer_net.training.report import STYLE_LOSSES, duration  # noqa: E402
 from transformer_net.training.run import VALIDATION_SIDE, Run  # noqa: E402
 from transformer_net.training.runfolder import RunFolder  # noqa: E402
@@ -230,4 +231,5 @@ def bench(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as train_style.py does; the peer gains by it, too
     run(bench)

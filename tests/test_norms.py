@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from transformer_net import norms
 from transformer_net.errors import UnknownNormError
 from transformer_net.norms import (
     NORM_TITLES,
@@ -18,6 +17,7 @@ from transformer_net.norms import (
     moments,
     norm_slug,
 )
+from transformer_net.spatial import spatial_mean
 
 EPS = 1e-5
 
@@ -131,7 +131,7 @@ def test_the_mean_that_gates_look_at_has_autograd_s_gradient(dtype, layout):
     """Bit for bit: it only takes less time, in the memory layout that the input has."""
     x, direction = torch.randn(2, 3, 5, 7), torch.randn(2, 3)
     x = x.to(dtype).contiguous(memory_format=layout).requires_grad_()
-    ours, plain = norms._spatial_mean(x), x.mean(dim=(2, 3), dtype=torch.float32)
+    ours, plain = spatial_mean(x), x.mean(dim=(2, 3), dtype=torch.float32)
     assert torch.equal(ours, plain)
     (found,), (expected,) = (torch.autograd.grad((m * direction).sum(), x) for m in (ours, plain))
     assert torch.equal(found, expected)

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_net.errors import UnknownNormError
+from transformer_net.spatial import spatial_mean
 
 Noise = tuple[float, float]
 
@@ -160,7 +161,7 @@ class SqueezeExcitedBatchNorm(BatchNorm):
 
     def gate(self, normalized: Tensor) -> Tensor:
         """s in (0, 1), shape (B, C), for the batch-normalized input (B, C, H, W)."""
-        return self._gate_of(_spatial_mean(normalized))
+        return self._gate_of(spatial_mean(normalized))
 
     def _gate_of(self, mean: Tensor) -> Tensor:
         descriptor = mean.to(self.squeeze.weight.dtype)
@@ -235,7 +236,7 @@ class InstanceEnhancementBatchNorm(BatchNorm):
 
     def gate(self, x: Tensor) -> Tensor:
         """δ, shape (B, C), of the raw input x (B, C, H, W); in (0, 1) for the sigmoid."""
-        return self._gate_of(_spatial_mean(x))
+        return self._gate_of(spatial_mean(x))
 
     def _gate_of(self, m: Tensor) -> Tensor:
         if self.operator == "linear":
@@ -345,34 +346,6 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0)
     return mean, variance
-
-
-def _spatial_mean(x: Tensor) -> Tensor:
-    # Only where there is a gradient: tracing, for exports, knows no functions of our own.
-    if torch.is_grad_enabled() and x.requires_grad:
-        mean: Tensor = _SpatialMean.apply(x)
-        return mean
-    return x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
-
-
-class _SpatialMean(torch.autograd.Function):
-    """The mean over height and width; its gradient, the same at every place, is written out for one row only.
-
-    Autograd writes all of it, in float32 and in another memory layout than the gradient that it is added to,
-    which took half the time of a gated norm's training. No row at all would be slow where channels are few.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        ctx.like = x.shape, x.dtype, torch.channels_last if last else torch.contiguous_format
-        return x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        (b, c, h, w), dtype, layout = ctx.like
-        place = (gradient / (h * w)).to(dtype)[:, :, None, None]
-        return place.expand(b, c, 1, w).contiguous(memory_format=layout).expand(b, c, h, w)
 
 
 def _per_channel(parameter: Tensor) -> Tensor:

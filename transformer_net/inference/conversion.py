@@ -40,7 +40,7 @@ def fingerprint(network: TransformerNet) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    for module in ("network.py", "norms.py", "inference/conversion.py"):
+    for module in ("network.py", "norms.py", "spatial.py", "inference/conversion.py"):
         source = Path(__file__).parents[1] / module
         digest.update(source.read_bytes() if source.is_file() else b"")
     return digest.hexdigest()
