@@ -49,7 +49,7 @@ HALO = 56
 
 # The head is linear, y = 0.45 + 0.1·net: at the start of training the output is a grey of natural
 # brightness and contrast. A sigmoid head learned more slowly and lost the photo's structure.
-_HEAD_OFFSET, _HEAD_SCALE = 0.45, 0.1
+HEAD_OFFSET, HEAD_SCALE = 0.45, 0.1
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -154,7 +154,7 @@ class TransformerNet(nn.Module):
             The same shape; not clamped, and nothing cut off.
         """
         y: Tensor = self.head(self.decoder(self.residual(self.encoder((padded - self.mean) / self.std))))
-        return _HEAD_OFFSET + _HEAD_SCALE * y
+        return HEAD_OFFSET + HEAD_SCALE * y
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -17,7 +17,7 @@ from tests.conftest import make_picture
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo, save_model
 from transformer_net.errors import SettingError
-from transformer_net.inference import enginecache, engines
+from transformer_net.inference import enginecache, enginememory, engines
 from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.engines import make_engine
 from transformer_net.inference.stylizer import Stylizer
@@ -361,6 +361,6 @@ def test_one_engine_keeps_the_memory_that_it_painted_in(cache, monkeypatch):
     first(small)
     assert released == ["first", "second"]
 
-    monkeypatch.setattr(engines, "_LARGE", 24 * 32)
+    monkeypatch.setattr(enginememory, "LARGE", 24 * 32)
     assert np.array_equal(first(small), once)
     assert released == ["first", "second", "first"]

@@ -6,11 +6,8 @@ grain, clamping, encoding) exists once. The same input gives the same output eac
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 import threading
-import weakref
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -21,8 +18,11 @@ import torch
 from transformer_net.cores import available_cores, default_threads
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
+from transformer_net.inference import enginememory
 from transformer_net.inference.conversion import fingerprint, openvino_bytes, to_onnx, to_openvino
 from transformer_net.inference.enginecache import cached
+from transformer_net.inference.frozen import Piecewise, by_torch
+from transformer_net.inference.graph import frozen_graph
 from transformer_net.inference.quantization import Ranges, quantize
 from transformer_net.network import TransformerNet
 from transformer_net.optional import require
@@ -35,9 +35,6 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": 
 """Name of a precision in options → the number format that is computed in."""
 
 Floats = npt.NDArray[np.float32]
-
-_LARGE = 1 << 21
-"""Pixels from which a painting's memory goes back to the system at once: more than a frame of 1080p."""
 
 
 class Engine(Protocol):
@@ -59,6 +56,16 @@ class Engine(Protocol):
 
         Returns:
             RGB, not clamped.
+        """
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """What paints a picture piece by piece; see `tiles`.
+
+        Args:
+            frozen: This engine's network, frozen for that picture; from `freeze`.
+
+        Returns:
+            For one thread, and for as long as that picture is being painted.
         """
 
 
@@ -168,6 +175,10 @@ class TorchEngine:
         painting: Floats = painted[0].float().cpu().numpy()
         return painting
 
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`; always in float32."""
+        return by_torch(frozen)
+
 
 class OpenVinoEngine:
     """OpenVINO on the CPU.
@@ -196,30 +207,32 @@ class OpenVinoEngine:
         library = require_engine("openvino")
         key = f"{fingerprint(network)}-openvino-{_version(library)}-torch-{_version(torch)}"
         entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
-        core = _openvino_core()
-        model = core.read_model(*_parted(entry))
-        if precision == "int8":
-            assert ranges is not None
-            quantize(model, ranges)
-        self._model = core.compile_model(
+        self._threads, self._ranges = threads, ranges
+        self._model = self._compiled(_openvino_core().read_model(*_parted(entry)))
+        self._alone = threading.Lock()
+
+    def _compiled(self, model: Any) -> Any:
+        if self.precision == "int8":
+            assert self._ranges is not None
+            quantize(model, self._ranges)
+        return _openvino_core().compile_model(
             model,
             "CPU",
             {
                 # What is not in int8. Left alone, OpenVINO takes bfloat16 where the processor has it.
-                "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
                 "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": threads,
+                "INFERENCE_NUM_THREADS": self._threads,
                 "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
             },
         )
-        self._alone = threading.Lock()
 
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
         tensor = require_engine("openvino").Tensor
         photos = np.ascontiguousarray(pixels[None])
         paintings = np.empty_like(photos)
-        _memory.is_for(self)
+        enginememory.keeper.is_now(self)
         # One at a time: a painting uses all threads anyway, and memory can only be released at rest.
         with self._alone:
             request = self._model.create_infer_request()
@@ -227,47 +240,36 @@ class OpenVinoEngine:
             request.set_output_tensor(tensor(paintings, shared_memory=True))  # it would keep one of its own
             request.infer()
             del request
-        if paintings[0, 0].size < _LARGE:
-            _memory.is_for(self)
+        if paintings[0, 0].size < enginememory.LARGE:
+            enginememory.keeper.is_now(self)
         else:
             self.release_memory()
         painting: Floats = paintings[0]
         return painting
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`, in this engine's precision."""
+        enginememory.keeper.is_now(self)
+        self.release_memory()  # what whole pictures were painted in
+        request = self._compiled(frozen_graph(frozen)).create_infer_request()
+        tensor = require_engine("openvino").Tensor
+
+        def run(padded: Floats) -> torch.Tensor:
+            piece = np.ascontiguousarray(padded[None])
+            with self._alone:
+                request.infer({0: tensor(piece, shared_memory=True)})
+            return torch.from_numpy(request.get_output_tensor().data)
+
+        return run
 
     def release_memory(self) -> None:
         """Gives back what the last painting was computed in, unless the next one is being painted."""
         if self._alone.acquire(blocking=False):
             try:
                 self._model.release_memory()
-                _give_back()
+                enginememory.give_back()
             finally:
                 self._alone.release()
-
-
-class _Memory:
-    """Who keeps the memory that it paints in: one engine, the one at work or the last one that was.
-
-    Getting it from the system anew takes a quarter of the time of a painting at width 16. But it is 330 bytes
-    for each pixel, and a server has dozens of models.
-    """
-
-    def __init__(self) -> None:
-        self._keeper: weakref.ref[OpenVinoEngine] | None = None
-        self._lock = threading.Lock()
-
-    def is_for(self, engine: OpenVinoEngine) -> None:
-        """`engine` may keep its memory from now on; whoever kept it until now gives it back.
-
-        Engines say so before they paint and afterwards: one that others found at work keeps nothing for long.
-        """
-        with self._lock:
-            before = self._keeper() if self._keeper else None
-            self._keeper = weakref.ref(engine)
-        if before is not None and before is not engine:
-            before.release_memory()
-
-
-_memory = _Memory()
 
 
 def _check(precision: str, ranges: Ranges | None) -> None:
@@ -312,16 +314,9 @@ class OnnxRuntimeEngine:
         paintings: list[Floats] = self._session.run(None, {"photo": pixels[None]})[0]
         return paintings[0]
 
-
-@lru_cache
-def _libc() -> Any:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _give_back() -> None:
-    """Returns freed memory to the system. glibc, which alone has this, keeps as much as was ever in use."""
-    if hasattr(_libc(), "malloc_trim"):
-        _libc().malloc_trim(0)
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`, by PyTorch: writing ONNX takes seconds, and would for each picture."""
+        return by_torch(frozen)
 
 
 @lru_cache

@@ -7,10 +7,12 @@ picture as it paints the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -49,15 +51,24 @@ def statistics_of(network: TransformerNet, photo: Tensor) -> list[Affine]:
         photo: (1, 3, H, W), with its grain, on the network's device.
     """
     found: list[Affine] = []
-
-    def note(norm: Norm, inputs: tuple[Tensor]) -> None:
-        found.append(norm.as_affine(*moments(inputs[0])))
-
     observed = deepcopy(network)
-    for norm in norms(observed):
-        norm.register_forward_pre_hook(note)
+    for parent, name, _, norm in list(_layers(observed)):
+        setattr(parent, name, _Noted(norm, found))
     observed(photo)
     return found
+
+
+class _Noted(nn.Module):
+    """A norm that notes its affine and applies it in place: a third less memory for instance norm."""
+
+    def __init__(self, norm: Norm, found: list[Affine]) -> None:
+        super().__init__()
+        self.norm, self.found = norm, found
+
+    def forward(self, x: Tensor) -> Tensor:
+        a, b = self.norm.as_affine(*moments(x))
+        self.found.append((a, b))
+        return x.mul_(a[..., None, None].to(x.dtype)).add_(b[..., None, None].to(x.dtype))
 
 
 @torch.inference_mode()
@@ -78,28 +89,31 @@ def freeze(network: TransformerNet, statistics: Statistics) -> TransformerNet:
     return copy
 
 
-class InputOfNorm:
-    """Runs a network up to one of its norms.
+Piecewise: TypeAlias = Callable[[npt.NDArray[np.float32]], Tensor]
+"""A frozen network at work: takes a piece of a padded picture, (3, H, W), as `TransformerNet.core` does, and
+gives its painting, (1, 3, H, W); or, where norms were left, what the first of them takes. The next call may
+overwrite what the last one gave."""
 
-    Args:
-        network: What `freeze` made with the statistics of all norms before the one in question.
-    """
 
-    def __init__(self, network: TransformerNet) -> None:
-        self.network = network
-        norms(network)[0].register_forward_pre_hook(self._stop)
+def by_torch(network: TransformerNet) -> Piecewise:
+    """PyTorch in float32 for a network from `freeze`, on the device where it is."""
+    device = network.head.weight.device
+    for norm in norms(network)[:1]:
+        norm.register_forward_pre_hook(_stop)
 
-    def __call__(self, padded: Tensor) -> Tensor:
-        """What reaches the norm when `padded` is put through `TransformerNet.core`."""
+    @torch.inference_mode()
+    def run(padded: npt.NDArray[np.float32]) -> Tensor:
+        batch = torch.from_numpy(padded)[None].to(device, memory_format=torch.channels_last)
         try:
-            self.network.core(padded)
+            return network.core(batch)
         except _Reached as reached:
             return reached.x
-        raise AssertionError("no norm was reached")
 
-    @staticmethod
-    def _stop(norm: Norm, inputs: tuple[Tensor]) -> None:
-        raise _Reached(inputs[0])
+    return run
+
+
+def _stop(norm: Norm, inputs: tuple[Tensor]) -> None:
+    raise _Reached(inputs[0])
 
 
 class _Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network

@@ -211,7 +211,7 @@ class Stylizer:
             painting = large_enough
             if painting is rgb and not overwrite:
                 painting = painting.copy()
-            tiling = Tiling(self.network, painting, self.info.grain, max_memory)
+            tiling = Tiling(self.network, painting, self.info.grain, max_memory, self.engine.piecewise)
             tiling.paint_over(exact, on_progress)
             return _crop(painting, rgb.size)
         painting = from_array(self.engine(grained(large_enough, self.info.grain)))

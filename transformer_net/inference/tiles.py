@@ -28,8 +28,9 @@ from transformer_net.grain import grain
 from transformer_net.images import from_array, to_array
 from transformer_net.inference.frozen import (
     Affine,
-    InputOfNorm,
+    Piecewise,
     Statistics,
+    by_torch,
     constant_statistics,
     freeze,
     is_constant,
@@ -43,15 +44,20 @@ DEFAULT_MEMORY = 4 * 1024**3
 """Bytes that computing a painting may take, unless told otherwise: enough for 6.5 megapixels in one piece,
 the largest picture that the web takes."""
 
-THUMBNAIL_PIXELS = 1024 * 1024
+LARGEST_TILE = 896
+"""Longest side of a tile with its surroundings. Larger ones save nothing: at width 16, 16 megapixels took as
+much processor time in 400 MB as in 1 GB or 4."""
+
+THUMBNAIL_PIXELS = LARGEST_TILE**2
 """Size of the thumbnail for statistics. A picture that is not larger is its own thumbnail."""
 
 MIN_TILE = 64
 """Smallest side of a tile. Its surroundings make it 176 px: below, nearly all work would be for them."""
 
 # Peak memory in bytes for each pixel and each channel w of the first layer, on a CPU in float32: 22 to 28 for
-# frozen networks of widths 4 to 32, up to 39 where instance norm is at work. It is reached after the last
-# upsampling: 2w channels of full size, once more with their padding, and w channels of the result.
+# frozen networks of widths 4 to 32 in PyTorch, 22 in OpenVINO; up to 39 where a whole picture is painted with
+# instance norm. It is reached after the last upsampling: 2w channels of full size, once more with their
+# padding, and w channels of the result.
 _FROZEN, _WITH_NORMS = 28, 40
 
 # The same for rows of the photo at full width, kept because the painting overwrites it: 4 bytes a pixel, for
@@ -133,14 +139,22 @@ class Tiling:
         picture: Mode RGB, each side at least `MIN_SIDE`. Painting overwrites it.
         grain: Strength of the grain.
         memory: Bytes beside the picture's own.
+        piecewise: What computes tiles: `Engine.piecewise`.
 
     Raises:
         SettingError: That memory is not enough for the smallest tile.
     """
 
-    def __init__(self, network: TransformerNet, picture: Image.Image, grain: float, memory: int) -> None:
+    def __init__(
+        self,
+        network: TransformerNet,
+        picture: Image.Image,
+        grain: float,
+        memory: int,
+        piecewise: Callable[[TransformerNet], Piecewise] = by_torch,
+    ) -> None:
         self.network, self.picture, self.grain = network, picture, grain
-        self.memory = memory
+        self.memory, self.piecewise = memory, piecewise
         side = _side(network.width, picture.width, memory)
         self.rows, self.columns = (cuts(_padded(length), side) for length in (picture.height, picture.width))
 
@@ -159,8 +173,9 @@ class Tiling:
         pictures of at most `THUMBNAIL_PIXELS`."""
         if is_constant(self.network):
             return constant_statistics(self.network)
-        pixels = min(THUMBNAIL_PIXELS, self.memory // (_WITH_NORMS * self.network.width))
-        return statistics_of(self.network, self._batch(grained(_thumbnail(self.picture, pixels), self.grain)))
+        pixels = min(THUMBNAIL_PIXELS, self.memory // (_FROZEN * self.network.width))
+        thumbnail = torch.from_numpy(grained(_thumbnail(self.picture, pixels), self.grain))[None]
+        return statistics_of(self.network, thumbnail.to(self._device, memory_format=torch.channels_last))
 
     @torch.inference_mode()
     def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:
@@ -172,12 +187,12 @@ class Tiling:
         count = len(targets) * len(self.rows) * len(self.columns)
         done = 0
         for norm in targets:
-            reach = InputOfNorm(freeze(self.network, found))
+            run = self.piecewise(freeze(self.network, found))
             total = _Moments()
             for rows in self.rows:
                 for columns in self.columns:
                     tile = self._tile(self.picture, 0, rows, columns)
-                    x = reach(tile)
+                    x = run(tile)
                     scale = tile.shape[-1] // x.shape[-1]
                     total.add(x[..., rows.inside(scale), columns.inside(scale)])
                     done += 1
@@ -195,26 +210,23 @@ class Tiling:
         Raises:
             ValueError: The painting has values that are not finite.
         """
-        network = freeze(self.network, statistics)
+        run = self.piecewise(freeze(self.network, statistics))
         strip = _Strip(self.picture)
         for i, rows in enumerate(self.rows):
             strip.advance(_mirrored(rows, self.picture.height))
             for j, columns in enumerate(self.columns):
                 tile = self._tile(strip.pixels, strip.first, rows, columns)
-                painted = network.core(tile)[0, :, rows.inside(), columns.inside()]
+                painted = run(tile)[0, :, rows.inside(), columns.inside()]
                 self._put(painted.float().cpu().numpy(), rows, columns)
                 on_progress((i * len(self.columns) + j + 1) / (len(self.rows) * len(self.columns)))
 
-    def _tile(self, source: Image.Image, first_row: int, rows: Cut, columns: Cut) -> Tensor:
+    def _tile(self, source: Image.Image, first_row: int, rows: Cut, columns: Cut) -> npt.NDArray[np.float32]:
         """The input of `TransformerNet.core` for a tile with its halo; `source` begins at `first_row`."""
         y, x = _mirrored(rows, self.picture.height), _mirrored(columns, self.picture.width)
         top, left = int(y.min()), int(x.min())
         region = source.crop((left, top - first_row, int(x.max()) + 1, int(y.max()) + 1 - first_row))
         pixels = grained(region, self.grain, top, left)
-        return self._batch(pixels[:, (y - top)[:, None], x - left])
-
-    def _batch(self, pixels: npt.NDArray[np.float32]) -> Tensor:
-        return torch.from_numpy(pixels)[None].to(self._device, memory_format=torch.channels_last)
+        return pixels[:, (y - top)[:, None], x - left]
 
     @property
     def _device(self) -> torch.device:
@@ -294,7 +306,7 @@ def _side(channels: int, picture_width: int, memory: int) -> int:
     if needed(smallest) > memory:
         least = -(-needed(smallest) // 1024**2)
         raise SettingError(f"Painting this picture with this model needs at least {least}M of memory.")
-    s = (math.sqrt(strip**2 + 4 * tile * memory) - strip) / (2 * tile)
+    s = min(LARGEST_TILE, (math.sqrt(strip**2 + 4 * tile * memory) - strip) / (2 * tile))
     return (int(s) - 2 * HALO) // STRIDE * STRIDE
 
 
