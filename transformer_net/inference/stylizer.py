@@ -109,8 +109,7 @@ class Stylizer:
         Args:
             path: Its file.
             device: Where to compute.
-            engine: What computes; see `make_engine`. Pictures that are painted in tiles are always painted
-                by PyTorch in float32.
+            engine: What computes; see `make_engine`.
             precision: In which number format.
             threads: With how many threads on a CPU; None for as many as this process may use.
 
