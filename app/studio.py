@@ -225,6 +225,7 @@ class Studio:
         gone: Callable[[], Awaitable[bool]] | None = None,
         mask: Image.Image | None = None,
         precision: str = "fp32",
+        spare: bool = False,
     ) -> list[Painting]:
         """Paint `photo` once with each normalizer, as one job: all of them or none.
 
@@ -237,6 +238,7 @@ class Studio:
             gone: Asked while it waits whether the client has left.
             mask: Where which of the two styles is that `style` then names; see `TwoStyles`.
             precision: A key of `PRECISIONS`. Models are loaded in other than fp32 when first asked for.
+            spare: Paint only if nothing else is being painted; see `JobQueue.run`.
 
         Raises:
             UnknownStyleError, UnknownNormError, SettingError: There is nothing of that name, size or
@@ -258,7 +260,7 @@ class Studio:
             ]
 
         try:
-            return await self.jobs.run(work, gone=gone)
+            return await self.jobs.run(work, gone=gone, spare=spare)
         finally:
             abandoned.set()
 

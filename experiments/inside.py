@@ -82,10 +82,12 @@ def inspect(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     loss = gallery_loss(style)
     gap: dict[str, dict[str, float]] = {}
     with torch.inference_mode():
-        reference = torch.cat([network(add_grain(photo, info.grain)).clamp(0, 1) for photo in split(few, 1)])
+        # The grain of each photo is that of the photo alone: in a batch, training gives each its own.
+        grained = torch.cat([add_grain(photo, info.grain) for photo in split(few, 1)])
+        reference = torch.cat([network(photo).clamp(0, 1) for photo in split(grained, 1)])
         for size in (0, *config["batches"]):
             network.train(size > 0)
-            paintings = [network(add_grain(batch, info.grain)).clamp(0, 1) for batch in split(few, size or 1)]
+            paintings = [network(batch).clamp(0, 1) for batch in split(grained, size or 1)]
             found = [
                 loss(painting, photo).as_dict()
                 for painting, photo in zip(split(torch.cat(paintings), 1), split(few, 1), strict=True)

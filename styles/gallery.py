@@ -29,6 +29,7 @@ from transformer_net.network import TransformerNet, parameter_count
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
+from transformer_net.training.memory import keep_freed_memory
 from transformer_net.training.report import STYLE_LOSSES, ProgressLine
 from transformer_net.training.run import Run
 from transformer_net.training.runfolder import RunFolder
@@ -178,4 +179,5 @@ def gallery(
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     run(gallery)

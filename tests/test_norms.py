@@ -17,6 +17,7 @@ from transformer_net.norms import (
     moments,
     norm_slug,
 )
+from transformer_net.spatial import spatial_mean
 
 EPS = 1e-5
 
@@ -122,6 +123,19 @@ def test_gradients_of_iebn_options(options):
     norm = randomized(make_norm("iebn", 3, **options)).train()
     x = random_input(2, 3, 4, 4).requires_grad_()
     assert torch.autograd.gradcheck(norm, (x,), eps=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_mean_that_gates_look_at_has_autograd_s_gradient(dtype, layout):
+    """Bit for bit: it only takes less time, in the memory layout that the input has."""
+    x, direction = torch.randn(2, 3, 5, 7), torch.randn(2, 3)
+    x = x.to(dtype).contiguous(memory_format=layout).requires_grad_()
+    ours, plain = spatial_mean(x), x.mean(dim=(2, 3), dtype=torch.float32)
+    assert torch.equal(ours, plain)
+    (found,), (expected,) = (torch.autograd.grad((m * direction).sum(), x) for m in (ours, plain))
+    assert torch.equal(found, expected)
+    assert found.dtype == dtype
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_net.errors import UnknownNormError
+from transformer_net.spatial import spatial_mean
 
 Noise = tuple[float, float]
 
@@ -160,7 +161,7 @@ class SqueezeExcitedBatchNorm(BatchNorm):
 
     def gate(self, normalized: Tensor) -> Tensor:
         """s in (0, 1), shape (B, C), for the batch-normalized input (B, C, H, W)."""
-        return self._gate_of(_spatial_mean(normalized))
+        return self._gate_of(spatial_mean(normalized))
 
     def _gate_of(self, mean: Tensor) -> Tensor:
         descriptor = mean.to(self.squeeze.weight.dtype)
@@ -235,7 +236,7 @@ class InstanceEnhancementBatchNorm(BatchNorm):
 
     def gate(self, x: Tensor) -> Tensor:
         """δ, shape (B, C), of the raw input x (B, C, H, W); in (0, 1) for the sigmoid."""
-        return self._gate_of(_spatial_mean(x))
+        return self._gate_of(spatial_mean(x))
 
     def _gate_of(self, m: Tensor) -> Tensor:
         if self.operator == "linear":
@@ -345,10 +346,6 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(wide, dim=(2, 3), correction=0)
     return mean, variance
-
-
-def _spatial_mean(x: Tensor) -> Tensor:
-    return x.mean(dim=(2, 3), dtype=torch.promote_types(x.dtype, torch.float32))
 
 
 def _per_channel(parameter: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from app.ui.theme import css, theme
 
 __all__ = ["mount"]
 
-_SCRIPT = Path(__file__).with_name("page.js")
+_SCRIPTS = [Path(__file__).with_name(name) for name in ("page.js", "live.js")]
 
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#2c66ad" d="M1 1h6v6H1z"/>'
@@ -52,7 +52,7 @@ def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
         root_path=studio.settings.root_path + "/ui" if studio.settings.root_path else None,
         theme=theme(),
         css=css(studio.styles()),
-        head=f"<script>{_SCRIPT.read_text(encoding='utf-8')}</script>",
+        head="".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in _SCRIPTS),
         max_file_size=studio.settings.max_upload_bytes,
         footer_links=[],
         run_history=False,

@@ -14,6 +14,7 @@ from app.lesson import Status
 from app.studio import Studio
 from app.ui import cards, files, lesson, theme
 from app.ui.painting import toast
+from app.ui.pickers import Pickers
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.norms import NORMS
 
@@ -35,12 +36,13 @@ class Workshop:
     """The events of the tab. One instance serves all visitors and keeps nothing of theirs.
 
     Args:
-        studio: Whose styles the Compare tab offers.
+        studio: Whose styles are offered.
         apprentice: Who trains.
+        pickers: Where they are offered.
     """
 
-    def __init__(self, studio: Studio, apprentice: Apprentice) -> None:
-        self._studio, self._apprentice = studio, apprentice
+    def __init__(self, studio: Studio, apprentice: Apprentice, pickers: Pickers) -> None:
+        self._studio, self._apprentice, self._pickers = studio, apprentice, pickers
         self._known = [style.name for style in studio.styles()]
 
     async def estimate(self, upload: dict[str, Any] | None, norm: str, steps: int) -> AsyncIterator[str]:
@@ -81,7 +83,7 @@ class Workshop:
             raise toast(error) from None
 
     async def follow(self) -> AsyncIterator[tuple[Any, ...]]:
-        """Yields progress, sample, curves, choice of styles and their thumbnails, until the training ends."""
+        """Yields progress, sample, curves, thumbnails and choices of styles, until the training ends."""
         before: Status | None = None
         known: list[str] | None = None
         while True:
@@ -95,7 +97,8 @@ class Workshop:
                     sample = await asyncio.to_thread(lesson.sample, status)
                 if status and (before is None or len(status.records) != len(before.records)):
                     curves = lesson.curves(status)
-                offer = (gr.skip(), gr.skip()) if names == (known or self._known) else self.offer()
+                same = names == (known or self._known)
+                offer = [gr.skip()] * (1 + len(self._pickers.components())) if same else self.offer()
                 yield lesson.progress(status), sample, curves, *offer
             if status is None or not status.running:
                 if before is not None and before.running and status and status.kept:
@@ -109,15 +112,12 @@ class Workshop:
         status = self._apprentice.status
         if status is None or not status.kept:
             raise gr.Error("There is no new style yet.", title="No style", print_exception=False)
-        choice, thumbnails = self.offer(status.lesson.style)
-        return gr.Tabs(selected="compare"), choice, thumbnails
+        return gr.Tabs(selected="compare"), *self.offer(status.lesson.style)
 
-    def offer(self, chosen: str | None = None) -> tuple[Any, str]:
-        """The styles of the Compare tab as they are now, and the style sheet with their thumbnails."""
+    def offer(self, chosen: str | None = None) -> list[Any]:
+        """The style sheet with the styles' thumbnails, and all choices, as they are now."""
         styles = self._studio.styles()
-        choices = [(style.name.capitalize(), style.name) for style in styles]
-        choice = gr.Radio(choices=choices, value=chosen) if chosen else gr.Radio(choices=choices)
-        return choice, f"<style>{theme.thumbnails(styles)}</style>"
+        return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
 
     async def _open(self, upload: dict[str, Any]) -> Any:
         path = files.resolved(upload.get("path"))
@@ -128,7 +128,7 @@ class Workshop:
 
 
 def build(
-    studio: Studio, apprentice: Apprentice, page: gr.Blocks, tab: gr.Tab, tabs: gr.Tabs, style: gr.Radio
+    studio: Studio, apprentice: Apprentice, page: gr.Blocks, tab: gr.Tab, tabs: gr.Tabs, pickers: Pickers
 ) -> None:
     """Adds the tab's contents to the Blocks being built; no event at all where this server does not train.
 
@@ -137,14 +137,14 @@ def build(
         apprentice: Who trains.
         page: The page, for what happens when it is opened.
         tab: The tab that is being filled.
-        tabs: All tabs.
-        style: The choice of styles in the Compare tab, whose tab has the id `compare`.
+        tabs: All tabs; that of the comparison has the id `compare`.
+        pickers: The choices of a style in all of them.
     """
     gr.HTML(_lede(apprentice), apply_default_css=False)
     if not apprentice.allowed:
         gr.HTML(_OFF, elem_id="training-off", apply_default_css=False)
         return
-    workshop = Workshop(studio, apprentice)
+    workshop = Workshop(studio, apprentice, pickers)
     with gr.Row(elem_id="workshop"):
         with gr.Column(elem_id="order", min_width=0):
             picture, name, norm, steps, estimate, start, stop = _order()
@@ -169,13 +169,14 @@ def build(
         # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
         **{**quiet, "concurrency_limit": 1},
     )
-    watched = [progress, sample, curves, style, thumbnails]
+    styles = [thumbnails, *pickers.components()]
+    watched = [progress, sample, curves, *styles]
     start.click(workshop.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
         workshop.follow, None, watched, **quiet
     )
     gr.on([page.load, tab.select], workshop.follow, None, watched, trigger_mode="once", **quiet)
     stop.click(apprentice.stop, queue=False, show_progress="hidden", api_visibility="private")
-    use.click(workshop.use, None, [tabs, style, thumbnails], **quiet)
+    use.click(workshop.use, None, [tabs, *styles], **quiet)
 
 
 def _order() -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""The page: four tabs, the four paintings of a photo first."""
+"""The page: a few tabs, the four paintings of a photo first."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import gradio as gr
 
 from app.apprentice import Apprentice
 from app.studio import Studio
-from app.ui import cards, closer, explain, files, newstyle, training
+from app.ui import cards, closer, explain, files, live, newstyle, pickers, training
 from app.ui.files import EXAMPLES
 from app.ui.painting import ALL, Easel
+from app.ui.pickers import Pickers
 from styles.catalog import Style
 from transformer_net.norms import NORM_TITLES, norm_slug
 
@@ -52,24 +53,36 @@ def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
-                style = _compare(studio, offered)
-            with gr.Tab("New style", elem_id="tab-new") as tab:
-                newstyle.build(studio, apprentice, page, tab, tabs, style)
+                style, second = _compare(studio, offered)
+            live_style = _live(studio, offered)
+            with gr.Tab("New style", elem_id="tab-new") as new:
+                pass  # filled below: it knows the choices of all tabs
             with gr.Tab("Training", elem_id="tab-training"):
-                training.build(offered)
+                curves = training.build(studio)
             with gr.Tab("Why", elem_id="tab-explain"):
                 explain.build()
+        with new:
+            choices = Pickers(style, second, curves, live_style)
+            newstyle.build(studio, apprentice, page, new, tabs, choices)
     # The studio has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)
     return page
 
 
-def _compare(studio: Studio, offered: list[Style]) -> gr.Radio:
-    """Adds the tab's contents; gives the choice of styles."""
+def _live(studio: Studio, offered: list[Style]) -> gr.Radio | None:
+    """Adds the Live tab, unless this server has none; gives its choice of styles."""
+    if not studio.settings.live_cameras:
+        return None
+    with gr.Tab("Live", elem_id="tab-live"):
+        return live.build(studio, offered)
+
+
+def _compare(studio: Studio, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
+    """Adds the tab's contents; gives the choices of a style and of a second one."""
     easel = Easel(studio)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
-            photo, style, options, paint, stop = _controls(studio, offered)
+            photo, style, second, options, paint, stop = _controls(studio, offered)
         with gr.Column(elem_id="wall", min_width=0):
             status = gr.HTML(
                 "<p>Four paintings will hang here, one after the other.</p>",
@@ -100,12 +113,12 @@ def _compare(studio: Studio, offered: list[Style]) -> gr.Radio:
         show_progress="hidden",
         api_visibility="private",
     )
-    return style
+    return style, second
 
 
 def _controls(
     studio: Studio, offered: list[Style]
-) -> tuple[gr.Image, gr.Radio, list[Any], gr.Button, gr.Button]:
+) -> tuple[gr.Image, gr.Radio, gr.Dropdown, list[Any], gr.Button, gr.Button]:
     photo = gr.Image(
         label="Photo",
         show_label=False,
@@ -135,12 +148,7 @@ def _controls(
             show_progress="hidden",
             api_visibility="private",
         )
-    style = gr.Radio(
-        [(one.name.capitalize(), one.name) for one in offered],
-        value=offered[0].name if offered else None,
-        label="Style",
-        elem_id="style",
-    )
+    style = pickers.with_pictures(offered, "style")
     with gr.Row(elem_id="actions"):
         paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint", min_width=0)
         stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=0)
@@ -186,7 +194,7 @@ def _controls(
             elem_id="stroke-scale",
         )
         second = gr.Dropdown(
-            [("No other style", ""), *((one.name.capitalize(), one.name) for one in offered)],
+            [pickers.NO_OTHER, *pickers.choices(offered)],
             value="",
             label="Mix with",
             info="One network between two styles, for each normalizer.",
@@ -213,7 +221,7 @@ def _controls(
             api_visibility="private",
         )
     options = [side, strength, keep_colour, match_palette, stroke_scale, second, mix]
-    return photo, style, options, paint, stop
+    return photo, style, second, options, paint, stop
 
 
 def _card(norm: str) -> tuple[gr.Image, gr.HTML]:

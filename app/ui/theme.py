@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from app.studio import thumbnail
+from app.ui.pickers import PICTURES
 from styles.catalog import Style
 
 _CSS = Path(__file__).with_name("style.css")
@@ -100,7 +101,7 @@ def theme() -> gr.themes.Base:
 
 
 def css(styles: Sequence[Style]) -> str:
-    """The page's style sheet, with a thumbnail for each option of the style picker, in this order.
+    """The page's style sheet, with a thumbnail for each option of the style pickers, in this order.
 
     The thumbnails are in the sheet itself: the options stay plain radio buttons, which every keyboard and
     screen reader knows, and they need no address of their own.
@@ -109,9 +110,9 @@ def css(styles: Sequence[Style]) -> str:
 
 
 def thumbnails(styles: Sequence[Style]) -> str:
-    """The rules that give each option of the style picker its picture."""
+    """The rules that give each option of the style pickers its picture."""
     return "\n".join(
-        f"#style label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style)}) }}"
+        f".{PICTURES} label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style)}) }}"
         for place, style in enumerate(styles, 1)
     )
 

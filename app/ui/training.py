@@ -10,8 +10,11 @@ from typing import Any, TypeAlias
 
 import gradio as gr
 
+from app.studio import Studio
 from app.ui.cards import title
+from app.ui.pickers import choices
 from styles.catalog import Style
+from transformer_net.errors import UnknownStyleError
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 
 Records: TypeAlias = list[dict[str, float]]
@@ -31,10 +34,10 @@ _WARM_UP = 0.02
 """The first part of the training is not considered for the scale: its losses are of another order."""
 
 
-def build(styles: Sequence[Style]) -> None:
-    """Adds the tab's contents to the Blocks being built."""
-    names = [style.name for style in styles]
-    first = names[0] if names else None
+def build(studio: Studio) -> gr.Radio:
+    """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
+    offered = studio.styles()
+    first = offered[0] if offered else None
     gr.HTML(
         '<div class="lede"><h2>How they learned</h2><p>Losses of the four networks over the training. Thin '
         "lines are training batches; thick lines with dots are photos never trained on, judged as you use "
@@ -42,20 +45,27 @@ def build(styles: Sequence[Style]) -> None:
         apply_default_css=False,
     )
     choice = gr.Radio(
-        [(name.capitalize(), name) for name in names], value=first, label="Style", elem_id="curves-style"
+        choices(offered), value=first.name if first else None, label="Style", elem_id="curves-style"
     )
-    by_name = {style.name: style for style in styles}
     charts = gr.HTML(
-        render(by_name[first]) if first else _absent("any style"), elem_id="curves", apply_default_css=False
+        render(first) if first else _absent("any style"), elem_id="curves", apply_default_css=False
     )
+
+    def chosen(name: str) -> str:
+        try:
+            return render(studio.style(str(name)))  # which knows those that were trained since
+        except UnknownStyleError:
+            return _absent("this style")
+
     choice.change(
-        lambda name: render(by_name[name]) if name in by_name else _absent("this style"),
+        chosen,
         choice,
         charts,
         queue=False,  # stays usable while the server paints
         show_progress="hidden",
         api_visibility="private",
     )
+    return choice
 
 
 def render(style: Style) -> str:

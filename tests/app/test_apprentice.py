@@ -300,6 +300,28 @@ def test_a_trial_is_divided_into_its_parts(tmp_path):
     assert pace_of(folder, 20.0) == Pace(fixed=6.0, step=2.0, sample=3.0)
 
 
+def _pickers(live=True):
+    gr = pytest.importorskip("gradio")
+    from app.ui.pickers import Pickers
+
+    return Pickers(gr.Radio(), gr.Dropdown(), gr.Radio(), gr.Radio() if live else None)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_every_choice_of_a_style_offers_what_is_new(tmp_path, live):
+    pickers = _pickers(live)
+    found = [catalog.Style(name, tmp_path) for name in ("mosaic", "small-cat")]
+    offered = [("Mosaic", "mosaic"), ("Small-cat", "small-cat")]
+    updates = pickers.offer(found, "small-cat")
+    assert len(updates) == len(pickers.components()) == 3 + live
+    assert [update.choices for update in updates] == [
+        offered,
+        [("No other style", ""), *offered],
+        *[offered] * (1 + live),
+    ]
+    assert [update.constructor_args.get("value") for update in updates] == ["small-cat", *[None] * (2 + live)]
+
+
 def test_the_tab_follows_a_training_until_it_ends(studio):
     pytest.importorskip("gradio")
     from app.ui import newstyle
@@ -317,7 +339,7 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
         Status(lesson, "failed", 20, records=records, sentence="The <loss> went away."),
     ]
     trainer = SimpleNamespace(status=None)
-    workshop = newstyle.Workshop(studio, trainer)
+    workshop = newstyle.Workshop(studio, trainer, _pickers())
 
     async def watch():
         shown = []

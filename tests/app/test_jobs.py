@@ -10,7 +10,7 @@ import pytest
 
 from app.jobs import JobQueue
 from app.problems import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
-from tests.app.conftest import assert_problem, busy, file, picture, post, serving
+from tests.app.conftest import assert_problem, busy, file, picture, post, serving, until
 
 PHOTO = file(picture())
 
@@ -336,3 +336,37 @@ def test_whoever_has_a_result_finds_the_place_free():
         await jobs.close()
 
     asyncio.run(scenario())
+
+
+def test_spare_time_is_taken_at_once_or_not_at_all():
+    jobs = JobQueue(4, 10, (refused := []).append)
+    assert asyncio.run(jobs.run(lambda: "painted", spare=True)) == "painted"
+    with busy(jobs), pytest.raises(QueueFullError):
+        asyncio.run(jobs.run(lambda: None, spare=True))
+    assert refused == ["spare"]
+    assert asyncio.run(jobs.run(lambda: "again", spare=True)) == "again"
+    asyncio.run(jobs.close())
+
+
+def test_a_job_in_spare_time_takes_no_place():
+    jobs = JobQueue(0, 10)
+    begun, release = threading.Event(), threading.Event()
+
+    def frame():
+        begun.set()
+        release.wait(10)
+
+    camera = threading.Thread(target=lambda: asyncio.run(jobs.run(frame, spare=True)))
+    camera.start()
+    assert begun.wait(10)
+    assert not jobs.full
+    photo = threading.Thread(target=lambda: results.append(asyncio.run(jobs.run(lambda: "photo"))))
+    results: list[str] = []
+    photo.start()
+    until(lambda: jobs.waiting == 1)
+    assert jobs.full  # the photo has the one place
+    release.set()
+    photo.join()
+    camera.join()
+    assert results == ["photo"]
+    asyncio.run(jobs.close())

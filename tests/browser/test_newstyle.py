@@ -73,6 +73,18 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
         "e => getComputedStyle(e, '::before').backgroundImage"
     )
     assert picture.startswith('url("data:image/jpeg')
+    # In all other choices of a style, too.
+    page.locator("#options").get_by_text("Options").click()
+    page.get_by_label("Mix with").click()
+    expect(page.get_by_role("option", name="Small-cat")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#live-style").get_by_label("Small-cat").check()
+    page.get_by_role("tab", name="Training").click()
+    page.locator("#curves-style").get_by_label("Small-cat").check()
+    expect(page.locator("#curves svg")).to_have_count(2)
+    expect(page.locator("#curves .legend")).to_have_text("Instance norm")
+    page.get_by_role("tab", name="Compare").click()
     choose(page, photo)
     page.click("#paint")
     page.wait_for_selector('#caption-in [data-state="done"]')

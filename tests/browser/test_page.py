@@ -221,7 +221,7 @@ def test_it_fits_and_is_accessible(page: Page, photo: Path) -> None:
     choose(page, photo)
     paint(page)
     _check(page)
-    for tab in ("New style", "Training", "Why"):
+    for tab in ("Live", "New style", "Training", "Why"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         _check(page)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from experiments.inside import GATED, layer
+from experiments.inside import GATED, inspect, job, layer
+from experiments.runner import Inputs
 from transformer_net.norms import BatchNorm, make_norm
 
 PHOTOS, CHANNELS = 12, 8
@@ -63,3 +64,14 @@ def test_gates_are_read_off_the_scales(name):
     assert found["gate"][0] == pytest.approx(gate.double().quantile(0.05).item(), rel=1e-3)
     assert found["gate"][2] == pytest.approx(gate.double().quantile(0.5).item(), rel=1e-3)
     assert found["gate_by_photo"] == pytest.approx(gate.std(0).mean().item(), rel=1e-3)
+
+
+def test_only_batch_norms_paint_otherwise_in_a_batch(tmp_path):
+    moved = {}
+    for norm in ("in", "bn"):
+        config = job("wave", norm, quick=True).config
+        gap = inspect(config, Inputs(tmp_path, None, "cpu", tmp_path))["gap"]
+        moved[norm] = [gap[size]["moved"] for size in ("eval", "1", "2")]
+    assert moved["in"] == [0, 0, 0]
+    assert moved["bn"][0] == 0
+    assert min(moved["bn"][1:]) > 0.01

@@ -17,7 +17,7 @@ from tests.conftest import make_picture
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo, save_model
 from transformer_net.errors import SettingError
-from transformer_net.inference import enginecache, engines
+from transformer_net.inference import enginecache, enginememory, engines
 from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.engines import make_engine
 from transformer_net.inference.stylizer import Stylizer
@@ -332,3 +332,35 @@ def test_the_stylizer_paints_the_same_with_every_engine(norm, tmp_path):
 def test_a_stylizer_made_of_a_network_computes_with_it():
     stylizer = Stylizer(random_network("in"), ModelInfo("in", 4))
     assert stylizer.engine.name == "torch"
+
+
+def test_one_engine_keeps_the_memory_that_it_painted_in(cache, monkeypatch):
+    """Others paint with what it gives back; large paintings keep nothing."""
+    released = []
+
+    class Model:
+        def __init__(self, name, model):
+            self.name, self.model = name, model
+
+        def create_infer_request(self):
+            return self.model.create_infer_request()
+
+        def release_memory(self):
+            released.append(self.name)
+            self.model.release_memory()
+
+    first, second = (make_engine(random_network(norm), engine="openvino") for norm in ("bn", "in"))
+    first._model, second._model = Model("first", first._model), Model("second", second._model)
+    small = photo(24, 32)
+
+    once = first(small)
+    assert np.array_equal(first(small), once)
+    assert released == []
+    second(small)
+    assert released == ["first"]
+    first(small)
+    assert released == ["first", "second"]
+
+    monkeypatch.setattr(enginememory, "LARGE", 24 * 32)
+    assert np.array_equal(first(small), once)
+    assert released == ["first", "second", "first"]

@@ -98,7 +98,9 @@ def test_the_way_from_style_to_style_has_no_jump(norm):
     """Each step of a sixth changes the painting by much less than the whole way does."""
     photo = make_picture(96, 96)
     paintings = [
-        np.asarray(Stylizer.from_style(f"wave:{6 - k},cubist:{k}", norm).paint(photo)).astype(float)
+        np.asarray(Stylizer.from_style(f"wave:{6 - k},cubist:{k}", norm, engine="torch").paint(photo)).astype(
+            float
+        )
         for k in range(7)
     ]
     whole = np.abs(paintings[-1] - paintings[0]).mean()

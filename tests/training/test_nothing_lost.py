@@ -1,12 +1,11 @@
 """Whatever happens to a run: it goes on or stops with a sentence, and what was saved is whole."""
 
 import errno
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
+import threading
 
 import pytest
 import torch
@@ -20,8 +19,6 @@ from transformer_net.training.run import Run
 from transformer_net.training.runfolder import RunFolder
 from transformer_net.training.trainer import Trainer
 from transformer_net.training.vgg import Vgg16Features
-
-ROOT = Path(__file__).parents[2]
 
 
 def begin(photo_folder, folder, vgg, iterations=8):
@@ -59,38 +56,33 @@ def assert_whole(folder):
     assert all(path.name in final or path.name.startswith(".") for path in folder.iterdir())
 
 
-_WORKER = """
-import os, signal, sys, threading
-from pathlib import Path
-import torch
-from tests.training.test_nothing_lost import begin
-from transformer_net.training.vgg import Vgg16Features
-
-torch.set_num_threads(1)
-run = begin(Path(sys.argv[1]), Path(sys.argv[2]), Vgg16Features(), 16)
-if (seconds := float(sys.argv[3])) >= 0:
-    threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
-run.run()
-"""
+def sit(photo_folder, folder, seconds):
+    """A sitting of a run, killed after so many seconds."""
+    torch.set_num_threads(1)
+    run = begin(photo_folder, folder, Vgg16Features(), 16)
+    if seconds is not None:
+        threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    run.run()
 
 
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(photo_folder, tmp_path):
-    """At moments that nobody chose."""
+    """At moments that nobody chose. The processes are forks of one that has imported everything."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
 
-    def sitting(folder, seconds):
-        return subprocess.run(
-            [sys.executable, "-c", _WORKER, photo_folder, folder, str(seconds)],
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-            timeout=300,
-        ).returncode
+    def sitting(folder, seconds=None):
+        process = processes.Process(target=sit, args=(photo_folder, folder, seconds))
+        process.start()
+        process.join(300)
+        return process.exitcode
 
     moments = random.Random(0)
     for _ in range(3):
         assert sitting(tmp_path / "killed", moments.uniform(0.05, 0.8)) in (-signal.SIGKILL, 0)
         if (tmp_path / "killed" / "state.safetensors").exists():
             assert_whole(tmp_path / "killed")
-    assert sitting(tmp_path / "killed", -1) == 0
-    assert sitting(tmp_path / "whole", -1) == 0
+    assert sitting(tmp_path / "killed") == 0
+    assert sitting(tmp_path / "whole") == 0
     assert_equal(tmp_path / "whole", tmp_path / "killed")
 
 

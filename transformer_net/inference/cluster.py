@@ -105,10 +105,9 @@ def _results(jobs: Sequence[Job], make_painter: Callable[[], Paint]) -> Iterator
     done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         _Worker,
         fn_constructor_args=(make_painter,),
-        # One photo in hand at a time: what waits at a worker is lost with it, and that counts as an attempt.
-        compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=min(most, len(jobs)), max_tasks_in_flight_per_actor=1
-        ),
+        # One photo in hand at a time: what waits at a worker is lost with it, and counts as an attempt. So a
+        # pool that may grow would not: Ray goes by what waits at its workers.
+        compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=1),
         num_cpus=1,
         max_restarts=-1,
         max_task_retries=_ATTEMPTS - 1,

@@ -6,6 +6,7 @@ constant by mistake shows at once.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
@@ -18,9 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from transformer_net.errors import SettingError
-from transformer_net.network import MIN_SIDE, TransformerNet
+from transformer_net.network import MIN_SIDE, ReflectConv2d, TransformerNet
 
 OPSET = 20
 """ONNX operator set: the default of PyTorch's exporter, which ONNX Runtime and OpenVINO read."""
@@ -37,10 +40,46 @@ def fingerprint(network: TransformerNet) -> str:
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
-    for module in ("network.py", "norms.py", "inference/conversion.py"):
+    for module in ("network.py", "norms.py", "spatial.py", "inference/conversion.py"):
         source = Path(__file__).parents[1] / module
         digest.update(source.read_bytes() if source.is_file() else b"")
     return digest.hexdigest()
+
+
+class BlockConv2d(nn.Module):
+    """What a `ReflectConv2d` of stride 1 computes, 2 × 2 pixels at a time: (B, C, H, W), H and W even.
+
+    Libraries compute 16 output channels in the time of 3. Here the channels are those of four pixels, and the
+    kernel moves by two; it is larger by one, with zeros in the row and the column that a pixel does not see.
+
+    Args:
+        convolution: What to compute.
+    """
+
+    def __init__(self, convolution: ReflectConv2d) -> None:
+        super().__init__()
+        self.rim = convolution.rim
+        outputs, inputs, height, width = convolution.weight.shape
+        weight = convolution.weight.detach().new_zeros(outputs, 2, 2, inputs, height + 1, width + 1)
+        for y in range(2):
+            for x in range(2):
+                weight[:, y, x, :, y : y + height, x : x + width] = convolution.weight.detach()
+        assert convolution.bias is not None
+        self.weight = nn.Parameter(weight.flatten(0, 2))
+        self.bias = nn.Parameter(convolution.bias.detach().repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.rim, mode="reflect")
+        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, stride=2), 2)
+
+
+def faster(module: nn.Module) -> nn.Module:
+    """A copy that computes the same, up to rounding, and sooner once converted: its head paints in blocks."""
+    module = copy.deepcopy(module)
+    for network in module.modules():
+        if isinstance(network, TransformerNet):
+            network.head = BlockConv2d(network.head)  # type: ignore[assignment]
+    return module
 
 
 def to_torchscript(network: torch.nn.Module) -> torch.jit.ScriptModule:
@@ -63,7 +102,7 @@ def to_openvino(network: torch.nn.Module) -> Any:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
-    traced = to_torchscript(network)
+    traced = to_torchscript(faster(network))
     frontend = FrontEndManager().load_by_framework("pytorch")
     with quiet():
         decoder = TorchScriptPythonDecoder(traced)  # named, for it has to outlive the conversion
@@ -105,7 +144,7 @@ def to_onnx(network: torch.nn.Module, metadata: Mapping[str, str] | None = None)
     height, width = (torch.export.Dim(name, min=MIN_SIDE, max=1 << 15) for name in ("height", "width"))
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            network,
+            faster(network),
             (torch.rand(_EXAMPLE),),
             dynamo=True,
             dynamic_shapes=({2: height, 3: width},),

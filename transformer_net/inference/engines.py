@@ -6,9 +6,7 @@ grain, clamping, encoding) exists once. The same input gives the same output eac
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import sys
 import threading
 from functools import lru_cache
 from typing import Any, Protocol
@@ -20,6 +18,7 @@ import torch
 from transformer_net.cores import available_cores, default_threads
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
+from transformer_net.inference import enginememory
 from transformer_net.inference.conversion import fingerprint, openvino_bytes, to_onnx, to_openvino
 from transformer_net.inference.enginecache import cached
 from transformer_net.inference.frozen import Piecewise, by_torch
@@ -36,9 +35,6 @@ PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": 
 """Name of a precision in options → the number format that is computed in."""
 
 Floats = npt.NDArray[np.float32]
-
-_LARGE = 1 << 19
-"""Pixels from which a painting's memory goes back to the system. Fetching it again costs smaller ones 8 %."""
 
 
 class Engine(Protocol):
@@ -236,22 +232,25 @@ class OpenVinoEngine:
         tensor = require_engine("openvino").Tensor
         photos = np.ascontiguousarray(pixels[None])
         paintings = np.empty_like(photos)
-        # One at a time: a painting uses all threads anyway, and memory can only be released at rest. A model
-        # keeps its activations otherwise, 330 bytes for each pixel at width 16, and a server has dozens.
+        enginememory.keeper.is_now(self)
+        # One at a time: a painting uses all threads anyway, and memory can only be released at rest.
         with self._alone:
             request = self._model.create_infer_request()
             request.set_input_tensor(tensor(photos, shared_memory=True))
             request.set_output_tensor(tensor(paintings, shared_memory=True))  # it would keep one of its own
             request.infer()
             del request
-            self._model.release_memory()
-            if paintings[0, 0].size >= _LARGE:
-                _give_back()
+        if paintings[0, 0].size < enginememory.LARGE:
+            enginememory.keeper.is_now(self)
+        else:
+            self.release_memory()
         painting: Floats = paintings[0]
         return painting
 
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
         """As `Engine.piecewise`, in this engine's precision."""
+        enginememory.keeper.is_now(self)
+        self.release_memory()  # what whole pictures were painted in
         request = self._compiled(frozen_graph(frozen)).create_infer_request()
         tensor = require_engine("openvino").Tensor
 
@@ -262,6 +261,15 @@ class OpenVinoEngine:
             return torch.from_numpy(request.get_output_tensor().data)
 
         return run
+
+    def release_memory(self) -> None:
+        """Gives back what the last painting was computed in, unless the next one is being painted."""
+        if self._alone.acquire(blocking=False):
+            try:
+                self._model.release_memory()
+                enginememory.give_back()
+            finally:
+                self._alone.release()
 
 
 def _check(precision: str, ranges: Ranges | None) -> None:
@@ -309,17 +317,6 @@ class OnnxRuntimeEngine:
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
         """As `Engine.piecewise`, by PyTorch: writing ONNX takes seconds, and would for each picture."""
         return by_torch(frozen)
-
-
-@lru_cache
-def _libc() -> Any:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _give_back() -> None:
-    """Returns freed memory to the system. glibc, which alone has this, keeps as much as was ever in use."""
-    if hasattr(_libc(), "malloc_trim"):
-        _libc().malloc_trim(0)
 
 
 @lru_cache

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from transformer_net.inference.conversion import BlockConv2d
 from transformer_net.network import (
     HEAD_OFFSET,
     HEAD_SCALE,
@@ -41,6 +42,14 @@ def frozen_graph(network: TransformerNet) -> Any:
     def per_channel(values: Tensor) -> Any:
         return constant(values.view(1, -1, 1, 1))
 
+    def convolve(module: ReflectConv2d | BlockConv2d, x: Any, stride: tuple[int, ...]) -> Any:
+        assert module.bias is not None
+        rim = [0, 0, module.rim[0], module.rim[0]]
+        padded = opset.pad(x, rim, rim, "reflect")
+        y = opset.convolution(padded, constant(module.weight), stride, [0, 0], [0, 0], [1, 1])
+        y.set_friendly_name(names[module])
+        return opset.add(y, per_channel(module.bias))
+
     def apply(module: nn.Module, x: Any) -> Any:
         if isinstance(module, Norm):
             raise _Reached(x)
@@ -54,13 +63,10 @@ def frozen_graph(network: TransformerNet) -> Any:
                 x, scales, "nearest", "scales", axes=[2, 3],
                 coordinate_transformation_mode="asymmetric", nearest_mode="floor",
             )  # fmt: skip
+        if isinstance(module, BlockConv2d):
+            return opset.depth_to_space(convolve(module, x, (2, 2)), "depth_first", 2)
         if isinstance(module, ReflectConv2d):
-            assert module.bias is not None
-            rim = [0, 0, module.rim[0], module.rim[0]]
-            padded = opset.pad(x, rim, rim, "reflect")
-            y = opset.convolution(padded, constant(module.weight), module.stride, [0, 0], [0, 0], [1, 1])
-            y.set_friendly_name(names[module])
-            return opset.add(y, per_channel(module.bias))
+            return convolve(module, x, module.stride)
         if isinstance(module, ResidualBlock):
             y = opset.relu(apply(module.norm1, apply(module.conv1, x)))
             return opset.add(x, apply(module.norm2, apply(module.conv2, y)))
@@ -70,11 +76,12 @@ def frozen_graph(network: TransformerNet) -> Any:
             return x
         raise AssertionError(f"a {type(module).__name__} is no part of a frozen network")
 
-    names = {module: name for name, module in network.named_modules()}
+    head = BlockConv2d(network.head)
+    names = {module: name for name, module in network.named_modules()} | {head: "head"}
     photo = opset.parameter([1, 3, -1, -1], np.float32, "photo")
     x = opset.divide(opset.subtract(photo, per_channel(network.mean)), per_channel(network.std))
     try:
-        for part in (network.encoder, network.residual, network.decoder, network.head):
+        for part in (network.encoder, network.residual, network.decoder, head):
             x = apply(part, x)
         scaled = opset.multiply(x, np.float32(HEAD_SCALE))
         x = opset.add(scaled, np.float32(HEAD_OFFSET))

@@ -1,0 +1,67 @@
+"""The choices of a style on the page. They all offer what can be painted now, also what was trained since."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from styles.catalog import Style
+
+NO_OTHER = ("No other style", "")
+"""What a choice of a second style begins with."""
+
+PICTURES = "style-pictures"
+"""Class of the choices that show each style's picture; see `theme.thumbnails`."""
+
+
+@dataclass(frozen=True)
+class Pickers:
+    """Every choice of a style.
+
+    Attributes:
+        style: What is painted in the Compare tab.
+        second: What it is mixed with.
+        curves: Whose training is shown.
+        live: How the camera is painted; None where this server does not.
+    """
+
+    style: gr.Radio
+    second: gr.Dropdown
+    curves: gr.Radio
+    live: gr.Radio | None
+
+    def components(self) -> list[Any]:
+        """Those that there are, `style` first."""
+        return [self.style, self.second, self.curves, *([self.live] if self.live else [])]
+
+    def offer(self, styles: Sequence[Style], chosen: str | None = None) -> list[Any]:
+        """Updates of the `components`.
+
+        Args:
+            styles: What is offered.
+            chosen: The style to choose in the Compare tab; all others keep what the visitor chose.
+        """
+        offered = choices(styles)
+        update = gr.Radio(choices=offered)
+        first = gr.Radio(choices=offered, value=chosen) if chosen else update
+        rest = [gr.Dropdown(choices=[NO_OTHER, *offered]), update, update]
+        return [first, *rest][: len(self.components())]
+
+
+def choices(styles: Sequence[Style]) -> list[tuple[str, str]]:
+    """Each style as it is written on the page, and its name."""
+    return [(style.name.capitalize(), style.name) for style in styles]
+
+
+def with_pictures(styles: Sequence[Style], elem_id: str) -> gr.Radio:
+    """A choice of styles by their pictures, the first chosen."""
+    return gr.Radio(
+        choices(styles),
+        value=styles[0].name if styles else None,
+        label="Style",
+        elem_id=elem_id,
+        elem_classes=[PICTURES],
+    )

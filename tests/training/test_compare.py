@@ -1,0 +1,126 @@
+"""Four normalizers, one after the other: train_style.py --compare."""
+
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+import train_style
+from tests.conftest import make_picture
+from transformer_net import commandline
+from transformer_net.norms import norm_slug
+from transformer_net.training import report
+from transformer_net.training import run as run_module
+from transformer_net.training.run import Run
+from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.trainer import Trainer
+
+NORMS = "bn,in,bn+se,iebn"
+
+
+@pytest.fixture
+def compare(tmp_path, photo_folder, monkeypatch, capsys):
+    """Runs the command with tiny settings: exit code and output."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    make_picture(100, 80, seed=99).save("dots.png")
+    tiny = [
+        "--iterations",
+        "4",
+        "--warmup-iterations",
+        "2",
+        "--batch-size",
+        "2",
+        "--size",
+        "32",
+        "--width",
+        "4",
+    ]
+    tiny += ["--style-size", "64", "--content", str(photo_folder), "--precision", "fp32"]
+
+    def command(*arguments):
+        words = ["train_style.py", "--style", "dots.png", "--compare", NORMS, *tiny, *arguments]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as stopped:
+            commandline.run(train_style.train)
+        return stopped.value.code, "".join(capsys.readouterr())
+
+    return command
+
+
+def test_four_runs_on_the_same_batches_and_one_picture(compare, tmp_path, monkeypatch):
+    seen, drawn = {}, []
+    step, write = Trainer.step, report._write
+
+    def noting(trainer, photo):
+        seen.setdefault(trainer.config.norm, []).append(photo.clone())
+        return step(trainer, photo)
+
+    def drawing_noted(figure, path):
+        if path.name == "dots-compare.png":
+            drawn.append(figure)
+        write(figure, path)
+
+    monkeypatch.setattr(Trainer, "step", noting)
+    monkeypatch.setattr(report, "_write", drawing_noted)
+    monkeypatch.setattr(run_module, "_RECORD_EVERY", 2)
+    code, said = compare()
+    assert code == 0, said
+    assert list(seen) == NORMS.split(",")
+    first, *others = seen.values()
+    assert len(first) == 6
+    assert len({batch.numpy().tobytes() for batch in first}) == 6  # they differ from step to step,
+    for batches in others:  # and not from norm to norm
+        assert all(torch.equal(a, b) for a, b in zip(first, batches, strict=True))
+    runs = tmp_path / "runs"
+    slugs = {"bn", "in", "bn-se", "iebn"}
+    assert {path.name for path in runs.iterdir()} == {f"dots-{s}" for s in slugs} | {"dots-compare.png"}
+    for slug in slugs:
+        assert RunFolder(runs / f"dots-{slug}").load_state().finished
+    with Image.open(runs / "dots-compare.png") as drawing:
+        drawing.load()
+    (figure,) = drawn
+    for axes in figure.axes:
+        lines = {line.get_label(): line for line in axes.lines if not line.get_label().startswith("_")}
+        assert list(lines) == NORMS.split(",")
+        assert len({line.get_color() for line in lines.values()}) == 4
+        assert all(list(line.get_xdata()) == [4, 6] for line in lines.values())
+    content = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
+    for norm in seen:
+        records = RunFolder(runs / f"dots-{norm_slug(norm)}").records()
+        assert content[norm] == [r["content"] for r in records if r["phase"] == "style"]
+
+
+def test_a_comparison_that_was_stopped_goes_on_where_it_was(compare, tmp_path, monkeypatch):
+    """Stopped in the third run: the first two stay as they are, the third goes on, the fourth begins."""
+    run, begun = Run.run, []
+
+    def noted(self):
+        begun.append((self.trainer.config.norm, self.trainer.iteration))
+        return run(self)
+
+    def interrupted(self):
+        if len(begun) == 2:
+            self.should_stop = lambda: self.trainer.iteration >= 3
+        return noted(self)
+
+    monkeypatch.setattr(Run, "run", interrupted)
+    code, said = compare()
+    assert (code, "Stopped and saved at iteration 3" in said) == (128, True)
+    done = tmp_path / "runs" / "dots-bn" / "state.safetensors"
+    before = done.read_bytes()
+    assert not (tmp_path / "runs" / "dots-compare.png").exists()
+    begun.clear()
+    monkeypatch.setattr(Run, "run", noted)
+    code, said = compare("--resume")
+    assert code == 0, said
+    assert begun == [("bn", 6), ("in", 6), ("bn+se", 3), ("iebn", 0)]
+    assert done.read_bytes() == before
+    assert (tmp_path / "runs" / "dots-compare.png").exists()
+
+
+def test_a_comparison_chooses_its_own_folders(compare):
+    code, said = compare("--out", "elsewhere")
+    assert code == 2
+    assert "--compare trains into runs/<style>-<norm>; leave out --out." in said
