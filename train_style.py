@@ -20,12 +20,12 @@ from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
 from transformer_net.images import decode
+from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.training.board import Board
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
-from transformer_net.training.memory import keep_freed_memory
 from transformer_net.training.ranks import joined, own_device
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run

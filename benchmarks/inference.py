@@ -128,7 +128,6 @@ def race(runners: list[Contender], side: int, rounds: int) -> float:
     pixels = _noise(side)
     for runner in runners:
         runner.seconds = []
-        runner.paint(pixels)
     most = 0.0
     for _ in range(rounds):
         most = max(most, ceiling())

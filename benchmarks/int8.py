@@ -200,15 +200,7 @@ def int8(
         "Painting by painting, but for bf16, which is nearer; losses in fp32 → in 8 bits:",
         ["model", "photo", "precision", "PSNR, dB", "SSIM", "style", "content"],
         (
-            [
-                *(row[key] for key in ("model", "photo", "precision")),
-                f"{row['psnr']:.1f}",
-                f"{row['ssim']:.3f}",
-            ]
-            + [
-                f"{plain[row['model'], row['photo']][key]:.3f} → {row[key]:.3f}"
-                for key in ("style", "content")
-            ]
+            _detail(row, plain[row["model"], row["photo"]])
             for row in rows
             if row["precision"] not in (FP32, "bf16")
         ),
@@ -241,6 +233,11 @@ def _print_summary(rows: list[dict[str, Any]], speeds: list[tuple[str, dict[str,
         ["", "PSNR, least, dB", "median", "SSIM, least", "median", "times as fast as fp32"],
         summary,
     )
+
+
+def _detail(row: dict[str, Any], plain: dict[str, Any]) -> list[str]:
+    losses = [f"{plain[key]:.3f} → {row[key]:.3f}" for key in ("style", "content")]
+    return [row["model"], row["photo"], row["precision"], f"{row['psnr']:.1f}", f"{row['ssim']:.3f}", *losses]
 
 
 def _prepared() -> list[tuple[str, str]]:

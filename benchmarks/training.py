@@ -42,10 +42,10 @@ from transformer_net.commandline import console, run, say  # noqa: E402
 from transformer_net.devices import describe_machine, pick_device  # noqa: E402
 from transformer_net.errors import SettingError  # noqa: E402
 from transformer_net.images import decode  # noqa: E402
+from transformer_net.memory import keep_freed_memory  # noqa: E402
 from transformer_net.norms import canonical_norm  # noqa: E402
 from transformer_net.training.config import TrainConfig  # noqa: E402
 from transformer_net.training.content import EXAMPLES, open_content  # noqa: E402
-from transformer_net.training.memory import keep_freed_memory  # noqa: E402
 from transformer_net.training.report import STYLE_LOSSES, duration  # noqa: E402
 from transformer_net.training.run import VALIDATION_SIDE, Run  # noqa: E402
 from transformer_net.training.runfolder import RunFolder  # noqa: E402

@@ -84,19 +84,20 @@ def inspect(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     with torch.inference_mode():
         # The grain of each photo is that of the photo alone: in a batch, training gives each its own.
         grained = torch.cat([add_grain(photo, info.grain) for photo in split(few, 1)])
-        reference = torch.cat([network(photo).clamp(0, 1) for photo in split(grained, 1)])
         for size in (0, *config["batches"]):
             network.train(size > 0)
-            paintings = [network(batch).clamp(0, 1) for batch in split(grained, size or 1)]
+            paintings = torch.cat([network(batch).clamp(0, 1) for batch in split(grained, size or 1)])
+            if not size:
+                reference = paintings
             found = [
                 loss(painting, photo).as_dict()
-                for painting, photo in zip(split(torch.cat(paintings), 1), split(few, 1), strict=True)
+                for painting, photo in zip(split(paintings, 1), split(few, 1), strict=True)
             ]
             means = {n: sum(f[n] for f in found) / len(found) for n in found[0]}
             gap[str(size) if size else "eval"] = {
                 "content": means["content"],
                 "style": sum(v for n, v in means.items() if n.startswith("style_")) / 4,
-                "moved": (torch.cat(paintings) - reference).abs().mean().item(),
+                "moved": (paintings - reference).abs().mean().item(),
             }
     metrics: Metrics = rounded({"layers": layers, "gap": gap})
     return metrics

@@ -25,11 +25,11 @@ from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import ModelFileError, SettingError
 from transformer_net.images import decode
+from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet, parameter_count
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
-from transformer_net.training.memory import keep_freed_memory
 from transformer_net.training.report import STYLE_LOSSES, ProgressLine
 from transformer_net.training.run import Run
 from transformer_net.training.runfolder import RunFolder

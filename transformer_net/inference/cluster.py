@@ -106,7 +106,7 @@ def _results(jobs: Sequence[Job], make_painter: Callable[[], Paint]) -> Iterator
         _Worker,
         fn_constructor_args=(make_painter,),
         # One photo in hand at a time: what waits at a worker is lost with it, and counts as an attempt. So a
-        # pool that may grow would not: Ray goes by what waits at its workers.
+        # pool that may grow would not: one of two workers got all photos.
         compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=1),
         num_cpus=1,
         max_restarts=-1,

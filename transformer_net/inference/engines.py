@@ -24,6 +24,7 @@ from transformer_net.inference.enginecache import cached
 from transformer_net.inference.frozen import Piecewise, by_torch
 from transformer_net.inference.graph import frozen_graph
 from transformer_net.inference.quantization import Ranges, quantize
+from transformer_net.memory import give_back
 from transformer_net.network import TransformerNet
 from transformer_net.optional import require
 
@@ -209,6 +210,7 @@ class OpenVinoEngine:
         entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(_on_cpu(network)))))
         self._threads, self._ranges = threads, ranges
         self._model = self._compiled(_openvino_core().read_model(*_parted(entry)))
+        self._kept = 0  # pixels of the painting whose memory is kept
         self._alone = threading.Lock()
 
     def _compiled(self, model: Any) -> Any:
@@ -240,6 +242,7 @@ class OpenVinoEngine:
             request.set_output_tensor(tensor(paintings, shared_memory=True))  # it would keep one of its own
             request.infer()
             del request
+            self._kept = paintings[0, 0].size
         if paintings[0, 0].size < enginememory.LARGE:
             enginememory.keeper.is_now(self)
         else:
@@ -266,8 +269,11 @@ class OpenVinoEngine:
         """Gives back what the last painting was computed in, unless the next one is being painted."""
         if self._alone.acquire(blocking=False):
             try:
-                self._model.release_memory()
-                enginememory.give_back()
+                if self._kept:
+                    self._model.release_memory()
+                if self._kept >= enginememory.TRIMMED:
+                    give_back()
+                self._kept = 0
             finally:
                 self._alone.release()
 

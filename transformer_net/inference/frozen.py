@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -138,18 +138,21 @@ def by_torch(network: TransformerNet) -> Piecewise:
         batch = torch.from_numpy(padded)[None].to(device, memory_format=torch.channels_last)
         try:
             return network.core(batch)
-        except _Reached as reached:
-            return reached.x
+        except Reached as reached:
+            x: Tensor = reached.x
+            return x
 
     return run
 
 
 def _stop(norm: Norm, inputs: tuple[Tensor]) -> None:
-    raise _Reached(inputs[0])
+    raise Reached(inputs[0])
 
 
-class _Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network
-    def __init__(self, x: Tensor) -> None:
+class Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network
+    """A norm that was left is reached; `x` is what it takes."""
+
+    def __init__(self, x: Any) -> None:
         self.x = x
 
 

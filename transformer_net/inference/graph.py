@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from transformer_net.inference.conversion import BlockConv2d
+from transformer_net.inference.frozen import Reached
 from transformer_net.network import (
     HEAD_OFFSET,
     HEAD_SCALE,
@@ -52,7 +53,7 @@ def frozen_graph(network: TransformerNet) -> Any:
 
     def apply(module: nn.Module, x: Any) -> Any:
         if isinstance(module, Norm):
-            raise _Reached(x)
+            raise Reached(x)
         if isinstance(module, nn.Identity):
             return x
         if isinstance(module, nn.ReLU):
@@ -85,11 +86,6 @@ def frozen_graph(network: TransformerNet) -> Any:
             x = apply(part, x)
         scaled = opset.multiply(x, np.float32(HEAD_SCALE))
         x = opset.add(scaled, np.float32(HEAD_OFFSET))
-    except _Reached as reached:
+    except Reached as reached:
         x = reached.x
     return openvino.Model([x], [photo], "frozen")
-
-
-class _Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network
-    def __init__(self, x: Any) -> None:
-        self.x = x

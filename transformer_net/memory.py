@@ -1,9 +1,11 @@
-"""How a training process asks the system for memory."""
+"""How a process asks the system for memory, and gives it back. Only glibc can be told."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from functools import lru_cache
+from typing import Any
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 
@@ -14,7 +16,18 @@ def keep_freed_memory() -> bool:
     glibc maps every tensor of 32 MB or more anew, and the system has to clear its pages each time. It is a
     setting of the whole process, for commands that do nothing but train.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if libc is None or not hasattr(libc, "mallopt"):
+    libc = _libc()
+    if not hasattr(libc, "mallopt"):
         return False
     return bool(libc.mallopt(_M_MMAP_MAX, 0) and libc.mallopt(_M_TRIM_THRESHOLD, -1))
+
+
+def give_back() -> None:
+    """Returns freed memory to the system. glibc, which alone has this, keeps as much as was ever in use."""
+    if hasattr(_libc(), "malloc_trim"):
+        _libc().malloc_trim(0)
+
+
+@lru_cache
+def _libc() -> Any:
+    return ctypes.CDLL(None) if sys.platform == "linux" else None

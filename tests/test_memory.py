@@ -7,7 +7,7 @@ import pytest
 
 _WORKER = """
 import resource
-from transformer_net.training.memory import keep_freed_memory
+from transformer_net.memory import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
