@@ -19,6 +19,7 @@ from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
 from transformer_net.images import to_array
+from transformer_net.memory import give_back
 from transformer_net.network import TransformerNet
 from transformer_net.norms import gate_of, synchronize
 from transformer_net.training.config import TrainConfig
@@ -224,7 +225,7 @@ def perceptual_loss(
     config: TrainConfig, style: Image.Image, vgg: Vgg16Features, device: torch.device
 ) -> PerceptualLoss:
     """The losses that `config` describes, for a style picture of any size."""
-    return PerceptualLoss(
+    loss = PerceptualLoss(
         vgg.to(device).to(memory_format=torch.channels_last),
         scaled_style(style, config.style_size).to(device, memory_format=torch.channels_last),
         config.content_weight,
@@ -234,6 +235,8 @@ def perceptual_loss(
         config.layer_weights,
         config.locality,
     ).to(device)
+    give_back()  # the activations of the whole style picture are larger than anything in a step
+    return loss
 
 
 def validation_losses(
