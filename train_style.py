@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import signal
+import shlex
 import time
 from collections.abc import Iterable
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, cast
 
 import typer
+from PIL import Image
 from rich.console import Console
 
 from styles.catalog import find_style, recipes, styles
@@ -18,7 +19,7 @@ from transformer_net.base import has_base
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
-from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError
+from transformer_net.errors import RunFolderError, SettingError, StylizerError, UnknownStyleError
 from transformer_net.images import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
@@ -30,124 +31,128 @@ from transformer_net.training.ranks import joined, own_device
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
 from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.stopping import StopSignals
 from transformer_net.training.trainer import Trainer
 from transformer_net.training.vgg import Vgg16Features, VggSource
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
 
+_BROKEN_SHOWN = 10
+
+
+def _option(panel: str, help: str, usual: str = "") -> Any:
+    """An option; `usual` names the field of TrainConfig whose default stands where it is not given."""
+    return typer.Option(
+        help=help,
+        rich_help_panel=panel,
+        show_default=f"{getattr(TrainConfig, usual):g}" if usual else True,
+    )
+
 
 def train(
-    style: Annotated[
-        str, typer.Option(help="A style of the catalogue, or a path to any picture.", rich_help_panel=BASIC)
-    ] = "mosaic",
-    norm: Annotated[
-        str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", rich_help_panel=BASIC)
-    ] = "iebn",
+    style: Annotated[str, _option(BASIC, "A style of the catalogue, or a path to any picture.")] = "mosaic",
+    norm: Annotated[str, _option(BASIC, "Normalizer: bn, in, bn+se or iebn.")] = "iebn",
     compare: Annotated[
         str | None,
-        typer.Option(
-            help="Several normalizers, bn,in,bn+se,iebn say: trains one after the other on the same batches, "
+        _option(
+            BASIC,
+            "Several normalizers, bn,in,bn+se,iebn say: trains one after the other on the same batches, "
             "and draws their losses side by side into runs/<style>-compare.png.",
-            rich_help_panel=BASIC,
         ),
     ] = None,
     content: Annotated[
         str | None,
-        typer.Option(
-            help="Photos to practise on: a folder (searched below too), or a data set to download: "
+        _option(
+            BASIC,
+            "Photos to practise on: a folder (searched below too), or a data set to download: "
             "imagenette, food101, caltech101, pets. Without it, the few photos that ship with "
             "the project: enough to try, too few for a model that shall paint any photo; 2,000 are good.",
-            rich_help_panel=BASIC,
         ),
     ] = None,
     style_weight: Annotated[
         float | None,
-        typer.Option(
-            help="Freedom: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
-            rich_help_panel=LOSS,
+        _option(
+            LOSS,
+            "Freedom: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
+            "style_weight",
         ),
     ] = None,
     content_weight: Annotated[
-        float | None, typer.Option(help="Faithfulness to the photo's shapes.", rich_help_panel=LOSS)
+        float | None, _option(LOSS, "Faithfulness to the photo's shapes.", "content_weight")
     ] = None,
     palette_weight: Annotated[
-        float | None, typer.Option(help="How closely the style's colours are kept.", rich_help_panel=LOSS)
+        float | None, _option(LOSS, "How closely the style's colours are kept.", "palette_weight")
     ] = None,
     tv_weight: Annotated[
-        float | None, typer.Option(help="Smoothness; 0 leaves every grain.", rich_help_panel=LOSS)
+        float | None, _option(LOSS, "Smoothness; 0 leaves every grain.", "tv_weight")
     ] = None,
     locality: Annotated[
         float | None,
-        typer.Option(
-            help="How much each crop must have the whole style by itself, 0 to 1: less gives larger areas of "
+        _option(
+            LOSS,
+            "How much each crop must have the whole style by itself, 0 to 1: less gives larger areas of "
             "one kind, more an even pattern.",
-            rich_help_panel=LOSS,
+            "locality",
         ),
     ] = None,
     style_size: Annotated[
         int | None,
-        typer.Option(
-            help="Shorter side in pixels at which the style picture is seen. Choose it so that strokes are "
+        _option(
+            LOSS,
+            "Shorter side in pixels at which the style picture is seen. Choose it so that strokes are "
             "8 to 20 px: larger for larger strokes.",
-            rich_help_panel=LOSS,
+            "style_size",
         ),
     ] = None,
     grain: Annotated[
-        float | None,
-        typer.Option(help="Noise in the input that lets flat regions be painted.", rich_help_panel=LOSS),
+        float | None, _option(LOSS, "Noise in the input that lets flat regions be painted.", "grain")
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(help="Steps on the perceptual losses.", rich_help_panel=SCHEDULE)
+        int | None, _option(SCHEDULE, "Steps on the perceptual losses.", "iterations")
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(
-            help="Time to train for in place of a number of steps: 90s, 3m, 1h30m. The learning rate falls "
+        _option(
+            SCHEDULE,
+            "Time to train for in place of a number of steps: 90s, 3m, 1h30m. The learning rate falls "
             "to 0 just in time.",
-            rich_help_panel=SCHEDULE,
         ),
     ] = None,
     warmup_iterations: Annotated[
         int | None,
-        typer.Option(
-            help="Steps before them that teach the plain photo; 300, or as many as --iterations if fewer.",
-            rich_help_panel=SCHEDULE,
+        _option(
+            SCHEDULE,
+            "Steps before them that teach the plain photo: none where --init is a network that paints it; "
+            "else 300, or as many as --iterations if fewer.",
         ),
     ] = None,
-    size: Annotated[
-        int | None, typer.Option(help="Side of the training crops in pixels.", rich_help_panel=SCHEDULE)
-    ] = None,
+    size: Annotated[int | None, _option(SCHEDULE, "Side of the training crops in pixels.", "size")] = None,
     early_size: Annotated[
         int | None,
-        typer.Option(
-            help="Side of the crops in the first half; smaller ones save time. 0: the same.",
-            rich_help_panel=SCHEDULE,
+        _option(
+            SCHEDULE,
+            "Side of the crops in the first half; smaller ones save time. 0: the same.",
+            "early_size",
         ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Photos a step.", rich_help_panel=SCHEDULE)] = None,
+    batch_size: Annotated[int | None, _option(SCHEDULE, "Photos a step.", "batch_size")] = None,
     width: Annotated[
         int | None,
-        typer.Option(
-            help="Channels of the first layer: 16 is fast, 32 is Johnson's.", rich_help_panel=SCHEDULE
-        ),
+        _option(SCHEDULE, "Channels of the first layer: 16 is fast, 32 is Johnson's.", "width"),
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate.", rich_help_panel=SCHEDULE)] = None,
+    lr: Annotated[float | None, _option(SCHEDULE, "Peak learning rate.", "lr")] = None,
     init: Annotated[
         str,
-        typer.Option(
-            help="Where to begin: base (the shipped network of this norm that reproduces the photo), none "
+        _option(
+            SCHEDULE,
+            "Where to begin: base (the shipped network of this norm that reproduces the photo), none "
             "(random weights, and a warm-up), a model file, or auto: base where there is one of this width.",
-            rich_help_panel=SCHEDULE,
         ),
     ] = "auto",
     seed: Annotated[
-        int | None,
-        typer.Option(help="Decides initial weights, data order and crops.", rich_help_panel=SCHEDULE),
+        int | None, _option(SCHEDULE, "Decides initial weights, data order and crops.", "seed")
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Run folder; runs/<style>-<norm> if not given.", rich_help_panel=MACHINE),
-    ] = None,
+    out: Annotated[Path | None, _option(MACHINE, "Run folder; runs/<style>-<norm> if not given.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the run folder.", rich_help_panel=MACHINE)
     ] = False,
@@ -162,15 +167,18 @@ def train(
         ),
     ] = 150,
     sample: Annotated[
-        Path, typer.Option(help="The photo painted for them.", rich_help_panel=MACHINE)
+        Path,
+        typer.Option(
+            help="The photo painted for them.", show_default="the astronaut", rich_help_panel=MACHINE
+        ),
     ] = EXAMPLES / "astronaut.jpg",
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE)
-    ] = "auto",
+    device: Annotated[str, _option(MACHINE, "auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32, bf16, or auto: bf16 where the processor is built for it.", rich_help_panel=MACHINE
+            help="fp32, bf16, or auto: bf16 where the processor is built for it.",
+            show_default=TrainConfig.precision,
+            rich_help_panel=MACHINE,
         ),
     ] = None,
     tensorboard: Annotated[
@@ -182,30 +190,29 @@ def train(
         ),
     ] = False,
     sync_bn: Annotated[
-        bool,
-        typer.Option(
-            help="Under torchrun: batch norms look at the whole batch, as in one process.",
-            rich_help_panel=MACHINE,
-        ),
+        bool, _option(MACHINE, "Under torchrun: batch norms look at the whole batch, as in one process.")
     ] = True,
     vgg: Annotated[
         str,
-        typer.Option(
-            help="Loss network: shipped (float16, in the repository) or torchvision (downloads).",
-            rich_help_panel=MACHINE,
-        ),
+        _option(MACHINE, "Loss network: shipped (float16, in the repository) or torchvision (downloads)."),
     ] = "shipped",
 ) -> None:
     """Train a network to paint photos in the style of a picture.
 
-    The run folder gets model.safetensors (paint with it: python stylize.py photo.jpg --model FILE), sample
-    pictures, metrics.jsonl and a drawing of the losses. Ctrl-C saves and stops; --resume goes on. Several
-    processes, on as many GPUs or cores, share each batch: torchrun --nproc-per-node=4 train_style.py …
+    The run folder gets model.safetensors (paint with it: python stylize.py
+    photo.jpg --model FILE), sample pictures, metrics.jsonl and a drawing of
+    the losses. Ctrl-C saves and stops; --resume goes on.
+
+    A style of the catalogue has settings of its own in place of some of the
+    defaults below: styles/recipes.toml.
+
+    Several processes, on as many GPUs or cores, share each batch: torchrun
+    --nproc-per-node=4 train_style.py …
     """
     arguments, began = locals(), time.perf_counter()
     options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
-    picture, name = _style_picture(style)
-    options = {**recipes().get(name, {}), **options, "style": name}
+    picture, name, recipe = _style_picture(style)
+    options = {**recipe, **options, "style": name}
     if budget is not None:
         if iterations is not None:
             raise SettingError("Give --iterations or --budget, not both.")
@@ -227,24 +234,28 @@ def train(
         warm = all(word for word, _ in begin.values())
         options["warmup_iterations"] = 0 if warm else min(wanted, TrainConfig.warmup_iterations)
     configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
-    with joined(target, sync_bn) as ranks, _StopSignals(ranks.first) as stop:
-        if ranks.first:
-            _check_folders(folders.values(), resume, overwrite, bool(compare))
-            if content is None:
-                say(
-                    f"Practising on the {len(photos.training)} photos that ship with the project. "
-                    "For a model that paints any photo well, give a folder with --content.",
-                    "yellow",
-                )
+    _check_folders(folders.values(), resume, overwrite, bool(compare))
+    with (
+        joined(target, sync_bn) as ranks,
+        StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
+    ):
+        if ranks.first and content is None:
+            say(
+                f"Practising on the {len(photos.training)} photos that ship with the project. "
+                "For a model that paints any photo well, give a folder with --content.",
+                "yellow",
+            )
         loss_network = Vgg16Features(cast(VggSource, vgg))
         for one, folder in folders.items():
             config = configs[one]
-            trainer = Trainer(config, decode(picture).rgb, loss_network, target, begin[one][1], ranks)
+            look = _decoded("Style picture", picture)
+            trainer = Trainer(config, look, loss_network, target, begin[one][1], ranks)
+            del look  # it may be large
             going_on = resume and folder.state.exists()
             with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
                 training = Run(
-                    trainer, photos, folder, decode(sample).rgb, sample_every, line.update, stop.requested,
-                    began=began,
+                    trainer, photos, folder, _decoded("Sample photo", sample), sample_every, line.update,
+                    stop.requested, began=began,
                 )  # fmt: skip
                 if going_on:
                     where = f"iteration {training.resume()}"
@@ -277,9 +288,8 @@ def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, 
     """Say at once what cannot be begun or resumed; several runs are resumed as far as they exist."""
     for folder in folders:
         if folder.exists() and not (resume or overwrite):
-            raise RunFolderError(
-                f"{folder.path} holds a run already: --resume continues it, --overwrite begins again."
-            )
+            ways = "--resume continues it, " * folder.state.exists() + "--overwrite begins again"
+            raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
         if resume and (folder.state.exists() or not several):
             folder.load_state()
 
@@ -294,16 +304,19 @@ def _beginning(init: str, norm: str, width: int) -> tuple[str, TransformerNet | 
         if not has_base(norm, width, {}):
             raise SettingError(f"There is no base network of width {width}; leave out --init base.")
         return "base", None
-    return Path(init).name, load_model(init)[0]
+    network, _ = load_model(init)
+    if network.norm != norm:  # the trainer says so, too, but of several norms too late
+        raise SettingError(f"The network to start from is {network.norm}; {norm} is to be trained.")
+    return Path(init).name, network
 
 
-def _style_picture(style: str) -> tuple[Path, str]:
-    """The picture that --style names, and the name of the style."""
+def _style_picture(style: str) -> tuple[Path, str, dict[str, Any]]:
+    """The picture that --style names, the name of the style, and the catalogue's settings for it."""
     path = Path(style)
     if path.suffix or len(path.parts) > 1:
         if not path.is_file():
             raise UnknownStyleError(f"There is no style picture {style}.")
-        return path, path.stem.lower()
+        return path, path.stem.lower(), {}
     try:
         found = find_style(style)
     except UnknownStyleError as error:
@@ -311,50 +324,30 @@ def _style_picture(style: str) -> tuple[Path, str]:
         raise UnknownStyleError(
             f"There is no style {style!r}; choose one of {names}, or give the path of a picture."
         ) from error
-    return found.picture, found.name
+    return found.picture, found.name, recipes().get(found.name, {})
+
+
+def _decoded(what: str, path: Path) -> Image.Image:
+    try:
+        return decode(path).rgb
+    except StylizerError as error:
+        raise type(error)(f"{what} {path}: {error}") from error
 
 
 def _report(outcome: Outcome, folder: RunFolder) -> None:
     if outcome.broken:
         say(f"{len(outcome.broken)} content photos could not be read and were skipped:", "yellow")
-        for path, reason in outcome.broken.items():
+        for path, reason in islice(outcome.broken.items(), _BROKEN_SHOWN):
             say(f"  {path}: {reason}", "yellow")
+        if (more := len(outcome.broken) - _BROKEN_SHOWN) > 0:
+            say(f"  and {more} more", "yellow")
     if not outcome.finished:
         say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on.")
         return
     draw_curve(folder)
     console.print(losses_table(outcome.validation))
-    say(f"Trained in {outcome.seconds / 60:.1f} minutes. The model is {folder.model}; paint with it:")
-    say(f"  python stylize.py photo.jpg --model {folder.model}")
-
-
-class _StopSignals:
-    """Turns Ctrl-C and SIGTERM into a request that the run looks at after each iteration.
-
-    A second signal acts as it would have without us.
-    """
-
-    def __init__(self, aloud: bool) -> None:
-        self.received, self.aloud = 0, aloud
-        self._before: dict[int, Any] = {}
-
-    def requested(self) -> bool:
-        return self.received != 0
-
-    def __enter__(self) -> _StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._receive)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received = number
-        if self.aloud:
-            say("Saving …")
-        self.__exit__()
+    say(f"Trained in {duration(outcome.seconds)}. The model is {folder.model}; paint with it:")
+    say(f"  python stylize.py photo.jpg --model {shlex.quote(str(folder.model))}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,14 @@ Our own short runs, three seeds each, and the gallery's long ones, one seed in e
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
 from experiments import stylization
-from experiments.drawing import COLOURS, markdown, new_figure, save
+from experiments.drawing import COLOURS, markdown, new_figure, plain_numbers, save
 from experiments.experiment import main
 from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
 from experiments.runner import Job, Store
@@ -41,8 +42,12 @@ def jobs(quick: bool = False) -> list[Job]:
 
 
 def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
-    """Loss at the end of training on the mosaic, by seed."""
-    return per_seed(store, lambda s: stylization.job(norm, s), lambda m: m[mode][term])
+    """Loss at the end of training on the mosaic, by seed; infinite if it diverged."""
+    return per_seed(
+        store,
+        lambda s: stylization.job(norm, s),
+        lambda m: math.inf if m["diverged"] else m[mode][term],
+    )
 
 
 def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
@@ -114,8 +119,9 @@ def _draw(style: str, runs: dict[str, list[dict[str, Any]]], path: Path) -> tupl
         axes.set_title(f"{style}: {term} loss")
         axes.set_xlabel("iteration, warm-up included")
         axes.set_yscale("log")
+        plain_numbers(axes)
         axes.grid(alpha=0.25, which="both")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, title="line: training, dots: evaluation", title_fontsize=8)
     count = max(len(curves) for curves in runs.values())
     seeds = f"{count} seed{'s' * (count > 1)}"
     return save(figure, path), f"{style}, {seeds}: training (mean and range) and, dots, evaluation mode"

@@ -28,6 +28,12 @@ def new_figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def plain_numbers(axes: Any) -> None:
+    """Label the ticks of a logarithmic y axis as 8 and 0.3, those between powers of ten, too."""
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
+
+
 def save(figure: Any, path: Path) -> Path:
     """Write `figure` as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()

@@ -182,11 +182,12 @@ def table(store: Store) -> str:
         if known := measured(store, norm):
             by_photo = [one.get("gate_by_photo") for m in known.values() for one in m["layers"]]
             gate = [value for value in by_photo if value is not None]
+            follows = Estimate.of(correlation(store, norm))
             rows.append(
                 [
                     f"`{norm}`",
                     Estimate.of(recovered(store, norm)).show(1, " %"),
-                    Estimate.of(correlation(store, norm)).show(2),
+                    follows.show(2) if follows.count else "",  # bn's scale is the same for every photo
                     f"{sum(gate) / len(gate):.4f}" if gate else "",
                     *(Estimate.of(gaps(store, norm, b, "style")).show(1, signed=True) for b in (1, 4, 16)),
                 ]
@@ -233,9 +234,9 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
         gap_axes.plot(range(len(sizes)), moved, "o-", ms=3, color=colour, label=norm)
         gap_axes.set_xticks(range(len(sizes)), sizes)
     for axes, title, label in (
-        (gate_axes, "gate δ: median, 5 to 95 % of photos and channels", "layer"),
-        (scale_axes, "share of 1/σ(x) recovered: IN 1, BN 0", "layer"),
-        (gap_axes, "painting in training mode − evaluation mode", "photos in a batch"),
+        (gate_axes, "gate δ: median, 5 to 95 % of photos and channels", "norm, from input to output"),
+        (scale_axes, "share of 1/σ(x) recovered: IN 1, BN 0", "norm, from input to output"),
+        (gap_axes, "mean |painting in training mode − in evaluation mode|", "photos in a batch"),
     ):
         axes.set_title(title, fontsize=9)
         axes.set_xlabel(label)

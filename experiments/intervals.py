@@ -45,7 +45,7 @@ class Estimate:
             return "not run"
         if not math.isfinite(self.mean):
             return f"not a number (n = {self.count})"
-        mean = f"{self.mean:{'+' if signed else ''}.{digits}f}"
+        mean = f"{self.mean:{'+' if signed else ''}z.{digits}f}"  # z: no minus before a zero
         spread = f" ± {self.half:.{digits}f}" if math.isfinite(self.half) else ""
         return f"{mean}{spread}{unit} (n = {self.count})"
 

@@ -85,18 +85,18 @@ def table(store: Store) -> str:
 
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     """Both tasks by number of strangers."""
-    tasks: dict[str, tuple[Of, tuple[int, ...], int]] = {
-        "CIFAR-100: test accuracy, %": (accuracies, LEVELS, DIGITS),
-        "mosaic: total loss, evaluation mode": (losses, (0, FLAT), 1),
+    tasks: dict[str, tuple[Of, tuple[int, ...], int, str]] = {
+        "CIFAR-100: test accuracy, %": (accuracies, LEVELS, DIGITS, "digits"),
+        "mosaic: total loss, evaluation mode": (losses, (0, FLAT), 1, "flat pictures"),
     }
     groups = {
         task: {
-            f"{level * each} strangers": {norm: Estimate.of(of(store, norm, level)) for norm in NORMS}
+            f"{level * each} {strangers}": {norm: Estimate.of(of(store, norm, level)) for norm in NORMS}
             for level in levels
         }
-        for task, (of, levels, each) in tasks.items()
+        for task, (of, levels, each, strangers) in tasks.items()
     }
-    caption = "Strangers in the batch statistics: mean and 95 % interval"
+    caption = "Strangers in the statistics of each batch: mean of the seeds and its 95 % interval"
     return [(path, caption) for path in dots(groups, folder / "mixed.png", COLOURS, least=2)]
 
 

@@ -36,6 +36,11 @@ def attacked(make: Make, norm: str, seed: int, noise: Noise, **more: Any) -> Job
     return make(norm, seed, variant=f"noise-{noise[0]}-{noise[1]}", options={"noise": list(noise)}, **more)
 
 
+def named(noise: Noise) -> str:
+    """As a figure calls it."""
+    return f"N_a {noise[0]}, N_b {noise[1]}" if noise else "no noise"
+
+
 def jobs(quick: bool = False) -> list[Job]:
     """Both tasks without noise, then with."""
     chosen = NOISES[:1] if quick else NOISES
@@ -91,19 +96,19 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     tasks = {"CIFAR-100: test accuracy, %": accuracies, "mosaic: total loss, evaluation mode": losses}
     groups = {
         task: {
-            str(noise or "none"): {norm: Estimate.of(of(store, norm, noise)) for norm in NORMS}
+            named(noise): {norm: Estimate.of(of(store, norm, noise)) for norm in NORMS}
             for noise in (None, *NOISES)
         }
         for task, of in tasks.items()
     }
-    caption = "Constant noise (N_a, N_b): mean and 95 % interval"
+    caption = "Constant noise x̂·N_a + N_b in every norm: mean of the seeds and its 95 % interval"
     drawn = [(path, caption) for path in dots(groups, folder / "noise.png", COLOURS)]
     panels = []
     for noise in (None, *NOISES[:2]):
         for norm in NORMS:
             file = store.pictures / f"{attacked(stylization.job, norm, 0, noise).label}.jpg"
             if file.is_file():
-                panels.append((f"{norm}, {noise or 'no noise'}", Image.open(file)))
+                panels.append((f"{norm}, {named(noise)}", Image.open(file)))
     if panels:
         drawn.append((sheet(panels, 3, folder / "noise-pictures.jpg"), "Painted under noise, seed 0"))
     return drawn

@@ -13,6 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 import stylize as stylize_module
+import train_style as train_module
 from benchmarks.video import Walk, make_clip
 from styles import blend
 from styles.catalog import find_style
@@ -375,6 +376,39 @@ def test_train_mistakes_are_one_sentence(invoke, arguments, sentence):
     assert code == 2
     assert sentence in err
     assert err.count("\n") == 1
+
+
+def test_a_style_picture_that_cannot_be_read_is_named(invoke, tmp_path):
+    (tmp_path / "mine.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    code, _, err = invoke(train, "--style", tmp_path / "mine.jpg")
+    assert code == 2
+    assert err.startswith(f"Style picture {tmp_path / 'mine.jpg'}: The JPEG picture is damaged")
+
+
+def test_what_is_said_of_a_run_folder_can_be_done(invoke, tmp_path):
+    """A folder without a state cannot be resumed; one with nothing to lose is no hindrance."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"somebody's")
+    code, _, err = invoke(train, "--out", folder)
+    assert (code, err) == (2, f"{folder} holds a run already: --overwrite begins again.\n")
+    (folder / "model.safetensors").rename(folder / "metrics.jsonl")
+    code, _, err = invoke(train, "--out", folder, "--style-size", "64", "--sample", "nosuch.jpg")
+    assert (code, err) == (2, "Sample photo nosuch.jpg: There is no file 'nosuch.jpg'.\n")
+
+
+def test_a_comparison_that_cannot_begin_at_a_model_is_not_begun(invoke, tmp_path):
+    model = find_style("mosaic").model("bn")
+    code, _, err = invoke(train, "--compare", "bn,in", "--init", model)
+    assert (code, err) == (2, "The network to start from is bn; in is to be trained.\n")
+    assert not Path("runs").exists()
+
+
+def test_a_picture_called_like_a_style_has_no_recipe(tmp_path):
+    picture = tmp_path / "wave.png"
+    make_picture(64, 64).save(picture)
+    assert train_module._style_picture(str(picture)) == (picture, "wave", {})
+    assert train_module._style_picture("wave")[2]
 
 
 def beginning(folder):

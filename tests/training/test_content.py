@@ -75,7 +75,7 @@ def test_unknown_name_lists_the_data_sets():
 def test_file_instead_of_folder(tmp_path):
     file = tmp_path / "a.jpg"
     make_picture(32, 32).save(file)
-    with pytest.raises(ContentError, match="does not exist"):
+    with pytest.raises(ContentError, match=r"a\.jpg is no folder"):
         open_content(str(file))
 
 
@@ -127,8 +127,18 @@ def test_broken_files_are_skipped_counted_and_named(photo_folder, caplog):
 def test_all_broken(tmp_path):
     for i in range(3):
         (tmp_path / f"{i}.jpg").write_bytes(b"\xff\xd8\xff nothing")
-    with pytest.raises(ContentError, match="None of the"):
-        ContentPhotos.from_folder(tmp_path).photo(0)
+    with pytest.raises(ContentError, match="None of the 3"):
+        ContentPhotos.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("broken", [["0.jpg", "1.jpg"], ["2.jpg"]])  # looked at before a.png, or after it
+def test_one_readable_photo_among_broken_ones_is_enough(tmp_path, broken):
+    make_picture(64, 48).save(tmp_path / "a.png")
+    for name in broken:
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff nothing")
+    photos = ContentPhotos.from_folder(tmp_path)
+    assert photos.validation == [tmp_path / "a.png"]
+    assert photos.photo(0).size == (64, 48)
 
 
 def test_a_photo_that_vanishes_is_skipped(photo_folder):

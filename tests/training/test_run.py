@@ -226,6 +226,13 @@ def test_resuming_a_finished_run_changes_nothing(start):
     assert {p.name: p.read_bytes() for p in run.folder.path.glob("*.*")} == before
 
 
+def test_a_finished_run_whose_metrics_are_lost_is_validated_again(start):
+    run = start()
+    outcome = run.run()
+    run.folder.metrics.unlink()
+    assert start(resume=True).run().validation == outcome.validation
+
+
 def test_a_run_killed_before_its_last_validation_is_not_finished(start, monkeypatch):
     """Its last iteration is saved once, together with the validation losses."""
     run = start(iterations=94)  # 100 with the warm-up: a multiple of the saving interval
@@ -294,7 +301,7 @@ def test_content_that_cannot_be_read_stops_with_a_sentence(start, photo_folder):
     run = start()
     for path in photo_folder.rglob("*.jpg"):
         path.write_bytes(b"\xff\xd8\xff broken")
-    with pytest.raises(ContentError, match="None of the 11"):
+    with pytest.raises(ContentError, match="None of the 12"):
         run.run()
 
 

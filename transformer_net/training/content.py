@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +50,7 @@ class ContentPhotos:
         name: What the card says the content was.
         training: Files to train on.
         validation: Readable files kept aside: at most 8, about a tenth. Chosen by a hash of the file's
-            name, so the split does not depend on the seed or on the folder.
+            name, so the split does not depend on the seed or on the folder. A single file is trained on, too.
         broken: Files that could not be decoded so far, with the reason.
     """
 
@@ -64,10 +64,10 @@ class ContentPhotos:
         """All pictures below `folder`, by suffix.
 
         Raises:
-            ContentError: The folder does not exist or holds no picture.
+            ContentError: It is no folder, or holds no picture that can be read.
         """
         if not folder.is_dir():
-            raise ContentError(f"The content folder {folder} does not exist.")
+            raise ContentError(f"The content {folder} is no folder.")
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
         if not files:
             raise ContentError(
@@ -77,9 +77,11 @@ class ContentPhotos:
 
     @classmethod
     def from_files(cls, files: Sequence[Path], name: str) -> ContentPhotos:
-        """Split `files` as described above; a single file is trained on and validated on."""
-        if len(files) == 1:
-            return cls(name, list(files), list(files))
+        """Split `files` as described above.
+
+        Raises:
+            ContentError: None of them can be read.
+        """
         photos = cls(name, list(files), [])
         wanted = min(_MAX_VALIDATION, max(1, len(files) // 10))
         for path in sorted(files, key=lambda p: hashlib.sha256(p.name.encode()).digest()):
@@ -87,20 +89,25 @@ class ContentPhotos:
                 break
             if photos._decoded(path) is not None:
                 photos.validation.append(path)
-                photos.training.remove(path)
+                if len(files) > 1:
+                    photos.training.remove(path)
+        if not photos.validation:
+            raise photos._unreadable()
         return photos
 
     def photo(self, index: int) -> Image.Image:
         """Training photo `index`, upright RGB; the next readable one where that file is broken.
 
+        Where none of them is readable, one of those kept aside, rather than nothing.
+
         Raises:
-            ContentError: No training file can be read.
+            ContentError: No file can be read.
         """
-        for step in range(len(self.training)):
-            photo = self._decoded(self.training[(index + step) % len(self.training)])
+        for path in chain(self.training[index:], self.training[:index], self.validation):
+            photo = self._decoded(path)
             if photo is not None:
                 return photo
-        raise ContentError(f"None of the {len(self.training)} content photos can be read.")
+        raise self._unreadable()
 
     def validation_tensors(self, size: int) -> Iterator[Tensor]:
         """Each readable validation photo's central square, (1, 3, `size`, `size`) in [0, 1]."""
@@ -111,6 +118,10 @@ class ContentPhotos:
             side = min(photo.size)
             left, top = (photo.width - side) / 2, (photo.height - side) / 2
             yield _cut(photo, (left, top, left + side, top + side), size)[None]
+
+    def _unreadable(self) -> ContentError:
+        count = len({*self.training, *self.validation})
+        return ContentError(f"None of the {count} content photos can be read.")
 
     def _decoded(self, path: Path) -> Image.Image | None:
         """The photo in `path`; None where it is broken, which is noted and logged the first time."""

@@ -1,6 +1,6 @@
 """Make the base networks: python -m transformer_net.training.make_bases --content DIR
 
-The four normalizers see the same photos in the same order, from the same initial weights.
+The four normalizers see the same photos in the same order, from the same seed.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
@@ -19,6 +20,9 @@ from transformer_net.training.runfolder import RunFolder, writing
 from transformer_net.training.vgg import TAPS
 
 log = logging.getLogger(__name__)
+
+_WIDE = 124
+"""Columns of a terminal that has room for all of the progress line and a bar."""
 
 STYLE_LOSSES = tuple(f"style_{tap}" for tap in TAPS)
 
@@ -32,15 +36,13 @@ class ProgressLine:
     def __init__(self, console: Console, title: str) -> None:
         self.console = console
         self.bar = Bar(
-            TextColumn("[bold]{task.fields[title]}"),
-            BarColumn(bar_width=16),
-            TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("{task.fields[losses]}"),
+            *([BarColumn(bar_width=16)] if console.width >= _WIDE else []),
+            # One column: of several, a narrow terminal would cut each, and not the end of the line.
+            TextColumn("[bold]{task.fields[title]}[/] {task.fields[line]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task(title, title=title, total=None, speed="starting", losses="")
+        self.task = self.bar.add_task(title, title=escape(title), total=None, line="starting")
 
     def __enter__(self) -> ProgressLine:
         self.bar.start()
@@ -52,16 +54,12 @@ class ProgressLine:
     def update(self, progress: Progress) -> None:
         """Show where the run is."""
         speed = f"{progress.images_per_second:.1f} img/s, {duration(progress.seconds_left)} left"
-        losses = describe_losses(progress.losses)
-        self.bar.update(
-            self.task, completed=progress.iteration, total=progress.total, speed=speed, losses=losses
-        )
+        line = f"{progress.iteration}/{progress.total}  {speed}  {describe_losses(progress.losses)}"
+        self.bar.update(self.task, completed=progress.iteration, total=progress.total, line=line)
         if not self.console.is_terminal and (
             progress.iteration % 50 == 0 or progress.iteration == progress.total
         ):
-            self.console.print(
-                f"{progress.phase} {progress.iteration}/{progress.total}  {speed}  {losses}", soft_wrap=True
-            )
+            self.console.print(f"{progress.phase} {line}", soft_wrap=True)
 
 
 def describe_losses(losses: Mapping[str, float]) -> str:
@@ -81,11 +79,11 @@ def duration(seconds: float) -> str:
 
 def losses_table(validation: Mapping[str, float]) -> Table:
     """Validation losses as a table."""
-    table = Table(title="On photos not trained on, in evaluation mode", title_justify="left")
-    table.add_column("content", justify="right")
-    for tap in TAPS:
-        table.add_column(f"style {tap}", justify="right")
-    table.add_column("palette", justify="right")
+    table = Table(
+        title="On photos kept aside, in evaluation mode: content, style, palette", title_justify="left"
+    )
+    for name in ("content", *TAPS, "palette"):
+        table.add_column(name, justify="right")
     style = [f"{validation[name]:.3f}" for name in STYLE_LOSSES]
     table.add_row(f"{validation['content']:.2f}", *style, f"{validation['palette']:.4f}")
     return table

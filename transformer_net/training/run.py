@@ -150,7 +150,7 @@ class Run:
             self.trainer.schedule.load_state(saved.schedule)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise RunFolderError(
-                f"{self.folder.state} does not fit this network; start again without --resume."
+                f"{self.folder.state} does not fit this network; --overwrite begins again."
             ) from error
         self.seconds = self._looks.last = self._saves.last = saved.seconds
         self._finished = saved.finished
@@ -168,7 +168,7 @@ class Run:
         """
         trainer, config, schedule = self.trainer, self.trainer.config, self.trainer.schedule
         if self._finished:
-            return self._outcome(True, _losses_of(self.folder.records()[-1]))
+            return self._outcome(True, self._validated() if trainer.ranks.first else {})
         self._zero = (self.clock() if self.began is None else self.began) - self.seconds
         if trainer.iteration == 0 and trainer.ranks.first:
             self._save({})  # from here on, there is something to resume
@@ -245,11 +245,14 @@ class Run:
             done = self.trainer.iteration
             painting = from_array(self.trainer.paint(self.sample)[0].numpy())
             self.folder.save_sample(done, painting)
-            validation = self.trainer.validate(self.photos.validation_tensors(VALIDATION_SIDE))
+            validation = self._validated()
             self.folder.append({"iteration": done, "phase": "validation", **validation})
             if self.board:
                 self.board.look(done, validation, painting, self.trainer.gates(self.sample))
         return validation
+
+    def _validated(self) -> dict[str, float]:
+        return self.trainer.validate(self.photos.validation_tensors(VALIDATION_SIDE))
 
     def _finite_state(self) -> dict[str, Tensor]:
         """The trainer's state; raises `DivergedError` where a number in it is none any more."""
@@ -312,7 +315,3 @@ class Run:
     def _outcome(self, finished: bool, validation: dict[str, float]) -> Outcome:
         broken = {str(path): reason for path, reason in self.photos.broken.items()}
         return Outcome(finished, self.trainer.iteration, self.seconds, validation, broken)
-
-
-def _losses_of(record: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in record.items() if name not in ("iteration", "phase")}

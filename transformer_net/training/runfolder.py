@@ -70,8 +70,8 @@ class RunFolder:
         self.curve = path / "losses.png"
 
     def exists(self) -> bool:
-        """Whether a run was begun here."""
-        return self.state.exists() or self.metrics.exists()
+        """Whether there is something here that a run would lose if another began."""
+        return self.state.exists() or self.model.exists()
 
     def create(self) -> None:
         """Make the folder and forget what an earlier run left in it."""
@@ -129,7 +129,7 @@ class RunFolder:
                 )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:
             raise RunFolderError(
-                f"{self.state} is broken and cannot be resumed; start again without --resume."
+                f"{self.state} is broken and cannot be resumed; --overwrite begins again."
             ) from error
 
     def append(self, record: Mapping[str, Any]) -> None:
