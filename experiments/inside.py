@@ -236,7 +236,7 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     for axes, title, label in (
         (gate_axes, "gate δ: median, 5 to 95 % of photos and channels", "norm, from input to output"),
         (scale_axes, "share of 1/σ(x) recovered: IN 1, BN 0", "norm, from input to output"),
-        (gap_axes, "mean |painting in training mode − in evaluation mode|", "photos in a batch"),
+        (gap_axes, "mean |painting in training − in evaluation mode|", "photos in a batch"),
     ):
         axes.set_title(title, fontsize=9)
         axes.set_xlabel(label)

@@ -61,6 +61,23 @@ def test_a_second_run_computes_nothing(quick):
     assert run_jobs(jobs, store, inputs) == 0
 
 
+def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
+    store = Store(tmp_path)
+    losses = {"content": 9.0, "style": 0.3}
+    for job in curves.jobs():
+        diverged = job.label.startswith("mosaic-iebn-seed1")
+        metrics = (
+            {"diverged": "at 20", "curves": {}}
+            if diverged
+            else {"diverged": "", "final": losses, "training": losses}
+        )
+        store.keep(job, metrics, 1, 1, "")
+    reasons = {claim.text: claim.reason for claim in curves.claims(store) if claim.ran.startswith("mosaic")}
+    assert reasons["IEBN has a lower content loss than BN"] == "a training diverged"
+    assert reasons["SE has a lower content loss than BN"] == "the interval contains 0"
+    assert "not a number (n = 3)" in curves.table(store)
+
+
 def test_the_plan_names_every_run_once():
     """Runs of the same name would replace each other's results."""
     configs = {}
