@@ -91,9 +91,21 @@ class Guard:
             response.headers["Connection"] = "close"  # the body is still on its way
             await response(scope, receive, _lingering(receive, send))
             return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         self._uploads += 1
         try:
-            await self._app(scope, _in_time(receive, self._settings.upload_seconds), send)
+            await self._app(scope, _in_time(receive, self._settings.upload_seconds), noting)
+        except asyncio.CancelledError:
+            if begun or not self._studio.jobs.closed:
+                raise
+            # The grace period is over. The server would tell the client of a bug, and log a traceback.
+            await problem_response(ShuttingDownError())(scope, receive, send)
         finally:
             self._uploads -= 1
 
