@@ -67,7 +67,7 @@ def main() -> None:
     except ValidationError as error:
         for item in error.errors():
             name = "".join(f"STYLIZER_{part}: ".upper() for part in item["loc"])
-            complain(f"{name}{item['msg']}")
+            complain(f"{name}{item['msg'].removeprefix('Value error, ')}")
         raise SystemExit(2) from None
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     from app.main import create_app  # takes seconds; mistakes in the settings are told before

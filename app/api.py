@@ -13,6 +13,7 @@ from app.accept import FORMATS, ZIP, choose
 from app.answers import Clock, answer, disposition
 from app.problems import (
     DeadlineError,
+    InvalidRequestError,
     NotAcceptableError,
     NotReadyError,
     QueueFullError,
@@ -104,7 +105,7 @@ _PAINTED: Final[dict[str, Any]] = {
             408,
             UploadTooLargeError,
             UnsupportedImageError,
-            422,
+            InvalidRequestError,
             UnreadableImageError,
             ImageSizeError,
             UnknownNormError,
@@ -267,7 +268,7 @@ async def list_styles(request: Request, studio: Shared) -> Catalogue:
     response_class=Response,
     responses={
         200: {"description": "The picture.", "content": {"image/png": _BINARY, "image/jpeg": _BINARY}},
-        **described(UnknownStyleError, 422),
+        **described(UnknownStyleError, InvalidRequestError),
     },
 )
 async def style_image(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
@@ -23,6 +24,9 @@ _FORM_OVERHEAD = 16_384
 """Bytes of a request for a painting beside the picture: boundaries, part headers and the small fields."""
 
 
+_LINGER_SECONDS = 10.0
+"""How long what still comes of a refused upload is read and dropped."""
+
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -35,7 +39,8 @@ class Guard:
     """ASGI middleware: refuses what cannot be served before reading it, sets headers, counts.
 
     A full queue refuses an upload before it travels; a declared length over the limit likewise. (A body
-    without a declared length is cut off by the framework when it passes the limit.)
+    without a declared length is cut off by the framework when it passes the limit.) HEAD is answered as GET,
+    whose body the server leaves out.
 
     Args:
         app: What comes next.
@@ -64,6 +69,9 @@ class Guard:
                 headers.setdefault("Referrer-Policy", "same-origin")
             await send(message)
 
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
         metrics = self._studio.metrics
         metrics.in_flight.inc()
         try:
@@ -74,18 +82,30 @@ class Guard:
         finally:
             metrics.in_flight.dec()
             # No invented methods: each label is a time series for ever.
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            metrics.requests.labels(method, _route(scope, root_path), status).inc()
+            label = method if method in _METHODS else "other"
+            metrics.requests.labels(label, _route(scope, root_path), status).inc()
 
     async def _stylize(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (error := self._refusal(scope)) is not None:
             response = problem_response(error)
             response.headers["Connection"] = "close"  # the body is still on its way
-            await response(scope, receive, send)
+            await response(scope, receive, _lingering(receive, send))
             return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         self._uploads += 1
         try:
-            await self._app(scope, _in_time(receive, self._settings.upload_seconds), send)
+            await self._app(scope, _in_time(receive, self._settings.upload_seconds), noting)
+        except asyncio.CancelledError:
+            if begun or not self._studio.jobs.closed:
+                raise
+            # The grace period is over. The server would tell the client of a bug, and log a traceback.
+            await problem_response(ShuttingDownError())(scope, receive, send)
         finally:
             self._uploads -= 1
 
@@ -116,6 +136,26 @@ def _route(scope: Scope, root_path: str) -> str:
 
 def _is_stylize(scope: Scope) -> bool:
     return bool(scope["method"] == "POST" and get_route_path(scope) == "/stylize")
+
+
+def _lingering(receive: Receive, send: Send) -> Send:
+    """`send`, but after the last of the answer the rest of the request is read and dropped for a while.
+
+    A connection that is closed on a client that still sends is reset, and the answer is often lost with it.
+    """
+
+    async def patient(message: Message) -> None:
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body"})
+
+    return patient
 
 
 def _in_time(receive: Receive, seconds: float) -> Receive:

@@ -17,6 +17,8 @@ from transformer_net.errors import StylizerError
 
 MEDIA_TYPE = "application/problem+json"
 
+_FORM = "multipart/form-data"
+
 logger = logging.getLogger("app")
 
 
@@ -86,6 +88,13 @@ class NotAcceptableError(ServiceError):
     title: ClassVar[str] = "Not acceptable"
 
 
+class InvalidRequestError(ServiceError):
+    """A field of the request is missing, unknown or out of range."""
+
+    status: ClassVar[int] = 422
+    title: ClassVar[str] = "Invalid request"
+
+
 class TrainingOffError(ServiceError):
     """This server trains no styles."""
 
@@ -133,13 +142,21 @@ class Problem(BaseModel):
 
 def problem_response(error: StylizerError) -> Response:
     """The problem document for one of our errors; details of our own faults go to the log only."""
-    kind = "urn:stylizer:problem:" + error.title.lower().replace(" ", "-")
     retry_after = error.retry_after if isinstance(error, ServiceError) else None
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     if error.status >= 500 and not isinstance(error, ServiceError):
         logger.error("%s: %s", type(error).__name__, error)
         return _document(500, "about:blank", "Internal Server Error", OUR_FAULT)
-    return _document(error.status, kind, error.title, str(error), headers=headers)
+    return _document(error.status, _type(error.title), error.title, str(error), headers=headers)
+
+
+def _slug(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _type(title: str) -> str:
+    """The `type` of the kind of problem with that title."""
+    return f"urn:stylizer:problem:{_slug(title)}"
 
 
 def install(app: FastAPI) -> None:
@@ -184,9 +201,10 @@ async def _validation_error(request: Request, error: Exception) -> Response:
         for item in error.errors()
     ]
     named = "; ".join(f"{item.field}: {item.detail}" for item in errors)
-    return _document(
-        422, "urn:stylizer:problem:invalid-request", "Invalid request", f"{named}.", errors=errors
-    )
+    if request.method == "POST" and not request.headers.get("content-type", "").startswith(_FORM):
+        named += f" (fields are read from {_FORM})"  # where they came as JSON, say, none is missing
+    title = InvalidRequestError.title
+    return _document(InvalidRequestError.status, _type(title), title, f"{named}.", errors=errors)
 
 
 def _reason(message: str) -> str:
@@ -221,10 +239,9 @@ def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, An
         entry["description"] += ("; " if entry["description"] else "") + title
         if isinstance(kind, type) and issubclass(kind, ServiceError) and status in (503, 504):
             entry["headers"] = {"Retry-After": _RETRY_AFTER}
-        name = title.lower().replace(" ", "-")
-        entry["content"][MEDIA_TYPE]["examples"][name] = {
+        entry["content"][MEDIA_TYPE]["examples"][_slug(title)] = {
             "value": {
-                "type": "about:blank" if isinstance(kind, int) else f"urn:stylizer:problem:{name}",
+                "type": "about:blank" if isinstance(kind, int) else _type(title),
                 "title": title,
                 "status": status,
                 "detail": " ".join(((kind.__doc__ if isinstance(kind, type) else "") or title + ".").split()),

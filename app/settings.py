@@ -155,7 +155,10 @@ class Settings(BaseSettings):
     ] = "info"
 
     @model_validator(mode="after")
-    def _page_within_limit(self) -> Self:
-        if self.max_side > self.api_max_side:
-            raise ValueError(f"max_side {self.max_side} is above api_max_side {self.api_max_side}")
+    def _sides_in_order(self) -> Self:
+        if not self.min_side <= self.max_side <= self.api_max_side:
+            raise ValueError(
+                f"STYLIZER_MIN_SIDE ({self.min_side}) to STYLIZER_MAX_SIDE ({self.max_side}) to "
+                f"STYLIZER_API_MAX_SIDE ({self.api_max_side}) must not decrease"
+            )
         return self

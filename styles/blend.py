@@ -66,6 +66,8 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
     total = sum(weights.values())
     if not total > 0:
         raise SettingError(f"No share is above 0 in {text!r}.")
+    if math.isinf(total):
+        raise SettingError(f"The shares in {text!r} are too large to be added up.")
     return {name: weight / total for name, weight in weights.items() if weight > 0}
 
 

@@ -164,13 +164,16 @@ def _line(norm: str, phase: str, points: Sequence[tuple[float, float]]) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round values within the range, few enough to read."""
+    """Round values within the range, few enough to read: 1, 2 and 5 of each decade, or equal steps where that
+    are too few."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), tuple(n / 10 for n in range(10, 100, 2))):
+    for steps in ((1,), (1, 2, 5)):
         ticks = [s * 10.0**decade for decade in decades for s in steps if low <= s * 10.0**decade <= high]
         if len(ticks) >= 3:
-            return ticks if len(ticks) <= 8 else ticks[:: math.ceil(len(ticks) / 8)]
-    return [low, high]
+            return ticks
+    size = 10.0 ** math.floor(math.log10(high - low))
+    step = next(part * size for part in (0.2, 0.5, 1, 2) if (high - low) / (part * size) < 8)
+    return [n * step for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _short(iterations: float) -> str:

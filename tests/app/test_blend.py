@@ -179,6 +179,8 @@ def test_masks_that_will_not_do(client, style, mask, status, kind):
     problem = assert_problem(
         client.post("/stylize", files=files, data={"style": style, "norm": "in"}), status, kind
     )
+    if kind in ("unreadable-image", "unsupported-image-format", "image-size-out-of-range"):
+        assert problem["detail"].startswith("Mask: ")
     if kind == "invalid-option":
         assert problem["detail"].startswith("With a mask, the style is two names such as wave,cubist")
 

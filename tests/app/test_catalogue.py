@@ -32,6 +32,16 @@ def test_every_listed_address_answers(client):
         assert (thumbnail.format, max(thumbnail.size)) == ("JPEG", 256)
 
 
+def test_head_asks_as_get_does(client):
+    for path in ("/styles", "/styles/mosaic/image", "/healthz", "/readyz", "/metrics", "/docs"):
+        assert client.head(path).status_code == 200, path
+    assert client.head("/").status_code == 307
+    others = {"/nothing": 404, "/stylize": 405, "/styles/vangogh/image": 404}
+    for path, status in others.items():
+        assert client.head(path).status_code == status, path
+    assert 'method="HEAD",route="/healthz",status="200"' in client.get("/metrics").text
+
+
 def test_picture(client):
     response = client.get("/styles/MOSAIC/image", params={"size": 64})
     assert max(opened(response).size) == 64

@@ -41,6 +41,15 @@ def test_every_route_is_described(client):
     )
 
 
+def test_the_examples_of_a_refused_field_are_what_comes(client):
+    response = client.get("/openapi.json").json()["paths"]["/styles/{style}/image"]["get"]["responses"]["422"]
+    example = response["content"]["application/problem+json"]["examples"]["invalid-request"]["value"]
+    came = client.get("/styles/mosaic/image?size=1").json()
+    assert {key: came[key] for key in ("type", "title", "status")} == {
+        key: example[key] for key in ("type", "title", "status")
+    }
+
+
 def test_every_field_is_described(client):
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert "Problem" in schemas

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import struct
+import threading
 import zlib
 
 import pytest
+import uvicorn
 from PIL import Image
 from starlette.datastructures import UploadFile
 from starlette.testclient import TestClient
@@ -13,7 +16,7 @@ from starlette.testclient import TestClient
 from app.api import FIELDS
 from app.main import create_app
 from app.settings import Settings
-from tests.app.conftest import SETTINGS, assert_problem, file, picture, post, serving
+from tests.app.conftest import SETTINGS, assert_problem, file, picture, post, serving, until
 from transformer_net.errors import ModelFileError
 
 PHOTO = file(picture())
@@ -187,6 +190,27 @@ def test_byte_limit_by_declared_length():
         assert 'route="/stylize",status="413"} 1.0' in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("protocol", ["h11", "auto"])
+def test_who_sends_on_after_a_refusal_can_read_it(protocol):
+    app = create_app(Settings(**SETTINGS, max_upload_bytes=1000))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, lifespan="off", http=protocol, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        size = 8_000_000  # more than all buffers between the two
+        with socket.create_connection(server.servers[0].sockets[0].getsockname(), timeout=20) as connection:
+            connection.sendall(b"POST /stylize HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+            for _ in range(size // 1000):
+                connection.sendall(bytes(1000))
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    finally:
+        server.should_exit = True
+        thread.join()
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.endswith(b'1,000 bytes are accepted."}')
+
+
 def test_byte_limit_is_exact():
     with serving(max_upload_bytes=len(PHOTO)) as client:
         assert_problem(post(client, PHOTO + b"\0"), 413, "upload-too-large")
@@ -229,6 +253,12 @@ def test_wrong_methods(client, method, path):
     response = client.request(method, path)
     assert_problem(response, 405)
     assert response.headers["allow"]
+
+
+def test_fields_that_came_in_another_form(client):
+    problem = assert_problem(client.post("/stylize", json={"style": "mosaic"}), 422, "invalid-request")
+    assert problem["detail"].endswith("(fields are read from multipart/form-data).")
+    assert "multipart" not in client.post("/stylize", files={"image": PHOTO}).text
 
 
 def test_a_bug_is_a_500_that_tells_nothing(monkeypatch):

@@ -35,6 +35,7 @@ def test_environment(monkeypatch):
         {"upload_seconds": float("inf")},
         {"min_side": 8},
         {"max_side": 2561},
+        {"min_side": 1281},
         {"threads": 0},
         {"port": 70_000},
         {"log_level": "loud"},

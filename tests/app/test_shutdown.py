@@ -20,8 +20,11 @@ import pytest
 import uvicorn
 
 from app import __main__ as command
+from app.guard import Guard
+from app.settings import Settings
+from app.studio import Studio
 from styles import catalog
-from tests.app.conftest import file, picture
+from tests.app.conftest import SETTINGS, file, picture
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,7 +105,7 @@ def test_sigterm_under_load_finishes_what_runs(served):
 
 @pytest.mark.parametrize(
     ("name", "value", "said"),
-    [("THREADS", "none", "STYLIZER_THREADS: "), ("MAX_SIDE", "9999", "api_max_side")],
+    [("THREADS", "none", "STYLIZER_THREADS: "), ("MAX_SIDE", "9999", "STYLIZER_API_MAX_SIDE")],
 )
 def test_wrong_settings_stop_the_start_with_a_sentence(name, value, said):
     environment = os.environ | {f"STYLIZER_{name}": value}
@@ -147,3 +150,26 @@ def test_the_signal_handler_takes_no_lock(monkeypatch):
     monkeypatch.setattr(uvicorn.Server, "serve", serve)
     asyncio.run(server.serve())
     assert refused == [False]
+
+
+def test_a_painting_that_outlasts_the_grace_period_is_not_a_bug():
+    studio = Studio(Settings(**SETTINGS))
+    sent = []
+
+    async def painting(scope, receive, send):
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    async def cancelled():
+        scope = {"type": "http", "method": "POST", "path": "/stylize", "headers": []}
+        request = asyncio.create_task(Guard(painting, studio)(scope, None, send))
+        await asyncio.sleep(0)
+        studio.jobs.refuse()
+        request.cancel()  # as uvicorn does
+        await request
+
+    asyncio.run(cancelled())
+    assert sent[0]["status"] == 503
+    assert json.loads(sent[1]["body"])["type"] == "urn:stylizer:problem:shutting-down"

@@ -42,6 +42,7 @@ def test_shares(text, shares):
         ("wave:1e999", SettingError, "Shares are numbers from 0 up"),
         ("wave:1,WAVE:2", SettingError, "named twice"),
         ("wave:0,ink:0", SettingError, "No share is above 0"),
+        ("wave:1e308,ink:1e308", SettingError, "too large"),
     ],
 )
 def test_mistakes(text, error, sentence):
