@@ -251,6 +251,14 @@ def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke)
     assert (code, "2 of 6 could not be painted" in out) == (1, True)
 
 
+def test_a_name_that_is_no_text(photo, tmp_path, invoke):
+    photo.rename(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    code, out, err = invoke(stylize, tmp_path, "--norm", "in")
+    assert (code, err) == (0, "")
+    assert out.startswith(r"out/caf\udce9-mosaic-in.png  ")
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9-mosaic-in.png")).is_file()
+
+
 def test_a_folder_that_may_not_be_read(tmp_path, invoke, monkeypatch):
     def forbidden(folder):
         raise PermissionError(13, "Permission denied", str(folder))

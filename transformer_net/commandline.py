@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import io
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +36,8 @@ def run(command: Callable[..., Any]) -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=_errors, show_path=False)]
     )
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be any bytes
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(help=_reflowed(inspect.getdoc(command) or ""))(command)
     try:
