@@ -20,11 +20,11 @@ from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say
 from transformer_net.devices import pick_device
-from transformer_net.errors import SettingError
+from transformer_net.errors import SettingError, StylizerError
 from transformer_net.images import Limits, output_format
 from transformer_net.inference.batch import Batch, Painter, paint_on_cluster, paint_photos, paint_videos
 from transformer_net.inference.colour import Look
-from transformer_net.inference.folders import Ledger, find_jobs
+from transformer_net.inference.folders import Ledger, check_writable, find_jobs
 from transformer_net.inference.mask import TwoStyles, read_mask
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, parse_memory
@@ -145,6 +145,7 @@ def stylize(
     stylizers = _stylizers(style, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
         stylizer.check(look)  # before a folder of photos is read
+    check_writable(out)
     batch = Batch(
         stylizers,
         out, kind, max_side, look, memory, exact,
@@ -195,7 +196,10 @@ def _stylizers(
     ]
     if mask is None:
         return [stylizer for (stylizer,) in made]
-    picture = read_mask(mask, LIMITS)
+    try:
+        picture = read_mask(mask, LIMITS)
+    except StylizerError as error:  # or it would read as if a photo were meant
+        raise SettingError(f"{mask}: {error}") from error
     return [TwoStyles(first, second, picture) for first, second in made]
 
 

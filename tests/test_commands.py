@@ -137,6 +137,9 @@ def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
         (["--device", "tpu9"], "The device 'tpu9' is not available on this machine."),
         (["--model", "none.safetensors"], "The model file none.safetensors cannot be read"),
         (["--max-memory", "lots"], "The memory must be a size such as 800M or 1.5G, not 'lots'."),
+        (["--mask", "no.png", "--style", "wave,ink"], "no.png: There is no file 'no.png'."),
+        (["-o", "cat.jpg/out"], "The folder cat.jpg/out cannot be written to: Not a directory."),
+        (["x" * 300 + ".jpg"], "x.jpg cannot be read: File name too long."),
         (["--max-memory", "1M"], "cat.jpg: Painting this picture with this model needs at least "),
     ],
 )
@@ -236,6 +239,34 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
 
     assert "painted before" not in invoke(stylize, *options, "--strength", "0.5")[1]
     assert "painted before" not in invoke(stylize, *options)[1]  # not the first run's any more
+
+
+def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke):
+    options = ["--norm", "in", "-o", folder]
+    assert invoke(stylize, folder, *options)[0] == 1
+    done = paintings(folder)
+    assert "sub/deep/c-mosaic-in.png" in done
+    assert "4 of 6 painted before" in invoke(stylize, folder, *options)[1]
+    assert paintings(folder) == done
+    code, out, _ = invoke(stylize, folder, "--norm", "in", "-o", tmp_path / "elsewhere")
+    assert (code, "2 of 6 could not be painted" in out) == (1, True)
+
+
+def test_a_name_that_is_no_text(photo, tmp_path, invoke):
+    photo.rename(tmp_path / os.fsdecode(b"caf\xe9.jpg"))
+    code, out, err = invoke(stylize, tmp_path, "--norm", "in")
+    assert (code, err) == (0, "")
+    assert out.startswith(r"out/caf\udce9-mosaic-in.png  ")
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9-mosaic-in.png")).is_file()
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, invoke, monkeypatch):
+    def forbidden(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    code, out, err = invoke(stylize, tmp_path)
+    assert (code, out, err) == (2, "", f"{tmp_path} cannot be read: Permission denied.\n")
 
 
 def test_a_folder_gives_the_pixels_of_its_photos_alone(folder, invoke):
@@ -438,3 +469,8 @@ def test_help_teaches(verb, invoke):
     assert code == 0
     for option in ("--style", "--norm", "--device"):
         assert option in out
+
+
+def test_help_fills_its_lines(invoke):
+    out = invoke(stylize, "--help")[1]
+    assert "OUT/<photo>-<style>.<format> with the photo and its paintings side by side" in out

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import io
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -33,10 +36,17 @@ def run(command: Callable[..., Any]) -> None:
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=_errors, show_path=False)]
     )
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: names of files may be any bytes
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command()(command)
+    app.command(help=_reflowed(inspect.getdoc(command) or ""))(command)
     try:
         app()
     except StylizerError as error:
         complain(error)
         raise SystemExit(2) from error
+
+
+def _reflowed(text: str) -> str:
+    """Each paragraph on one line: typer keeps line ends as they are, wherever the terminal's are."""
+    return "\n\n".join(paragraph.replace("\n", " ") for paragraph in text.split("\n\n"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -39,15 +40,19 @@ class Job:
 def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
     """The photos among `paths`, and all in the folders among them, subfolders included, sorted by name.
 
-    Hidden files and folders are left out, and so is `out` itself where it lies within. Two photos of a folder
-    that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`.
+    Hidden files and folders are left out, `out` itself where it lies within, and what a ledger says was
+    painted: paintings that are written beside their photos are not painted the next time. Two photos of a
+    folder that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`.
 
     Raises:
-        SettingError: A folder has no photo, or two photos would have the same stem.
+        SettingError: A folder has no photo or cannot be read, or two photos would have the same stem.
     """
     jobs: list[Job] = []
-    for path in paths:
-        jobs += _in_folder(path, out.resolve()) if path.is_dir() else [Job(path, Path(path.stem))]
+    try:
+        for path in paths:
+            jobs += _in_folder(path, out.resolve()) if path.is_dir() else [Job(path, Path(path.stem))]
+    except OSError as error:  # not permitted, or too long a name
+        raise SettingError(f"{error.filename} cannot be read: {error.strerror}.") from error
     counts = Counter(job.stem for job in jobs)
     if twice := next((stem for stem, count in counts.items() if count > 1), None):
         raise SettingError(f"Two photos are called '{twice}': their paintings would overwrite each other.")
@@ -55,7 +60,7 @@ def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
 
 
 def _in_folder(folder: Path, out: Path) -> list[Job]:
-    photos = sorted(_walk(folder, out))
+    photos = sorted(_walk(folder, out, frozenset()))
     if not photos:
         raise SettingError(f"There is no photo in the folder {folder}.")
     counts = Counter(photo.with_suffix("") for photo in photos)
@@ -65,20 +70,36 @@ def _in_folder(folder: Path, out: Path) -> list[Job]:
     ]
 
 
-def _walk(folder: Path, out: Path) -> Iterator[Path]:
+def _walk(folder: Path, out: Path, painted: frozenset[Path]) -> Iterator[Path]:
+    painted |= Ledger(folder).files
     for path in folder.iterdir():
-        if path.name.startswith("."):
+        if path.name.startswith(".") or path in painted:
             continue
         if path.is_dir():
             # Links are not followed: they may lead back here.
             if not path.is_symlink() and path.resolve() != out:
-                yield from _walk(path, out)
+                yield from _walk(path, out, painted)
         elif path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
             yield path
 
 
 def _stem(photo: Path, unique: bool) -> Path:
     return photo.with_suffix("") if unique else photo.with_name(f"{photo.stem}-{photo.suffix[1:]}")
+
+
+def check_writable(folder: Path) -> None:
+    """See that paintings can be written to a folder, or that it can be made, before hours of painting.
+
+    Raises:
+        SettingError: They cannot; the sentence says why.
+    """
+    place = folder.absolute()
+    try:
+        while not place.exists():
+            place = place.parent
+        tempfile.TemporaryFile(dir=place).close()
+    except OSError as error:
+        raise SettingError(f"The folder {folder} cannot be written to: {error.strerror}.") from error
 
 
 def made_of(photo: Path, settings: str) -> str:
@@ -110,6 +131,11 @@ class Ledger:
                 self._known[entry["file"]] = entry["of"]
             except (ValueError, TypeError, KeyError):
                 continue
+
+    @property
+    def files(self) -> frozenset[Path]:
+        """All that were finished at some time, below the folder."""
+        return frozenset(self._folder / name for name in self._known)
 
     def is_done(self, file: Path, of: str) -> bool:
         """Whether `file` is there and was made of just this."""
