@@ -20,7 +20,7 @@ from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say
 from transformer_net.devices import pick_device
-from transformer_net.errors import SettingError, StylizerError
+from transformer_net.errors import SettingError, about
 from transformer_net.images import Limits, output_format
 from transformer_net.inference.batch import Batch, Painter, paint_on_cluster, paint_photos, paint_videos
 from transformer_net.inference.colour import Look
@@ -196,10 +196,8 @@ def _stylizers(
     ]
     if mask is None:
         return [stylizer for (stylizer,) in made]
-    try:
+    with about(str(mask)):  # or it would read as if a photo were meant
         picture = read_mask(mask, LIMITS)
-    except StylizerError as error:  # or it would read as if a photo were meant
-        raise SettingError(f"{mask}: {error}") from error
     return [TwoStyles(first, second, picture) for first, second in made]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from PIL import Image
 from rich.console import Console
 
 from styles.catalog import find_style, recipes, styles
@@ -19,7 +18,7 @@ from transformer_net.base import has_base
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
-from transformer_net.errors import RunFolderError, SettingError, StylizerError, UnknownStyleError
+from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError, about
 from transformer_net.images import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
@@ -246,17 +245,19 @@ def train(
                 "yellow",
             )
         loss_network = Vgg16Features(cast(VggSource, vgg))
+        with about(f"Sample photo {sample}"):
+            shown = decode(sample).rgb
         for one, folder in folders.items():
             config = configs[one]
-            look = _decoded("Style picture", picture)
+            with about(f"Style picture {picture}"):
+                look = decode(picture).rgb
             trainer = Trainer(config, look, loss_network, target, begin[one][1], ranks)
             del look  # it may be large
             going_on = resume and folder.state.exists()
             with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
                 training = Run(
-                    trainer, photos, folder, _decoded("Sample photo", sample), sample_every, line.update,
-                    stop.requested, began=began,
-                )  # fmt: skip
+                    trainer, photos, folder, shown, sample_every, line.update, stop.requested, began=began
+                )
                 if going_on:
                     where = f"iteration {training.resume()}"
                     if config.budget:
@@ -325,13 +326,6 @@ def _style_picture(style: str) -> tuple[Path, str, dict[str, Any]]:
             f"There is no style {style!r}; choose one of {names}, or give the path of a picture."
         ) from error
     return found.picture, found.name, recipes().get(found.name, {})
-
-
-def _decoded(what: str, path: Path) -> Image.Image:
-    try:
-        return decode(path).rgb
-    except StylizerError as error:
-        raise type(error)(f"{what} {path}: {error}") from error
 
 
 def _report(outcome: Outcome, folder: RunFolder) -> None:

@@ -23,7 +23,6 @@ from app.studio import Studio
 _FORM_OVERHEAD = 16_384
 """Bytes of a request for a painting beside the picture: boundaries, part headers and the small fields."""
 
-
 _LINGER_SECONDS = 10.0
 """How long what still comes of a refused upload is read and dropped."""
 

@@ -21,7 +21,7 @@ from app.settings import Settings
 from styles import catalog
 from styles.blend import check_blend, parse_blend, two_styles
 from styles.catalog import Style
-from transformer_net.errors import SettingError, StylizerError, UnknownStyleError
+from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.images import Limits, Photo, decode, encode, fit
 from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.engines import PRECISIONS
@@ -193,10 +193,8 @@ class Studio:
 
     async def read_mask(self, data: bytes, size: tuple[int, int]) -> Image.Image:
         """Decode a mask for a photo of that size, as `read` does; mode L. Errors say that it is the mask."""
-        try:
+        with about("Mask"):
             return await self.do(lambda: resized(read_mask(data, self.limits), size))
-        except StylizerError as error:
-            raise type(error)(f"Mask: {error}") from error
 
     async def write(self, image: Image.Image, format: str) -> bytes:
         """`encode`, off the event loop and off the inference thread."""

@@ -6,6 +6,8 @@ The command line prints the sentence and exits with 2; the web turns it into a p
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -19,6 +21,16 @@ class StylizerError(Exception):
 
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad request"
+
+
+@contextmanager
+def about(what: str) -> Iterator[None]:
+    """Begins the sentence of a `StylizerError` from within with `what`: it could be of several files."""
+    try:
+        yield
+    except StylizerError as error:
+        error.args = (f"{what}: {error}",)
+        raise
 
 
 class UnreadableImageError(StylizerError):

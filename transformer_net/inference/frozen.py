@@ -22,6 +22,9 @@ from transformer_net.norms import Norm, moments
 Affine: TypeAlias = tuple[Tensor, Tensor]
 """a and b of one norm, (1, C) each."""
 
+Moments: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Mean and variance, (1, C) each, of what reaches a norm, (B, C, H, W)."""
+
 Statistics: TypeAlias = Sequence[Affine]
 """The affine of every norm of a network for one picture, in the order in which the picture passes them."""
 
@@ -76,9 +79,6 @@ def statistics_of_samples(network: TransformerNet, samples: Tensor, rim: tuple[i
     observed, found = _observed(network, inner_moments)
     observed.core(samples)
     return found
-
-
-Moments: TypeAlias = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def _observed(network: TransformerNet, moments_of: Moments) -> tuple[TransformerNet, list[Affine]]:

@@ -211,8 +211,8 @@ class Tiling:
             grained(self.picture.crop(box), self.grain, box[1], box[0])
             for box in boxes(width, height, pixels)
         ]
-        rims = (min(SAMPLE_RIM, (side - 8) // 2) // STRIDE * STRIDE for side in samples[0].shape[1:])
-        return statistics_of_samples(self.network, self._batch(samples), (next(rims), next(rims)))
+        y, x = (min(SAMPLE_RIM, (side - 8) // 2) // STRIDE * STRIDE for side in samples[0].shape[1:])
+        return statistics_of_samples(self.network, self._batch(samples), (y, x))
 
     @torch.inference_mode()
     def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:

@@ -103,7 +103,9 @@ class ContentPhotos:
         Raises:
             ContentError: No file can be read.
         """
-        for path in chain(self.training[index:], self.training[:index], self.validation):
+        files = self.training  # of a hundred thousand, say: no copy for each photo
+        in_turn = (files[(index + step) % len(files)] for step in range(len(files)))
+        for path in chain(in_turn, self.validation):
             photo = self._decoded(path)
             if photo is not None:
                 return photo
