@@ -41,14 +41,23 @@ def stylize(
         typer.Argument(help="Photos, videos, and folders of them.", show_default=False),
     ],
     style: Annotated[
-        str, typer.Option(help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.")
-    ] = "mosaic",
+        str | None,
+        typer.Option(
+            help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.", show_default="mosaic"
+        ),
+    ] = None,
     norm: Annotated[
-        str, typer.Option(help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.")
-    ] = "all",
+        str | None,
+        typer.Option(
+            help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.", show_default="all"
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the paintings.")] = Path("out"),
     model: Annotated[
-        Path | None, typer.Option(help="Paint with this model file instead of the catalogue's.")
+        Path | None,
+        typer.Option(
+            help="Paint with this model file, which has one style and norm, and not the catalogue's."
+        ),
     ] = None,
     mask: Annotated[
         Path | None,
@@ -171,8 +180,8 @@ def stylize(
 
 
 def _stylizers(
-    style: str,
-    norm: str,
+    style: str | None,
+    norm: str | None,
     model: Path | None,
     mask: Path | None,
     device: str,
@@ -182,7 +191,9 @@ def _stylizers(
     if model is not None:
         if mask is not None:
             raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
+        _refuse_beside(model, style, norm)
         return [Stylizer.from_file(model, pick_device(device), engine, precision)]
+    style, norm = style or "mosaic", norm or "all"
     parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
     norms = have if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
@@ -201,9 +212,18 @@ def _stylizers(
     return [TwoStyles(first, second, picture) for first, second in made]
 
 
+def _refuse_beside(model: Path, style: str | None, norm: str | None) -> None:
+    if style is not None or norm is not None:  # or one would believe that they had a say
+        raise SettingError(f"{model} has a style and a normalizer already: leave out --style and --norm.")
+
+
 def export(
-    style: Annotated[str, typer.Option(help="A style of the catalogue.")] = "mosaic",
-    norm: Annotated[str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.")] = "iebn",
+    style: Annotated[
+        str | None, typer.Option(help="A style of the catalogue.", show_default="mosaic")
+    ] = None,
+    norm: Annotated[
+        str | None, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", show_default="iebn")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Export this model file instead of the catalogue's.")
     ] = None,
@@ -218,7 +238,9 @@ def export(
     """
     from transformer_net.inference.export import EXTENSIONS, export_model
 
-    source = model or find_style(style).model(norm)
+    if model is not None:
+        _refuse_beside(model, style, norm)
+    source = model or find_style(style or "mosaic").model(norm or "iebn")
     if out is None:
         info = read_info(source)
         out = Path("out", f"{info.style}-{norm_slug(info.norm)}{EXTENSIONS.get(format.strip().lower(), '')}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import socket
 import sys
 from types import FrameType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import uvicorn
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, misspelt
 from transformer_net.commandline import complain
 from transformer_net.errors import StylizerError
 
@@ -70,6 +71,8 @@ def main() -> None:
             complain(f"{name}{item['msg'].removeprefix('Value error, ')}")
         raise SystemExit(2) from None
     logging.basicConfig(level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    for sentence in misspelt(os.environ):  # no reason to stop: another version may know them
+        logging.getLogger("app").warning(sentence)
     from app.main import create_app  # takes seconds; mistakes in the settings are told before
 
     try:

@@ -6,18 +6,25 @@ is out of range stops the start with a sentence that names it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import DirectoryPath, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transformer_net.cores import available_cores
 
+_PREFIX: Final = "STYLIZER_"
+
+_ELSEWHERE: Final = ("ENGINE_CACHE", "OWN_STYLES")
+"""Folders of the library's own, which the commands obey as well."""
+
 
 class Settings(BaseSettings):
     """What can be configured; each field says why it has its default."""
 
-    model_config = SettingsConfigDict(env_prefix="STYLIZER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     max_upload_bytes: Annotated[
         int, Field(ge=1, description="Largest picture file, in bytes. A 50 megapixel JPEG has about 20 MB.")
@@ -162,3 +169,16 @@ class Settings(BaseSettings):
                 f"STYLIZER_API_MAX_SIDE ({self.api_max_side}) must not decrease"
             )
         return self
+
+
+def misspelt(names: Iterable[str]) -> list[str]:
+    """A sentence for each of these environment variables that begins like a setting and is none."""
+    known = [name.upper() for name in (*Settings.model_fields, *_ELSEWHERE)]
+    ours = {name: name.upper().removeprefix(_PREFIX) for name in names if name.upper().startswith(_PREFIX)}
+    sentences = []
+    for name, setting in sorted(ours.items()):
+        if setting not in known:
+            meant = difflib.get_close_matches(setting, known, n=1)
+            hint = f"; {_PREFIX}{meant[0]} may be meant" if meant else ""
+            sentences.append(f"There is no setting {name}{hint}.")
+    return sentences

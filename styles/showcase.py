@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -165,11 +166,19 @@ def _section(style: Style) -> str:
 
 {about}
 
-{config["iterations"]} iterations at {config["size"]} px, {speed:.1f} photos a second; minutes to train: {minutes}
+{_steps(config)}, {speed:.1f} photos a second; minutes to train: {minutes}
 ({machines}).
 
 ![Four photos, each with its four paintings in the style {style.name}]({os.path.relpath(sheet_file(style), DOCS)})
 """
+
+
+def _steps(config: dict[str, Any]) -> str:
+    """How many steps on crops of which size: the same for all norms of a style."""
+    steps, size, early = config["iterations"], config["size"], config.get("early_size")
+    if not early:
+        return f"{steps} steps on crops of {size} px"
+    return f"{steps} steps, the first half on crops of {early} px, the second of {size} px"
 
 
 def _figures(shown: list[Style]) -> list[str]:

@@ -17,7 +17,7 @@ import train_style as train_module
 from benchmarks.video import Walk, make_clip
 from styles import blend
 from styles.catalog import find_style
-from stylize import stylize
+from stylize import export, stylize
 from tests.conftest import make_picture
 from train_style import train
 from transformer_net import commandline
@@ -189,6 +189,17 @@ def test_options_that_a_model_file_cannot_have(photo, invoke):
     assert "a model file comes without its style picture" in err
     code, _, err = invoke(stylize, photo, "--model", model, "--mask", photo)
     assert (code, err) == (2, "A mask chooses between two styles of the catalogue, not with a model file.\n")
+
+
+@pytest.mark.parametrize("option", [["--style", "wave"], ["--norm", "in"]])
+@pytest.mark.parametrize("command", [stylize, export])
+def test_style_and_norm_beside_a_model_file_are_refused(photo, invoke, command, option):
+    """It has its own: what was asked for would not be what is painted."""
+    model = find_style("wave").model("in")
+    arguments = [photo] if command is stylize else []
+    code, out, err = invoke(command, *arguments, "--model", model, *option)
+    assert (code, out) == (2, "")
+    assert err == f"{model} has a style and a normalizer already: leave out --style and --norm.\n"
 
 
 @pytest.fixture

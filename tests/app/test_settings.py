@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from app.settings import Settings
+from app.settings import Settings, misspelt
 
 
 def test_defaults():
@@ -54,3 +54,12 @@ def test_every_setting_has_a_default_and_says_why():
     for name, field in Settings.model_fields.items():
         assert field.description, name
         assert not field.is_required(), name
+
+
+def test_misspelt():
+    right = ("STYLIZER_PORT", "stylizer_port", "STYLIZER_ENGINE_CACHE", "STYLIZER_OWN_STYLES", "PATH")
+    assert misspelt(right) == []
+    assert misspelt(["STYLIZER_QQQ", "STYLIZER_MAX_PIXEL", *right]) == [
+        "There is no setting STYLIZER_MAX_PIXEL; STYLIZER_MAX_PIXELS may be meant.",
+        "There is no setting STYLIZER_QQQ.",
+    ]

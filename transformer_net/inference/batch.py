@@ -219,8 +219,10 @@ def _paint_video(job: Job, stylizer: Stylizer, batch: Batch, options: VideoOptio
         return
     task = bar.add_task(f"{job.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
     start = time.perf_counter()
-    paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
-    bar.remove_task(task)
+    try:
+        paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
+    finally:
+        bar.remove_task(task)
     if batch.ledger:
         batch.ledger.add(path, of)
     say(f"{path}  {time.perf_counter() - start:.1f} s")
