@@ -1,7 +1,7 @@
 """How fast videos are painted, beside a loop over frames with pytorch/examples' network; how they flicker.
 
     python benchmarks/video.py                                             ten seconds of 720p
-    python benchmarks/video.py --size 320x180 --seconds 1 --flicker-only   no more than the flicker, and soon
+    python benchmarks/video.py --size 320x180 --seconds 1 --only flicker   no more than the flicker, and soon
 
 The clip is made here: a slow walk over a photo of the project's, with a zoom, the noise of a sensor, an
 exposure that wavers, and a tone. So the true motion of each pixel is known, and flicker is measured along it
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -37,9 +37,10 @@ from transformer_net.checkpoint import ModelInfo  # noqa: E402
 from transformer_net.commandline import console, run, say  # noqa: E402
 from transformer_net.devices import describe_machine, pick_device  # noqa: E402
 from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.images import decode, from_array, to_array  # noqa: E402
+from transformer_net.images import decode, fit, from_array, to_array  # noqa: E402
 from transformer_net.inference import steady  # noqa: E402
 from transformer_net.inference.engines import make_engine  # noqa: E402
+from transformer_net.inference.quantization import calibrate  # noqa: E402
 from transformer_net.inference.steady import Flow, Pixels, Share  # noqa: E402
 from transformer_net.inference.stylizer import Stylizer  # noqa: E402
 from transformer_net.inference.video import VideoOptions, paint_video  # noqa: E402
@@ -214,8 +215,10 @@ def bench(
     photo: Annotated[Path, typer.Option(help="What the clip shows.")] = ROOT / "examples" / "coffee.jpg",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, or fp16 on a GPU.")] = "fp32",
-    flicker_only: Annotated[bool, typer.Option("--flicker-only", help="Leave the race out.")] = False,
+    precision: Annotated[str, typer.Option(help="fp32; int8 or bf16 on a CPU; fp16 on a GPU.")] = "fp32",
+    only: Annotated[
+        Literal["race", "flicker"] | None, typer.Option(help="Half of it: race or flicker.")
+    ] = None,
 ) -> None:
     """Measure frames a second and flicker of painted videos."""
     try:
@@ -233,33 +236,31 @@ def bench(
             n: Stylizer.from_style(style, n, where, engine, precision)
             for n in norm.replace(" ", "").split(",")
         }
-        if not flicker_only:
-            _race(source, target, stylizers, where, engine, precision)
-        _flicker(source, target, stylizers, walk, picture)
+        if only != "flicker":
+            _race(
+                source, target, stylizers | {"iebn, random weights": _wide(picture, where, engine, precision)}
+            )
+        if only != "race":
+            _flicker(source, target, stylizers, walk, picture)
 
 
-def _race(
-    source: Path,
-    target: Path,
-    stylizers: dict[str, Stylizer],
-    device: torch.device,
-    engine: str,
-    precision: str,
-) -> None:
+def _wide(photo: Image.Image, device: torch.device, engine: str, precision: str) -> Stylizer:
+    """A network of the peer's width: only its speed counts."""
+    network = TransformerNet("iebn", 32).eval()
+    ranges = calibrate(network, [to_array(fit(photo, 512))]) if precision == "int8" else None
+    made = make_engine(network, device, engine, precision, ranges=ranges)
+    return Stylizer(network, ModelInfo("iebn", 32), device, engine=made)
+
+
+def _race(source: Path, target: Path, stylizers: dict[str, Stylizer]) -> None:
     table = Table(title="From file to file, reading and writing included")
     for title in ("network", "width"):
         table.add_column(title, no_wrap=True)
     for title in ("frames a second", "times the loop"):
         table.add_column(title, justify="right")
-    theirs = peer_loop(source, target, device)
+    theirs = peer_loop(source, target, next(iter(stylizers.values())).device)
     table.add_row(f"{PEER}, frame by frame", "32", f"{theirs:.2f}", "1")
-    wide = TransformerNet("iebn", 32).eval()
-    runners = {
-        "iebn, random weights": Stylizer(
-            wide, ModelInfo("iebn", 32), device, engine=make_engine(wide, device, engine, precision)
-        )
-    } | stylizers
-    for name, stylizer in runners.items():
+    for name, stylizer in stylizers.items():
         for steadily in (False, True):
             ours = our_loop(source, target, stylizer, VideoOptions(steady=steadily))
             title = f"{name}, --steady" if steadily else name
