@@ -130,7 +130,7 @@ def train(
         int | None,
         _option(
             SCHEDULE,
-            "Side of the crops in the first half; smaller ones save time. 0: the same.",
+            "Side of the crops in the first half, where smaller ones save time; 0: as later.",
             "early_size",
         ),
     ] = None,

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from transformer_net.errors import SettingError, UnknownNormError
+from transformer_net.network import MARGIN
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.schedule import make_schedule
 
@@ -72,7 +73,25 @@ def test_learning_rate_rises_to_the_peak_and_falls_to_zero():
 def test_crops_are_smaller_early():
     config = TrainConfig("x", warmup_iterations=2, warmup_size=64, iterations=5, size=160, early_size=96)
     assert [make_schedule(config).crop_size(i) for i in range(7)] == [64, 64, 96, 96, 96, 160, 160]
-    assert make_schedule(TrainConfig("x", warmup_iterations=0, size=160)).crop_size(0) == 160
+    for size, early in [(160, 0), (96, 112), (96, 96)]:
+        config = TrainConfig("x", warmup_iterations=0, size=size, early_size=early)
+        assert make_schedule(config).crop_size(0) == size
+
+
+@pytest.mark.parametrize("iterations", [1, 2, 5, 100])
+@pytest.mark.parametrize("warmup", [0, 3])
+def test_the_time_left_knows_of_larger_crops_to_come(iterations, warmup):
+    """Each step taking as long as its crops are large, it is right after every one of them."""
+    config = TrainConfig("x", warmup_iterations=warmup, iterations=iterations, size=192, early_size=112)
+    schedule = make_schedule(config)
+    share = {"warm-up": 0.35, "style": 1.0}  # a warm-up step has no losses to compute
+    steps = [
+        share[schedule.phase(i)] * (schedule.crop_size(i) + 2 * MARGIN) ** 2
+        for i in range(config.total_iterations)
+    ]
+    for done in range(1, config.total_iterations + 1):
+        assert schedule.seconds_left(done, steps[done - 1]) == pytest.approx(sum(steps[done:]))
+        assert schedule.work_left(done) == pytest.approx(sum(steps[done:]))
 
 
 @pytest.mark.parametrize(

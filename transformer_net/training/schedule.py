@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from transformer_net.network import MARGIN
 from transformer_net.training.config import TrainConfig
 
 Phase = Literal["warm-up", "style"]
@@ -17,6 +18,9 @@ _RISE = 0.1
 
 _WARMUP_SHARE = 0.2
 """The most of a budget that goes into the warm-up: about its share of a run of the default length."""
+
+_WARMUP_COST = 0.35
+"""What a step of the warm-up takes of one on the perceptual losses; see the shares in docs/training.md."""
 
 
 class Schedule:
@@ -53,8 +57,8 @@ class Schedule:
         """Side in pixels of the crops of `iteration`."""
         if self.phase(iteration) == "warm-up":
             return self.config.warmup_size
-        early = self.config.early_size and self.progress(iteration) <= 0.5
-        return self.config.early_size if early else self.config.size
+        size, early = self.config.size, self.config.early_size
+        return min(early, size) if early and self.progress(iteration) <= 0.5 else size
 
     def is_over(self, iteration: int) -> bool:
         """Whether `iteration` steps are all."""
@@ -65,8 +69,22 @@ class Schedule:
         return self.config.total_iterations
 
     def seconds_left(self, iteration: int, step: float) -> float:
-        """Until the end, after `iteration` steps, with `step` seconds for each that comes."""
-        return (self.config.total_iterations - iteration) * step
+        """Until the end, after `iteration` steps, at least one, of which the last took `step` seconds."""
+        return step * self.work_left(iteration) / self._work(iteration - 1)
+
+    def work_left(self, iteration: int) -> float:
+        """What is still to be done after `iteration` steps, in proportion to time: late crops are larger."""
+        warm, left = self.config.warmup_iterations, 0.0
+        for end in (warm, warm + (self.config.iterations + 1) // 2, self.config.total_iterations):
+            if iteration < end:  # steps up to there are alike
+                left += (end - iteration) * self._work(iteration)
+                iteration = end
+        return left
+
+    def _work(self, iteration: int) -> float:
+        """What one step takes: pixels painted, so with margins."""
+        pixels = (self.crop_size(iteration) + 2 * MARGIN) ** 2
+        return pixels * (_WARMUP_COST if self.phase(iteration) == "warm-up" else 1)
 
     def tick(self, iteration: int, now: float, step: float, reserve: float) -> None:
         """Say how the run stands before `iteration`.
