@@ -113,11 +113,10 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
 
 
 def test_a_photo_that_kills_every_worker_is_given_up(two_nodes):
-    jobs = [Job(Path(f"/{name}"), Path(name)) for name in "abc"]
+    jobs = [Job(Path(f"/{name}"), Path(name)) for name in "abcdefgh"]
     results = {job.stem.name: error for job, error in paint_on_ray(jobs, partial(die_of, "b"))}
-    assert results.keys() == set("abc")
-    assert results["a"] is results["c"] is None
-    assert "3 attempts" in str(results["b"])
+    assert "6 attempts" in str(results.pop("b"))
+    assert results == dict.fromkeys("acdefgh")  # nor does one that waited behind it count as lost
 
 
 def test_the_server_has_replicas(two_nodes, unused_port):

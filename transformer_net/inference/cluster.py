@@ -79,17 +79,22 @@ def paint_on_ray(
             raise SettingError(f"There is no Ray cluster at {address!r} that can be used.") from error
     try:
         left = dict(enumerate(jobs))
-        for row in _results(jobs, make_painter):
-            if (job := left.pop(int(row["number"]), None)) is not None:
-                yield job, StylizerError(row["problem"]) if row["problem"] else None
+        for at_hand in (2, 1):  # what only waited where a worker was lost gets its attempts by itself
+            for row in _results(dict(left), make_painter, at_hand) if left else ():
+                if (job := left.pop(int(row["number"]), None)) is not None:
+                    yield job, StylizerError(row["problem"]) if row["problem"] else None
         for job in left.values():
-            yield job, StylizerError(f"Every worker that tried to paint it was lost ({_ATTEMPTS} attempts).")
+            attempts = 2 * _ATTEMPTS
+            yield job, StylizerError(f"Every worker that tried to paint it was lost ({attempts} attempts).")
     finally:
         if ours:
             ray.shutdown()
 
 
-def _results(jobs: Sequence[Job], make_painter: Callable[[], Paint]) -> Iterator[dict[str, Any]]:
+def _results(
+    jobs: dict[int, Job], make_painter: Callable[[], Paint], at_hand: int
+) -> Iterator[dict[str, Any]]:
+    """The outcome of each photo, by its number; nothing of those that are given up."""
     import ray
 
     context = ray.data.DataContext.get_current()
@@ -100,14 +105,14 @@ def _results(jobs: Sequence[Job], make_painter: Callable[[], Paint]) -> Iterator
     most = max(1, int(ray.cluster_resources().get("CPU", 1)))
     rows = [
         {"number": number, "photo": str(job.photo.absolute()), "stem": str(job.stem)}
-        for number, job in enumerate(jobs)
+        for number, job in jobs.items()
     ]
     done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         _Worker,
         fn_constructor_args=(make_painter,),
-        # One photo in hand at a time: what waits at a worker is lost with it, and counts as an attempt. So a
-        # pool that may grow would not: one of two workers got all photos.
-        compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=1),
+        # With one in hand and none waiting, a worker idles for Ray's round trip after each photo. But what
+        # waits at a worker that is lost has lost an attempt, too.
+        compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=at_hand),
         num_cpus=1,
         max_restarts=-1,
         max_task_retries=_ATTEMPTS - 1,
