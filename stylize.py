@@ -34,6 +34,9 @@ from transformer_net.norms import canonical_norm, norm_slug
 LIMITS = Limits(max_pixels=500_000_000)
 """More than the web takes: here the photo and the memory are the same person's. Decoded, that is 2 GB."""
 
+DEFAULT_STYLE, DEFAULT_NORMS, EXPORTED_NORM = "mosaic", "all", "iebn"
+"""Where none is asked for; not the options' own defaults, for beside --model a given one is refused."""
+
 
 def stylize(
     photos: Annotated[
@@ -43,13 +46,13 @@ def stylize(
     style: Annotated[
         str | None,
         typer.Option(
-            help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.", show_default="mosaic"
+            help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.", show_default=DEFAULT_STYLE
         ),
     ] = None,
     norm: Annotated[
         str | None,
         typer.Option(
-            help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.", show_default="all"
+            help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.", show_default=DEFAULT_NORMS
         ),
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the paintings.")] = Path("out"),
@@ -193,7 +196,7 @@ def _stylizers(
             raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
         _refuse_beside(model, style, norm)
         return [Stylizer.from_file(model, pick_device(device), engine, precision)]
-    style, norm = style or "mosaic", norm or "all"
+    style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS
     parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
     norms = have if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
@@ -219,10 +222,10 @@ def _refuse_beside(model: Path, style: str | None, norm: str | None) -> None:
 
 def export(
     style: Annotated[
-        str | None, typer.Option(help="A style of the catalogue.", show_default="mosaic")
+        str | None, typer.Option(help="A style of the catalogue.", show_default=DEFAULT_STYLE)
     ] = None,
     norm: Annotated[
-        str | None, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", show_default="iebn")
+        str | None, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", show_default=EXPORTED_NORM)
     ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Export this model file instead of the catalogue's.")
@@ -240,7 +243,7 @@ def export(
 
     if model is not None:
         _refuse_beside(model, style, norm)
-    source = model or find_style(style or "mosaic").model(norm or "iebn")
+    source = model or find_style(style or DEFAULT_STYLE).model(norm or EXPORTED_NORM)
     if out is None:
         info = read_info(source)
         out = Path("out", f"{info.style}-{norm_slug(info.norm)}{EXTENSIONS.get(format.strip().lower(), '')}")
