@@ -319,3 +319,17 @@ def test_option_of_another_norm():
 def test_plain_batch_norm_is_torchs():
     x = random_input(3, 4, 5, 5).float()
     torch.testing.assert_close(BatchNorm(4)(x), nn.BatchNorm2d(4)(x), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_instance_norm_trained_with_channels_last_is_the_plain_one(batch):
+    norm = randomized(make_norm("in", 5))
+    x = random_input(batch, 5, 6, 7)
+    above = random_input(batch, 5, 6, 7, seed=2)
+    wanted, found = [], []
+    for layout, kept in ((torch.contiguous_format, wanted), (torch.channels_last, found)):
+        laid_out = x.contiguous(memory_format=layout).requires_grad_()
+        y = norm(laid_out)
+        kept += [y, *torch.autograd.grad(y, [laid_out, norm.weight, norm.bias], above)]
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, wanted)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transformer_net.norms import canonical_norm, make_norm
+from transformer_net.spatial import reflection_pad
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -73,9 +74,7 @@ class ReflectConv2d(nn.Conv2d):
         self.rim = (kernel // 2,) * 4
 
     def forward(self, x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, enabled=False):
-            x = F.pad(x, self.rim, mode="reflect")
-        return F.conv2d(x, self.weight, self.bias, self.stride)
+        return F.conv2d(reflection_pad(x, self.rim[0]), self.weight, self.bias, self.stride)
 
 
 class ResidualBlock(nn.Module):

@@ -1,11 +1,59 @@
-"""The mean over height and width that gates look at, with a gradient that costs next to nothing."""
+"""Reflection padding, and the mean that gates look at, with gradients that cost next to nothing."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+def reflection_pad(x: Tensor, rim: int) -> Tensor:
+    """x (B, C, H, W) with `rim` mirrored pixels on each side, in its own precision, under autocast too."""
+    channels_last = x.is_contiguous(memory_format=torch.channels_last)
+    if x.is_cuda and channels_last and not torch.compiler.is_compiling():
+        padded: Tensor = _ReflectionPad.apply(x, rim)
+        return padded
+    with torch.autocast(x.device.type, enabled=False):
+        return F.pad(x, (rim,) * 4, mode="reflect")
+
+
+class _ReflectionPad(torch.autograd.Function):
+    """`F.pad` for CUDA and channels last, where PyTorch's turns the memory layout round and back.
+
+    Its gradient besides adds pixel by pixel with atomic operations. A few plain copies save a quarter of a
+    training step.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rim: int) -> Tensor:
+        ctx.rim = rim
+        b, c, h, w = x.shape
+        shape = (b, c, h + 2 * rim, w + 2 * rim)
+        y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+        y[:, :, rim:-rim, rim:-rim] = x
+        for i in range(rim):
+            y[:, :, rim - 1 - i, rim:-rim] = x[:, :, 1 + i]
+            y[:, :, rim + h + i, rim:-rim] = x[:, :, h - 2 - i]
+        for i in range(rim):
+            y[:, :, :, rim - 1 - i] = y[:, :, :, rim + 1 + i]
+            y[:, :, :, rim + w + i] = y[:, :, :, rim + w - 2 - i]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        rim = ctx.rim
+        h, w = (side - 2 * rim for side in gradient.shape[2:])
+        rows = gradient[..., rim:-rim].clone(memory_format=torch.channels_last)
+        for i in range(rim):
+            rows[:, :, :, 1 + i] += gradient[:, :, :, rim - 1 - i]
+            rows[:, :, :, w - 2 - i] += gradient[:, :, :, rim + w + i]
+        inner = rows[:, :, rim:-rim].clone(memory_format=torch.channels_last)
+        for i in range(rim):
+            inner[:, :, 1 + i] += rows[:, :, rim - 1 - i]
+            inner[:, :, h - 2 - i] += rows[:, :, rim + h + i]
+        return inner, None
 
 
 def spatial_mean(x: Tensor) -> Tensor:

@@ -53,9 +53,9 @@ def test_four_runs_on_the_same_batches_and_one_picture(compare, tmp_path, monkey
     seen, drawn = {}, []
     step, write = Trainer.step, report._write
 
-    def noting(trainer, photo):
-        seen.setdefault(trainer.config.norm, []).append(photo.clone())
-        return step(trainer, photo)
+    def noting(trainer, batch):
+        seen.setdefault(trainer.config.norm, []).append(batch.photo.clone())
+        return step(trainer, batch)
 
     def drawing_noted(figure, path):
         if path.name == "dots-compare.png":

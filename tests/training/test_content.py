@@ -148,9 +148,13 @@ def test_a_photo_that_vanishes_is_skipped(photo_folder):
     assert photos.training[0] in photos.broken
 
 
+def with_number(batch, iteration):
+    return batch, iteration
+
+
 def test_batches_are_a_function_of_seed_and_iteration(photo_folder):
     one, two = batches(photo_folder), batches(photo_folder)
-    list(one.iterate(0, lambda i: 32, 5))
+    list(one.iterate(0, lambda i: 32, with_number, 5))
     assert torch.equal(one.batch(7, 32), two.batch(7, 32))
     assert not torch.equal(one.batch(7, 32), one.batch(8, 32))
     assert not torch.equal(one.batch(7, 32), batches(photo_folder, seed=1).batch(7, 32))
@@ -160,9 +164,10 @@ def test_batches_are_a_function_of_seed_and_iteration(photo_folder):
 def test_prefetching_keeps_the_order(photo_folder, threads):
     source = batches(photo_folder)
     sizes = lambda i: 32 if i < 4 else 40  # noqa: E731
-    ahead = list(source.iterate(2, sizes, 9, threads))
-    assert [b.shape[-1] for b in ahead] == [32, 32, 40, 40, 40, 40, 40]
-    for iteration, batch in enumerate(ahead, 2):
+    ahead = list(source.iterate(2, sizes, with_number, 9, threads))
+    assert [b.shape[-1] for b, _ in ahead] == [32, 32, 40, 40, 40, 40, 40]
+    for iteration, (batch, number) in enumerate(ahead, 2):
+        assert number == iteration
         assert torch.equal(batch, source.batch(iteration, sizes(iteration)))
 
 

@@ -169,7 +169,7 @@ def test_a_step_goes_along_the_gradient_of_the_plain_losses(vgg, pictures, norm)
     config = TrainConfig("test", norm=norm, precision="fp32", **CONFIG)
     trainer = Trainer(config, style, vgg, CPU)
     network = copy.deepcopy(trainer.network).to(memory_format=torch.contiguous_format)
-    losses = trainer.step(photo)
+    losses = trainer.step(trainer.prepare(photo, 0))
     directions = trainer.loss.palette.directions
     expected = plain_losses(
         network(add_grain(photo, config.grain, seed=1)), photo, scaled_style(style, 72), directions, config

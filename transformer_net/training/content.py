@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, count
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,8 @@ DATASETS = ("imagenette", "food101", "caltech101", "pets")
 DOWNLOADS = Path.home() / ".cache" / "stylizer" / "datasets"
 
 _MAX_VALIDATION = 8
+
+Prepared = TypeVar("Prepared")
 
 
 @dataclass
@@ -184,18 +187,27 @@ class ContentBatches:
         return torch.stack([self._crop(sample, size) for sample in range(first, first + share)])
 
     def iterate(
-        self, start: int, sizes: Callable[[int], int], stop: int | None = None, threads: int = 1
-    ) -> Iterator[Tensor]:
-        """Batches `start` to `stop` − 1 in order, each of side `sizes(iteration)`, prepared ahead.
+        self,
+        start: int,
+        sizes: Callable[[int], int],
+        prepare: Callable[[Tensor, int], Prepared],
+        stop: int | None = None,
+        threads: int = 1,
+    ) -> Iterator[Prepared]:
+        """Batches `start` to `stop` − 1 in order, each of side `sizes(iteration)`, made ahead.
 
-        `sizes` is asked in the caller's thread, 2 · `threads` iterations ahead. Without a `stop`, there is no
-        end.
+        `sizes` is asked in the caller's thread, 2 · `threads` iterations ahead; `prepare(batch, iteration)`
+        is what becomes of each batch in the threads. Without a `stop`, there is no end.
         """
+
+        def make(iteration: int, size: int) -> Prepared:
+            return prepare(self.batch(iteration, size), iteration)
+
         with ThreadPoolExecutor(threads, thread_name_prefix="content") as pool:
-            pending: deque[Future[Tensor]] = deque()
+            pending: deque[Future[Prepared]] = deque()
             try:
                 for iteration in count(start) if stop is None else range(start, stop):
-                    pending.append(pool.submit(self.batch, iteration, sizes(iteration)))
+                    pending.append(pool.submit(make, iteration, sizes(iteration)))
                     if len(pending) > 2 * threads:
                         yield pending.popleft().result()
                 while pending:

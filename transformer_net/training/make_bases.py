@@ -37,8 +37,8 @@ def make_base(
     trainer = Trainer(config, None, None, device)
     batches = ContentBatches(photos, config.batch_size, config.crop_scale, config.seed)
     began = time.perf_counter()
-    for photo in batches.iterate(0, trainer.schedule.crop_size, config.warmup_iterations):
-        loss = trainer.step(photo)["identity"]
+    for batch in batches.iterate(0, trainer.schedule.crop_size, trainer.prepare, config.warmup_iterations):
+        loss = trainer.step(batch)["identity"]
         done = trainer.iteration
         if done % 50 == 0:
             left = (time.perf_counter() - began) / done * (config.warmup_iterations - done)

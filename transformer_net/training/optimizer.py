@@ -46,29 +46,41 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise NotImplementedError("Muon takes no closure")
         for group in self.param_groups:
+            # On a GPU, weights of the same shape, as the ten layers of the residual blocks are, go together:
+            # a fifth of the kernels. On a CPU, batched products are slower than as many plain ones.
+            alike: dict[object, list[Tensor]] = {}
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state: dict[str, Any] = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                mean = state["momentum"]
-                mean.lerp_(weight.grad, 1 - group["momentum"])
-                direction = orthogonal(weight.grad.lerp(mean, group["momentum"]).flatten(1))
-                tall = max(1.0, direction.shape[0] / direction.shape[1]) ** 0.5
-                weight.add_(direction.view(weight.shape), alpha=-group["lr"] * tall)
+                if weight.grad is not None:
+                    alike.setdefault(weight.shape if weight.is_cuda else weight, []).append(weight)
+            for weights in alike.values():
+                self._move(weights, group["lr"], group["momentum"])
+
+    def _move(self, weights: list[Tensor], lr: float | Tensor, momentum: float) -> None:
+        """The step of weights that all have the same shape."""
+        directions = []
+        for weight in weights:
+            state: dict[str, Any] = self.state[weight]
+            if not state:
+                state["momentum"] = torch.zeros_like(weight)
+            assert weight.grad is not None
+            mean = state["momentum"].lerp_(weight.grad, 1 - momentum)
+            directions.append(weight.grad.lerp(mean, momentum).flatten(1))
+        matrices = orthogonal(torch.stack(directions))
+        tall = max(1.0, matrices.shape[1] / matrices.shape[2]) ** 0.5
+        for weight, change in zip(weights, matrices * (tall * lr), strict=True):
+            weight.sub_(change.view(weight.shape))
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """`matrix` (m, n) with its singular values near 1, its singular vectors kept."""
-    x: Tensor = matrix / matrix.norm().clamp(min=1e-12)
-    flip = x.shape[0] > x.shape[1]
+def orthogonal(matrices: Tensor) -> Tensor:
+    """`matrices` (..., m, n) with their singular values near 1, their singular vectors kept."""
+    x: Tensor = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-12)
+    flip = x.shape[-2] > x.shape[-1]
     if flip:
-        x = x.T
+        x = x.mT
     for _ in range(_ROUNDS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return (x.T if flip else x).contiguous()
+    return (x.mT if flip else x).contiguous()
 
 
 class MuonAdam:
@@ -76,9 +88,10 @@ class MuonAdam:
 
     def __init__(self, network: nn.Module) -> None:
         parameters = list(network.parameters())
+        others = [p for p in parameters if not _is_matrix(p)]
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": Muon(p for p in parameters if _is_matrix(p)),
-            "adam": torch.optim.Adam(p for p in parameters if not _is_matrix(p)),
+            "adam": torch.optim.Adam(others, capturable=others[0].is_cuda),
         }
 
     def zero_grad(self) -> None:
@@ -86,8 +99,8 @@ class MuonAdam:
         for optimizer in self._optimizers.values():
             optimizer.zero_grad(set_to_none=True)
 
-    def step(self, lr: float) -> None:
-        """One step along the gradients, with Adam's learning rate `lr`."""
+    def step(self, lr: float | Tensor) -> None:
+        """One step along the gradients, with Adam's learning rate `lr`; a tensor lies beside the weights."""
         for name, factor in (("muon", MUON_LR), ("adam", 1.0)):
             for group in self._optimizers[name].param_groups:
                 group["lr"] = factor * lr

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.checkpoint import save_model
+from transformer_net.cores import available_cores
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
 from transformer_net.images import fit, from_array, to_array
@@ -29,6 +30,9 @@ VALIDATION_SIDE = 256
 _RECORD_EVERY = 10
 _SAVE_EVERY = 100
 _SAMPLE_SIDE = 384
+
+_LOADERS = 8
+"""Threads that prepare batches for a GPU, which takes a step in the time of a few JPEG files."""
 
 # With a budget: how often within it, and seconds in between at most.
 _SAVES, _SAVE_SECONDS = 20, 60.0
@@ -90,7 +94,8 @@ class Run:
         sample_every: Iterations between samples and validations; a budget spreads them over its time.
         on_progress: Called every few iterations.
         should_stop: Asked after every iteration; True saves and returns.
-        loader_threads: Threads that prepare batches.
+        loader_threads: Threads that prepare batches; one beside the threads that compute, on a GPU as many
+            as it may need, if not given.
         board: Shows the run in TensorBoard.
         clock: Seconds of whatever clock the budget is measured by.
         began: When this sitting began by that clock, if that was before `run` is called: the seconds it took
@@ -106,7 +111,7 @@ class Run:
         sample_every: int = 150,
         on_progress: Callable[[Progress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
-        loader_threads: int = 1,
+        loader_threads: int | None = None,
         board: Board | None = None,
         clock: Callable[[], float] = time.perf_counter,
         began: float | None = None,
@@ -114,7 +119,8 @@ class Run:
         self.trainer, self.photos, self.folder = trainer, photos, folder
         self.sample = torch.from_numpy(to_array(fit(sample, _SAMPLE_SIDE)))[None]
         self.on_progress, self.should_stop = on_progress, should_stop
-        self.loader_threads = loader_threads
+        on_gpu = trainer.device.type == "cuda"
+        self.loader_threads = loader_threads or (min(_LOADERS, available_cores()) if on_gpu else 1)
         self.board = board
         self.clock, self.began = clock, began
         self.seconds = 0.0
@@ -181,9 +187,11 @@ class Run:
         last = None if config.budget else config.total_iterations
         window = Window(config.batch_size, self.clock)
         mark = self.clock()
-        for photo in batches.iterate(trainer.iteration, schedule.crop_size, last, self.loader_threads):
+        for batch in batches.iterate(
+            trainer.iteration, schedule.crop_size, trainer.prepare, last, self.loader_threads
+        ):
             phase, rate = trainer.phase, trainer.learning_rate()
-            window.add(trainer.step(photo))
+            window.add(trainer.step(batch))
             self._step_time.took(self.clock() - mark)
             stopping = self._tick(self.should_stop())
             done, over = trainer.iteration, schedule.is_over(trainer.iteration)

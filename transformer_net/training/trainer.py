@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -26,12 +26,25 @@ from transformer_net.training.config import TrainConfig
 from transformer_net.training.losses import PerceptualLoss
 from transformer_net.training.optimizer import MuonAdam
 from transformer_net.training.ranks import ALONE, Ranks
+from transformer_net.training.recorded import Recorded
 from transformer_net.training.schedule import Phase, make_schedule
 from transformer_net.training.vgg import Vgg16Features
 
 # A window mean this many times the lowest one so far means that training has left for good: in healthy runs
 # the loss stays within a factor of two of its best.
 _DIVERGED = 10.0
+
+
+class Batch(NamedTuple):
+    """What a step is fed with, ready for the device.
+
+    Attributes:
+        photo: This rank's share of the photos, (B, 3, H, W) in [0, 1].
+        grainy: The same with the noise that the network sees.
+    """
+
+    photo: Tensor
+    grainy: Tensor
 
 
 class Trainer:
@@ -95,6 +108,11 @@ class Trainer:
         self.iteration = 0
         self.lowest = math.inf
         self.optimizer = MuonAdam(self.network)
+        # A step is a thousand kernels of a few microseconds: on a GPU, launching them one by one takes longer
+        # than computing them. Collectives stay out of recordings.
+        self._recorded = (
+            Recorded(self._compute, device) if device.type == "cuda" and ranks.count == 1 else None
+        )
 
     @property
     def loss(self) -> PerceptualLoss:
@@ -116,17 +134,37 @@ class Trainer:
         """Learning rate of the next step."""
         return self.schedule.learning_rate(self.iteration)
 
-    def step(self, photo: Tensor) -> dict[str, Tensor]:
-        """One optimizer step; returns the losses before it, detached, as this rank sees them.
+    def prepare(self, photo: Tensor, iteration: int) -> Batch:
+        """What the step of `iteration` needs beside weights; nothing of the trainer is changed by it.
 
         Args:
             photo: This rank's share of the batch, (B, 3, H, W) in [0, 1].
+            iteration: Decides the grain.
+        """
+        photo = photo.contiguous(memory_format=torch.channels_last)
+        first = self.ranks.rank * len(photo)
+        batch = Batch(photo, add_grain(photo, self.config.grain, seed=iteration + 1, first=first))
+        return Batch(*(t.pin_memory() for t in batch)) if self.device.type == "cuda" else batch
+
+    def step(self, batch: Batch) -> dict[str, Tensor]:
+        """One optimizer step; returns the losses before it, detached, as this rank sees them.
+
+        Args:
+            batch: What `prepare` made for this iteration.
         """
         if self.iteration == self.schedule.style_from:
             self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
-        photo = photo.to(self.device, memory_format=torch.channels_last, non_blocking=True)
-        first = self.ranks.rank * len(photo)
-        grainy = add_grain(photo, self.config.grain, seed=self.iteration + 1, first=first)
+        rate = self.learning_rate()
+        if self._recorded:
+            losses = self._recorded(self.phase, *batch, rate)
+        else:
+            photo, grainy = (t.to(self.device, non_blocking=True) for t in batch)
+            losses = self._compute(photo, grainy, rate)
+        self.iteration += 1
+        return losses
+
+    def _compute(self, photo: Tensor, grainy: Tensor, rate: float | Tensor) -> dict[str, Tensor]:
+        """All of a step that the device does."""
         with self._autocast():
             output = self._forward(grainy)
             if self.phase == "warm-up":
@@ -138,8 +176,7 @@ class Trainer:
                 losses = terms.detached()
         self.optimizer.zero_grad()
         total.backward()
-        self.optimizer.step(self.learning_rate())
-        self.iteration += 1
+        self.optimizer.step(rate)
         return losses
 
     def check(self, losses: Mapping[str, float]) -> None:
