@@ -62,6 +62,20 @@ def test_everybody_takes_the_same_number_of_steps(monkeypatch):
     monkeypatch.setattr(training, "ceiling", iter([2.0, 3.0, 1.0]).__next__)
     order = []
     runners = [Contender(name, lambda name=name: order.append(name)) for name in "ab"]
-    assert race(runners, 3) == 3.0
+    assert race(runners, 3, 1, torch.device("cpu")) == 3.0
     assert order == [*"aabb", *"ab" * 3]  # its work counted, once to get warm, then in turns
     assert [len(runner.seconds) for runner in runners] == [3, 3]
+
+
+@pytest.mark.parametrize("start", [[], ["--scratch"]])
+def test_the_time_to_quality(invoke, monkeypatch, start):
+    monkeypatch.setattr(
+        training, "recipes", lambda: {"mosaic": {"style_size": 64, "size": 32, "warmup_iterations": 1}}
+    )
+    code, said = invoke("--quality", "mosaic", "--norm", "in", "--iterations", "2", *start)
+    assert code == 0, said
+    goal, wanted = map(float, re.search(r"shipped model (\S+), wanted (\S+)", said).groups())
+    assert wanted == pytest.approx(1.1 * goal, rel=0.01)
+    missed, steps, loss = re.search(r"(not )?reached after (\d+) steps, \d+ s: style (\S+)", said).groups()
+    assert int(steps) == (3 if start else 2)
+    assert bool(missed) == (float(loss) > wanted)
