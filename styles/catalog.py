@@ -137,5 +137,16 @@ def find_style(name: str) -> Style:
 
 def recipes() -> dict[str, dict[str, Any]]:
     """Training settings that each style of the gallery has of its own, by style and option name."""
+    found: dict[str, dict[str, Any]] = _settings()["styles"]
+    return found
+
+
+def gallery_settings() -> dict[str, Any]:
+    """Training settings that all models of the gallery share: their length, by option name."""
+    found: dict[str, Any] = _settings()["gallery"]
+    return found
+
+
+def _settings() -> dict[str, Any]:
     with RECIPES.open("rb") as file:
         return tomllib.load(file)

@@ -36,6 +36,9 @@ from transformer_net.training.runfolder import RunFolder
 from transformer_net.training.trainer import Trainer, picture_sha256
 from transformer_net.training.vgg import Vgg16Features
 
+_LOOKS = 10
+"""Samples and validations of a training."""
+
 
 def is_finished(model: Path, style: Style, norm: str) -> bool:
     """Whether a model file was trained to the end with today's recipe and style picture, and validated."""
@@ -71,7 +74,8 @@ def train_model(
     trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device))
     sample = decode(EXAMPLES / "astronaut.jpg").rgb
     with ProgressLine(console, f"{style.name} {norm}") as line:
-        run = Run(trainer, photos, folder, sample, on_progress=line.update)
+        looks = max(1, config.total_iterations // _LOOKS)
+        run = Run(trainer, photos, folder, sample, looks, line.update)
         saved = folder.load_state() if folder.state.exists() else None
         if saved and saved.config == config and saved.inputs.get("style") == trainer.style_sha256:
             run.resume()

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styles.catalog import Style, recipes
+from styles.catalog import Style, gallery_settings, recipes
 from transformer_net.checkpoint import ModelInfo, load_model, write_atomically
 from transformer_net.images import decode
 from transformer_net.network import TransformerNet
@@ -54,7 +54,7 @@ Painter = Callable[[Tensor], Tensor]
 
 def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
     """The training settings of a model of the gallery; the losses are the same for every normalizer."""
-    return TrainConfig(**{**recipes()[style], "style": style, "norm": norm})
+    return TrainConfig(**{**gallery_settings(), **recipes()[style], "style": style, "norm": norm})
 
 
 def example_photos(side: int = SIDE) -> dict[str, Tensor]:

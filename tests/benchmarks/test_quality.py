@@ -88,7 +88,7 @@ def style(tmp_path, monkeypatch):
     make_picture(64, 64).save(folder / "style.png")
     (folder / "iebn.safetensors").write_bytes(b"one")
     monkeypatch.setattr(catalog, "RECIPES", tmp_path / "recipes.toml")
-    catalog.RECIPES.write_text("[dots]\nstyle_size = 64\n")
+    catalog.RECIPES.write_text("[gallery]\n[styles.dots]\nstyle_size = 64\n")
     return Style("dots", folder)
 
 
@@ -105,9 +105,11 @@ def test_the_book_keeps_figures_until_what_they_were_measured_on_changes(style):
     assert Book(style, 512).find("iebn") == {}
     (style.folder / "iebn.safetensors").write_bytes(b"one")
     assert Book(style, 512).find("iebn")
-    catalog.RECIPES.write_text("[dots]\nstyle_size = 65\n")
+    catalog.RECIPES.write_text("[gallery]\n[styles.dots]\nstyle_size = 65\n")
     assert Book(style, 512).find("iebn") == {}
-    catalog.RECIPES.write_text("[dots]\nstyle_size = 64\niterations = 7\n")  # the measure is the same
+    catalog.RECIPES.write_text(
+        "[gallery]\niterations = 7\n[styles.dots]\nstyle_size = 64\n"
+    )  # the measure is the same
     assert Book(style, 512).find("iebn") == {"cat": row(0.25)}
 
 

