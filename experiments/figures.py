@@ -19,6 +19,7 @@ from experiments import (
     classification,
     curves,
     inside,
+    machines,
     mixed,
     noise,
     pictures,
@@ -31,7 +32,9 @@ from experiments.runner import RESULTS, ROOT, Store
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
 
-EXPERIMENTS: tuple[Experiment, ...] = (inside, pictures, curves, noise, accuracy, mixed, ablations)
+EXPERIMENTS: tuple[Experiment, ...] = (
+    inside, pictures, curves, noise, accuracy, mixed, ablations, machines,
+)  # fmt: skip
 """Most telling first."""
 
 DOCUMENT = ROOT / "docs" / "results.md"
@@ -43,11 +46,11 @@ _INTRODUCTION = """\
 
 Claims of "Instance Enhancement Batch Normalization: an Adaptive Regulator of Batch Noise" (Liang, Huang,
 Liang and Yang, [arXiv 1908.04008](https://arxiv.org/abs/1908.04008)), tried at the scale of two processor
-cores. A verdict is computed from the runs, not written: with the 95 % interval of the mean over the seeds (or
-over the gallery's styles), a claim is **reproduced** if the whole interval is on its side, **not reproduced**
-if the whole interval is on the other side, and **not decidable** at this scale otherwise; one run decides
-nothing. Intervals are not corrected for the number of claims: of {count} rows, one or two may be on the wrong
-side by chance.
+cores and a few minutes of a GPU. A verdict is computed from the runs, not written: with the 95 % interval of
+the mean over the seeds (or over the gallery's styles), a claim is **reproduced** if the whole interval is on
+its side, **not reproduced** if the whole interval is on the other side, and **not decidable** at this scale
+otherwise; one run decides nothing. Intervals are not corrected for the number of claims: of {count} rows, one
+or two may be on the wrong side by chance.
 
 {summary}
 """
@@ -67,6 +70,8 @@ _SETTING = """\
   The paper has 500 training images a class, ResNet-164 and 164 epochs: only differences are compared.
 - **The gallery**: the shipped models, one seed in each style; docs/training.md says how they were trained.
 - All normalizers had the same budget, and none was tuned.
+- Runs of the style network were computed on a processor or on a GPU, also where one is compared with the
+  other; the last table but one says what that changes.
 
 Differences are taken run by run, between runs of the same seed and so of the same data in the same order (for
 the gallery: between models of the same style); the interval is that of their mean. **Harm** is what an attack
