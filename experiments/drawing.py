@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,22 +86,56 @@ def dots(
 
 
 def _dots(axes: Any, groups: Groups, colours: Mapping[str, str] | None) -> None:
-    """A row a group, top down; in it a dot with its interval for each name."""
+    """A row a group, top down; in it a dot with its interval for each name.
+
+    What lies so far off that the others could not be told apart is an arrow at the edge, with its value.
+    """
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     step = 0.7 / max(1, len(names))
+    known = [e for group in groups.values() for e in group.values() if e.count and math.isfinite(e.mean)]
+    low, high = _limits(known)
     for row, group in enumerate(groups.values()):
         for place, name in enumerate(names):
             estimate = group.get(name)
-            if estimate is None or not estimate.count or not math.isfinite(estimate.mean):
+            if estimate not in known:
+                continue
+            y = row + (place - (len(names) - 1) / 2) * step
+            colour = (colours or {}).get(name, "#404040")
+            if not low <= estimate.mean <= high:
+                beyond = estimate.mean > high
+                axes.plot(
+                    high if beyond else low, y, ">" if beyond else "<", color=colour, ms=5, clip_on=False
+                )
+                axes.annotate(
+                    f"{estimate.mean:.0f}", (high if beyond else low, y), (-8 if beyond else 8, 0),
+                    textcoords="offset points", ha="right" if beyond else "left", va="center", fontsize=8,
+                )  # fmt: skip
                 continue
             half = estimate.half if math.isfinite(estimate.half) else 0.0
-            y = row + (place - (len(names) - 1) / 2) * step
             label = name if colours and row == 0 else None
-            colour = (colours or {}).get(name, "#404040")
             axes.errorbar(estimate.mean, y, xerr=half, fmt="o", ms=4, lw=1.2, color=colour, label=label)
+    axes.set_xlim(low, high)
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
+
+
+def _limits(estimates: Sequence[Estimate]) -> tuple[float, float]:
+    """Where an axis begins and ends: at the last mean that is no farther off than four times the middle half.
+
+    Intervals are shown as far as that, too.
+    """
+    means = [e.mean for e in estimates]
+    first, third = means[0], means[0]
+    if len(means) > 1:
+        first, _, third = statistics.quantiles(means, n=4, method="inclusive")
+    reach = 4 * (third - first) or math.inf
+    near = [e for e in estimates if first - reach <= e.mean <= third + reach]
+    halves = [min(e.half if math.isfinite(e.half) else 0.0, reach) for e in near]
+    low = min(e.mean - half for e, half in zip(near, halves, strict=True))
+    high = max(e.mean + half for e, half in zip(near, halves, strict=True))
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,39 @@
+"""Figures show what there is to tell apart."""
+
+import math
+
+import pytest
+
+from experiments.drawing import _limits, dots
+from experiments.intervals import Estimate
+from transformer_net.images import decode
+
+
+def estimates(*means, half=0.5):
+    return [Estimate(mean, half, 3) for mean in means]
+
+
+def test_an_axis_leaves_out_what_is_far_off():
+    low, high = _limits(estimates(22, 22.4, 23, 23.5, 24, 63))
+    assert low < 21.5 < 24.5 < high < 30
+
+
+def test_an_axis_shows_long_intervals_as_far_as_they_do_not_hide_the_rest():
+    low, high = _limits([*estimates(22, 23, 24, 25), Estimate(23.5, 100.0, 3)])
+    assert -10 < low < 21.5
+    assert 25.5 < high < 60
+
+
+@pytest.mark.parametrize("half", [0.0, 1.0, math.inf])
+def test_an_axis_of_equal_values_has_a_length(half):
+    low, high = _limits([Estimate(5.0, half, 1)])
+    assert low < 5 < high < 10
+
+
+def test_what_is_left_out_is_an_arrow(tmp_path):
+    def drawn(last):
+        groups = {str(i): {"bn": e} for i, e in enumerate(estimates(22, 22.4, 23, 23.5, last))}
+        return decode(dots({"loss": groups}, tmp_path / f"{last}.png")[0]).rgb
+
+    assert drawn(63).tobytes() != drawn(24).tobytes()
+    assert drawn(63).size == drawn(24).size
