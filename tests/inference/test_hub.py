@@ -31,7 +31,8 @@ def test_the_card_says_what_the_file_does(tmp_path):
     assert card.startswith("---\n")
     for said in ("license: cc0-1.0", "library_name: stylizer", "pipeline_tag: image-to-image"):
         assert said in card.split("---")[1]
-    for said in ("# wave,", "426,499", info.training["content"]["name"], "| iterations | 1000 |"):
+    steps = info.training["config"]["iterations"]
+    for said in ("# wave,", "426,499", info.training["content"]["name"], f"| iterations | {steps} |"):
         assert said in card
     assert f"| content | {info.training['validation']['content']:.4g} |" in card
 
