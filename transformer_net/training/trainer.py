@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -314,8 +315,13 @@ def add_grain(photo: Tensor, amount: float, seed: int = 0, first: int = 0) -> Te
         return photo
     height, width = photo.shape[-2:]
     noise = grain(len(photo) * height, width, top=first * height, seed=seed)
-    each = torch.from_numpy(noise.reshape(3, len(photo), height, width)).transpose(0, 1)
-    return photo + amount * each.to(photo.device)
+    each = noise.reshape(3, len(photo), height, width).swapaxes(0, 1)
+    if photo.device.type != "cpu":
+        return photo + amount * torch.from_numpy(each).to(photo.device)
+    pixels = photo.numpy()  # in NumPy, as batches are (see ContentBatches)
+    grainy = np.multiply(each, np.float32(amount), out=np.empty_like(pixels))
+    grainy += pixels
+    return torch.from_numpy(grainy)
 
 
 def scaled_style(style: Image.Image, size: int) -> Tensor:
