@@ -92,12 +92,11 @@ def _dots(axes: Any, groups: Groups, colours: Mapping[str, str] | None) -> None:
     """
     names = list(dict.fromkeys(name for group in groups.values() for name in group))
     step = 0.7 / max(1, len(names))
-    known = [e for group in groups.values() for e in group.values() if e.count and math.isfinite(e.mean)]
-    low, high = _limits(known)
+    low, high = _limits([e for group in groups.values() for e in group.values() if _is_known(e)])
     for row, group in enumerate(groups.values()):
         for place, name in enumerate(names):
             estimate = group.get(name)
-            if estimate not in known:
+            if estimate is None or not _is_known(estimate):
                 continue
             y = row + (place - (len(names) - 1) / 2) * step
             colour = (colours or {}).get(name, "#404040")
@@ -118,6 +117,10 @@ def _dots(axes: Any, groups: Groups, colours: Mapping[str, str] | None) -> None:
     axes.set_yticks(range(len(groups)), list(groups))
     axes.set_ylim(len(groups) - 0.4, -0.6)
     axes.grid(axis="x", alpha=0.25)
+
+
+def _is_known(estimate: Estimate) -> bool:
+    return estimate.count > 0 and math.isfinite(estimate.mean)
 
 
 def _limits(estimates: Sequence[Estimate]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from experiments import stylization
-from experiments.curves import TERMS, relative
+from experiments.curves import TERMS
 from experiments.drawing import markdown
 from experiments.experiment import main
 from experiments.intervals import SEEDS, Claim, Estimate
@@ -41,10 +41,9 @@ def changes(store: Store, norm: str, term: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for seed in SEEDS:
         first = stylization.job(norm, seed)
-        pair = store.metrics(first), store.metrics(_again(first))
-        if all(metrics and not metrics["diverged"] for metrics in pair):
-            one, other = ({first.label: metrics["final"][term]} for metrics in pair if metrics)
-            found |= {label: -change for label, change in relative(other, one).items()}
+        one, other = store.metrics(first), store.metrics(_again(first))
+        if one and other and not (one["diverged"] or other["diverged"]):
+            found[first.label] = 100 * (other["final"][term] / one["final"][term] - 1)
     return found
 
 

@@ -47,7 +47,7 @@ class Muon(torch.optim.Optimizer):
             raise NotImplementedError("Muon takes no closure")
         for group in self.param_groups:
             # On a GPU, weights of the same shape, as the ten layers of the residual blocks are, go together:
-            # a fifth of the kernels. On a CPU, batched products are slower than as many plain ones.
+            # a third of the kernels. On a CPU, batched products are slower than as many plain ones.
             alike: dict[object, list[Tensor]] = {}
             for weight in group["params"]:
                 if weight.grad is not None:

@@ -109,8 +109,8 @@ class Trainer:
         self.iteration = 0
         self.lowest = math.inf
         self.optimizer = MuonAdam(self.network)
-        # A step is a thousand kernels of a few microseconds: on a GPU, launching them one by one takes longer
-        # than computing them. Collectives stay out of recordings.
+        # A step is many hundred kernels of a few microseconds: on a GPU, launching them one by one takes
+        # longer than computing them. Collectives stay out of recordings.
         self._recorded = (
             Recorded(self._compute, device) if device.type == "cuda" and ranks.count == 1 else None
         )
