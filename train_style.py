@@ -13,8 +13,9 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 
+from styles.blend import gallery_mean
 from styles.catalog import find_style, recipes, styles
-from transformer_net.base import has_base
+from transformer_net.base import WIDTH
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
@@ -144,8 +145,10 @@ def train(
         str,
         _option(
             SCHEDULE,
-            "Where to begin: base (the shipped network of this norm that reproduces the photo), none "
-            "(random weights, and a warm-up), a model file, or auto: base where there is one of this width.",
+            "Where to begin: gallery (the mean of the gallery's models of this norm), base (the shipped "
+            "network of this norm that reproduces the photo), none (random weights, and a warm-up), a model "
+            "file, or auto: of width 16, gallery for a picture of your own and base for a style of the "
+            "catalogue; none for other widths.",
         ),
     ] = "auto",
     seed: Annotated[
@@ -227,7 +230,8 @@ def train(
         one: RunFolder(out or Path("runs") / f"{name}-{norm_slug(one)}")
         for one in (map(canonical_norm, compare.split(",")) if compare else [canonical_norm(norm)])
     }
-    begin = {one: _beginning(init, one, options.get("width", TrainConfig.width)) for one in folders}
+    where = _where_to_begin(init, options.get("width", TrainConfig.width), in_catalogue=bool(recipe))
+    begin = {one: _beginning(where, one, name if recipe else "") for one in folders}
     if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
         wanted = options.get("iterations", TrainConfig.iterations)
         warm = all(word for word, _ in begin.values())
@@ -295,16 +299,31 @@ def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, 
             folder.load_state()
 
 
-def _beginning(init: str, norm: str, width: int) -> tuple[str, TransformerNet | None]:
-    """What `--init` means: the config's word for it, and the network if it comes from a file."""
+def _where_to_begin(init: str, width: int, in_catalogue: bool) -> str:
+    """`--init` with auto decided.
+
+    Raises:
+        SettingError: What it names has another width.
+    """
     if init == "auto":
-        init = "base" if has_base(norm, width, {}) else "none"
+        # The gallery's own styles begin where their shipped models did.
+        return "none" if width != WIDTH else "base" if in_catalogue else "gallery"
+    if init in ("base", "gallery") and width != WIDTH:
+        raise SettingError(f"--init {init} needs a width of {WIDTH}, not {width}; leave it out.")
+    return init
+
+
+def _beginning(init: str, norm: str, of_gallery: str) -> tuple[str, TransformerNet | None]:
+    """The config's word for where to begin, and the network if it is neither a base nor random.
+
+    A style `of_gallery` does not begin at what it will be.
+    """
     if init == "none":
         return "", None
     if init == "base":
-        if not has_base(norm, width, {}):
-            raise SettingError(f"There is no base network of width {width}; leave out --init base.")
         return "base", None
+    if init == "gallery":
+        return "gallery", gallery_mean(norm, without=of_gallery)
     network, _ = load_model(init)
     if network.norm != norm:  # the trainer says so, too, but of several norms too late
         raise SettingError(f"The network to start from is {network.norm}; {norm} is to be trained.")

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import ImageOps
 
-from styles.catalog import Style, find_style
+from styles.catalog import Style, find_style, shipped
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
 from transformer_net.grain import grain as make_grain
@@ -157,6 +157,17 @@ def blend(
             else:
                 statistics += after - mean
     return network, ModelInfo(info.norm, info.width, info.norm_options, blend_name(shares), grain)
+
+
+def gallery_mean(norm: str, without: str = "") -> TransformerNet:
+    """The mean of all styles of the gallery, except the one called `without`: it paints none of them yet.
+
+    Raises:
+        UnknownNormError: There is no such normalizer.
+        ModelFileError: A file is unusable.
+    """
+    names = [style.name for style in shipped() if norm in style.norms and style.name != without]
+    return load_blend({name: 1 / len(names) for name in names}, norm)[0]
 
 
 def blend_palette(shares: Mapping[str, float]) -> Palette:

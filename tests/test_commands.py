@@ -410,7 +410,8 @@ def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, invoke, number, code
         (["--vgg", "mine"], "vgg must be shipped or torchvision, not 'mine'."),
         (["--resume"], "There is nothing to resume in runs/mosaic-iebn"),
         (["--init", "none.safetensors"], "The model file none.safetensors cannot be read"),
-        (["--init", "base", "--width", "8"], "There is no base network of width 8"),
+        (["--init", "base", "--width", "8"], "--init base needs a width of 16, not 8; leave it out."),
+        (["--init", "gallery", "--width", "32"], "--init gallery needs a width of 16, not 32; leave it out."),
     ],
 )
 def test_train_mistakes_are_one_sentence(invoke, arguments, sentence):
@@ -454,15 +455,19 @@ def test_a_picture_called_like_a_style_has_no_recipe(tmp_path):
 
 
 def beginning(folder):
-    config = read_info(folder / "model.safetensors").training["config"]
-    return config["init"], config["warmup_iterations"]
+    training = read_info(folder / "model.safetensors").training
+    config = training["config"]
+    return config["init"], config["warmup_iterations"], bool(training["base_sha256"])
 
 
 def test_where_training_begins(invoke, tmp_path):
-    """At the base of the norm where there is one and nothing else is asked for; a file needs no warm-up."""
-    tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--sample-every", "9"]
+    """At the gallery's mean or the base where nothing else is said; only random weights need a warm-up."""
+    make_picture(64, 64).save(tmp_path / "mine.png")
+    tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style-size", "64"]
     runs = {
-        "auto": [],
+        "style": [],
+        "picture": ["--style", tmp_path / "mine.png"],
+        "gallery": ["--init", "gallery"],
         "none": ["--init", "none"],
         "narrow": ["--width", "4"],
         "file": ["--init", find_style("mosaic").model("iebn")],
@@ -470,8 +475,22 @@ def test_where_training_begins(invoke, tmp_path):
     for name, arguments in runs.items():
         code, _, err = invoke(train, *tiny, *arguments, "--out", tmp_path / name)
         assert (code, err) == (0, "")
-    found = {name: beginning(tmp_path / name) for name in runs}
-    assert found == {"auto": ("base", 0), "none": ("", 1), "narrow": ("", 1), "file": ("iebn.safetensors", 0)}
+    assert {name: beginning(tmp_path / name) for name in runs} == {
+        "style": ("base", 0, True),
+        "picture": ("gallery", 0, True),
+        "gallery": ("gallery", 0, True),
+        "none": ("", 1, False),
+        "narrow": ("", 1, False),
+        "file": ("iebn.safetensors", 0, False),
+    }
+
+
+def test_a_style_does_not_begin_at_itself(monkeypatch):
+    """At the mean of the five others."""
+    shares = {}
+    monkeypatch.setattr(blend, "load_blend", lambda found, norm: (shares.update(found), None))
+    assert train_module._beginning("gallery", "in", "mosaic") == ("gallery", None)
+    assert shares == dict.fromkeys(("cubist", "ink", "pointillist", "starry", "wave"), 1 / 5)
 
 
 @pytest.mark.parametrize("verb", [train, stylize])

@@ -1,4 +1,4 @@
-"""The base networks: one for each normalizer, trained to reproduce the photo, where every style begins.
+"""The base networks: one for each normalizer, trained to reproduce the photo, where the gallery begins.
 
 A network that already paints the plain photo needs no warm-up and keeps the photo's structure while it learns
 a style. Models that begin at the same base also stay near each other in weight space.
@@ -8,9 +8,7 @@ a style. Models that begin at the same base also stay near each other in weight 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from transformer_net.checkpoint import load_model
 from transformer_net.network import TransformerNet
@@ -19,7 +17,7 @@ from transformer_net.norms import norm_slug
 BASES = Path(__file__).parent / "bases"
 
 WIDTH = 16
-"""Width of the shipped bases; other widths begin at random weights."""
+"""Width of the shipped bases, and so of the gallery; other widths begin at random weights."""
 
 
 def base_file(norm: str) -> Path:
@@ -29,11 +27,6 @@ def base_file(norm: str) -> Path:
         UnknownNormError: There is no such normalizer.
     """
     return BASES / f"{norm_slug(norm)}.safetensors"
-
-
-def has_base(norm: str, width: int, norm_options: Mapping[str, Any]) -> bool:
-    """Whether a base of this architecture is shipped."""
-    return width == WIDTH and not norm_options and base_file(norm).is_file()
 
 
 def base_sha256(norm: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from styles import blend
-from styles.blend import common_norms, load_blend, parse_blend
+from styles.blend import common_norms, gallery_mean, load_blend, parse_blend
 from styles.catalog import find_style
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
@@ -111,6 +111,17 @@ def test_the_way_from_style_to_style_has_no_jump(norm):
     assert min(steps) > 0
     contrast = [painting.std() for painting in paintings]
     assert min(contrast) > 0.7 * min(contrast[0], contrast[-1])  # no fading to grey half-way
+
+
+@pytest.mark.parametrize(
+    ("without", "names"),
+    [("", "cubist ink mosaic pointillist starry wave"), ("ink", "cubist mosaic pointillist starry wave")],
+)
+def test_the_mean_of_the_gallery(without, names):
+    mean = gallery_mean("in", without).state_dict()
+    states = [load_model(find_style(name).model("in"))[0].state_dict() for name in names.split()]
+    for key, value in mean.items():
+        assert torch.allclose(value, sum(state[key] for state in states) / len(states), atol=1e-6), key
 
 
 def test_models_of_different_origin_are_refused(monkeypatch):

@@ -50,7 +50,8 @@ class TrainConfig:
         grain: Standard deviation of the noise added to the network's input, in training and in use, so that
             it can paint flat regions.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
-            norm that reproduces the photo (see `transformer_net.training.base`), or the name of a model file.
+            norm that reproduces the photo (see `transformer_net.base`), `gallery` for the mean of the
+            gallery's models (see `styles.blend.gallery_mean`), or the name of a model file.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.
     """
@@ -110,8 +111,8 @@ class TrainConfig:
 
     @property
     def base_sha256(self) -> str:
-        """Checksum of the base network's file that training begins at; empty where it begins elsewhere."""
-        return base_sha256(self.norm) if self.init == "base" else ""
+        """Checksum of the base network that the weights descend from; empty for other beginnings."""
+        return base_sha256(self.norm) if self.init in ("base", "gallery") else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
