@@ -46,8 +46,8 @@ def make_base(
     network = trainer.network.eval()
     with torch.inference_mode():
         errors = [
-            (network(add_grain(photo, config.grain)) - photo).abs().mean().item()
-            for photo in (tensor.to(device) for tensor in photos.validation_tensors(VALIDATION_SIDE))
+            (network(add_grain(photo, config.grain).to(device)).cpu() - photo).abs().mean().item()
+            for photo in photos.validation_tensors(VALIDATION_SIDE)
         ]
     return network, sum(errors) / len(errors)
 

@@ -213,7 +213,7 @@ class Trainer:
         self.network.eval()
         try:
             with torch.inference_mode():
-                painting: Tensor = self.network(add_grain(photo.to(self.device), self.config.grain))
+                painting: Tensor = self.network(add_grain(photo, self.config.grain).to(self.device))
                 return painting.clamp(0, 1).cpu()
         finally:
             self.network.train()
@@ -291,8 +291,10 @@ def validation_losses(
     count = 0
     with torch.inference_mode():
         for photo in photos:
-            photo = photo.to(device, memory_format=torch.channels_last)
-            painting = network(add_grain(photo, amount)).clamp(0, 1)
+            grainy, photo = (
+                t.to(device, memory_format=torch.channels_last) for t in (add_grain(photo, amount), photo)
+            )
+            painting = network(grainy).clamp(0, 1)
             for name, value in loss(painting, photo).as_dict().items():
                 totals[name] = totals.get(name, 0.0) + value
             count += 1
@@ -307,7 +309,7 @@ def picture_sha256(picture: Image.Image) -> str:
 
 
 def add_grain(photo: Tensor, amount: float, seed: int = 0, first: int = 0) -> Tensor:
-    """`photo` (B, 3, H, W) with noise of standard deviation `amount`; each image of the batch its own.
+    """`photo` (B, 3, H, W), on the CPU, with noise of standard deviation `amount`; each image its own.
 
     `first` is the number in the batch of the first of them, where they are a part of it.
     """
@@ -316,8 +318,6 @@ def add_grain(photo: Tensor, amount: float, seed: int = 0, first: int = 0) -> Te
     height, width = photo.shape[-2:]
     noise = grain(len(photo) * height, width, top=first * height, seed=seed)
     each = noise.reshape(3, len(photo), height, width).swapaxes(0, 1)
-    if photo.device.type != "cpu":
-        return photo + amount * torch.from_numpy(each).to(photo.device)
     pixels = photo.numpy()  # in NumPy, as batches are (see ContentBatches)
     grainy = np.multiply(each, np.float32(amount), out=np.empty_like(pixels))
     grainy += pixels
