@@ -7,10 +7,11 @@ from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from app.accept import FORMATS, ZIP, choose
 from app.answers import Clock, answer, disposition
+from app.pictures import picture, thumbnail
 from app.problems import (
     DeadlineError,
     InvalidRequestError,
@@ -288,8 +289,10 @@ async def style_image(
     found = studio.style(style)
     headers = {"Cache-Control": "public, max-age=3600"}
     if size is None:
-        return FileResponse(found.picture, media_type="image/png", headers=headers)
-    data = await studio.do(lambda: studio.thumbnail(found.name, size))
+        # Not a FileResponse, which answers errors of its own for ranges.
+        data = await studio.do(lambda: picture(found))
+        return Response(data, media_type="image/png", headers=headers)
+    data = await studio.do(lambda: thumbnail(found, size))
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
@@ -355,6 +358,4 @@ def _norms(studio: Studio, style: str, names: str, masked: bool) -> list[str]:
     styles = [name for part in studio.parts(style, masked) for name in part]
     if names.strip().lower() != "all":
         return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
-    if not (norms := studio.norms(*styles)):
-        raise SettingError(f"{' and '.join(styles)} have no normalizer in common.")
-    return norms
+    return studio.norms(*styles)

@@ -53,7 +53,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = self._settings.root_path
         if root_path:
-            scope["root_path"] = root_path  # whether the proxy cuts it off the path or leaves it there
+            scope = _below(root_path, scope)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -131,6 +131,18 @@ def _route(scope: Scope, root_path: str) -> str:
     if _is_stylize(scope):  # also where it was refused before it came to a route
         return "/stylize"
     return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _below(root_path: str, scope: Scope) -> Scope:
+    """`scope` as ASGI wants it, with the prefix in its path, whether the proxy cut that off or left it there.
+
+    Mounted applications, as the page is, find their own part of the path by it.
+    """
+    path = scope.get("path", "")
+    if scope["type"] not in ("http", "websocket") or f"{path}/".startswith(f"{root_path}/"):
+        return {**scope, "root_path": root_path}
+    raw = root_path.encode() + (scope.get("raw_path") or path.encode())
+    return {**scope, "root_path": root_path, "path": root_path + path, "raw_path": raw}
 
 
 def _is_stylize(scope: Scope) -> bool:

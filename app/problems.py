@@ -186,7 +186,8 @@ def _document(
 ) -> Response:
     problem = Problem(type=kind, title=title, status=status, detail=detail, errors=errors)
     body = json.dumps(problem.model_dump(exclude_none=True), ensure_ascii=False)
-    return Response(body.encode(), status, headers, media_type=MEDIA_TYPE)
+    # A field's name may hold half a surrogate pair, which UTF-8 cannot.
+    return Response(body.encode(errors="replace"), status, headers, media_type=MEDIA_TYPE)
 
 
 async def _stylizer_error(request: Request, error: Exception) -> Response:

@@ -80,13 +80,17 @@ class Studio:
 
         Raises:
             UnknownStyleError: There is no style of such a name.
+            SettingError: There are several, and no normalizer that all have.
         """
         found = [self.style(name) for name in names]
         if self._styles is None:
             have = [style.norms for style in found]
         else:
             have = [[norm for norm in NORMS if (style.name, norm) in self._models] for style in found]
-        return [norm for norm in NORMS if all(norm in norms for norms in have)]
+        common = [norm for norm in NORMS if all(norm in norms for norms in have)]
+        if not common and len(found) > 1:
+            raise SettingError(f"{' and '.join(style.name for style in found)} have no normalizer in common.")
+        return common
 
     def parts(self, style: str, masked: bool = False) -> list[dict[str, float]]:
         """What is painted, by the shares of the styles: one style or blend, or two by a mask.
@@ -265,10 +269,6 @@ class Studio:
         finally:
             abandoned.set()
 
-    def thumbnail(self, style: str, size: int) -> bytes:
-        """The style's picture as a JPEG whose longer side is at most `size`."""
-        return thumbnail(self.style(style), size)
-
     def model(self, style: str, norm: str) -> Model:
         """A loaded model.
 
@@ -332,12 +332,6 @@ class Studio:
             sum(model.parameters for model in models),
             PRECISIONS[model.stylizer.engine.precision],
         )
-
-
-@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
-def thumbnail(style: Style, size: int) -> bytes:
-    """A style's picture as a JPEG whose longer side is at most `size`."""
-    return encode(fit(decode(style.picture).rgb, size), "jpeg", quality=85)
 
 
 def _offered() -> list[Style]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 import math
-import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -40,8 +39,6 @@ _RUNNING = ("running_mean", "running_var")
 _LEAST = 1e-5
 """What the norms add to a variance, too: a channel that is always the same has none."""
 
-_PART = re.compile(r"\s*([^:,]+?)\s*(?::\s*([0-9.eE+-]+)\s*)?")
-
 
 def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[str, float]:
     """Shares by style, which add up to 1: of `wave`, `wave:0.6,starry:0.4`, `wave,starry` (equal shares).
@@ -56,13 +53,13 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
-        match = _PART.fullmatch(part)
-        if not match:
+        written, colon, share = (piece.strip() for piece in part.partition(":"))
+        if not written or ":" in share or (colon and not share):
             raise SettingError(f"A style is a name or a blend such as wave:0.6,starry:0.4, not {text!r}.")
-        name = find(match[1]).name
+        name = find(written).name
         if name in weights:
             raise SettingError(f"The style {name!r} is named twice in {text!r}.")
-        weights[name] = _weight(match[2], text)
+        weights[name] = _weight(share, text) if colon else 1.0
     total = sum(weights.values())
     if not total > 0:
         raise SettingError(f"No share is above 0 in {text!r}.")
@@ -87,9 +84,7 @@ def two_styles(text: str, find: Callable[[str], Style] = find_style) -> tuple[st
     return names[0], names[1]
 
 
-def _weight(written: str | None, text: str) -> float:
-    if written is None:
-        return 1.0
+def _weight(written: str, text: str) -> float:
     try:
         weight = float(written)
     except ValueError:

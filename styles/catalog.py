@@ -105,7 +105,7 @@ def own_folder() -> Path:
         RuntimeError: There is no home folder.
     """
     if named := os.environ.get(OWN_VARIABLE):
-        return Path(named)
+        return Path(named).absolute()  # a training runs in another folder
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "stylizer" / "styles"
 
 

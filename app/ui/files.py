@@ -6,10 +6,16 @@ request may go out again unchecked.
 
 from __future__ import annotations
 
+import os
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from gradio.utils import get_upload_folder
+
+KEPT_FOR = 1800
+"""Seconds after which uploads and paintings are deleted, so that the disk stays bounded."""
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 """Photos that may be opened besides those that were uploaded."""
@@ -18,6 +24,16 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def cache() -> Path:
     """Gradio's folder: uploads, and what was painted from them."""
     return Path(get_upload_folder())
+
+
+def sweep(seconds: float) -> None:
+    """Remove the empty folders in `cache` that are older than this: Gradio deletes the files in them only."""
+    before = time.time() - seconds
+    with suppress(OSError), os.scandir(cache()) as entries:
+        for entry in entries:
+            with suppress(OSError):  # not empty, or somebody else was faster
+                if entry.is_dir(follow_symlinks=False) and entry.stat().st_mtime < before:
+                    Path(entry.path).rmdir()
 
 
 def resolved(path: object) -> Path | None:

@@ -55,9 +55,9 @@ class Workshop:
             length = _length(steps)
             picture = await self._open(upload)
             pace = await asyncio.to_thread(self._apprentice.measure, picture, str(norm))
-        except StylizerError as error:
+        except (StylizerError, gr.Error) as error:
             yield _promise()
-            raise toast(error) from None
+            raise (toast(error) if isinstance(error, StylizerError) else error) from None
         if pace is None:
             yield "<p>One style is being trained; how long it still takes is said beside it.</p>"
             return

@@ -15,8 +15,11 @@ from app.ui.pickers import Pickers
 from styles.catalog import Style
 from transformer_net.norms import NORM_TITLES, norm_slug
 
-_CLEAN_EVERY, _KEEP_FOR = 300, 1800
-"""Seconds. Uploads and paintings are deleted half an hour after they were made, so the disk stays bounded."""
+_CLEAN_EVERY = 300
+"""Seconds between two looks for files that were kept for long enough."""
+
+_EVENTS = 1000
+"""What may go on at once, far above Gradio's 40: each page that watches a training is one."""
 
 _HEADER = """
 <header class="masthead">
@@ -46,7 +49,7 @@ def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
     page = Page(
         title="Four norms, one picture",
         analytics_enabled=False,
-        delete_cache=(_CLEAN_EVERY, _KEEP_FOR),
+        delete_cache=(_CLEAN_EVERY, files.KEPT_FOR),
         fill_width=True,
     )
     with page:
@@ -66,6 +69,7 @@ def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
             newstyle.build(studio, apprentice, page, new, tabs, choices)
     # The studio has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)
+    page._queue.max_thread_count = _EVENTS  # what `launch` does with its max_threads
     return page
 
 

@@ -84,6 +84,7 @@ class Easel:
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
+        await asyncio.to_thread(files.sweep, files.KEPT_FOR)
         folder = files.cache() / f"painting-{secrets.token_hex(16)}"
         captions = [cards.waiting(norm) if norm in norms else cards.missing(norm) for norm in ALL]
         pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
-from app.studio import thumbnail
+from app.pictures import thumbnail
 from app.ui.pickers import PICTURES
 from styles.catalog import Style
 

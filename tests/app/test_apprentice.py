@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
@@ -256,6 +257,8 @@ def test_the_folder_of_own_styles(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert catalog.own_folder() == tmp_path / ".local" / "share" / "stylizer" / "styles"
+    monkeypatch.setenv("STYLIZER_OWN_STYLES", "mine")
+    assert catalog.own_folder() == Path.cwd() / "mine"
 
 
 @pytest.mark.parametrize(
@@ -366,3 +369,21 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
     assert 'value="20"' in shown[2]
     assert "The &lt;loss&gt; went away." in shown[3]
     assert "<progress" not in shown[3]
+
+
+def test_what_an_estimate_promised_is_taken_back(studio, tmp_path, monkeypatch):
+    """Uploads are deleted after half an hour; a choice that comes later must not seem to be measured."""
+    gr = pytest.importorskip("gradio")
+    from app.ui import newstyle
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    workshop = newstyle.Workshop(studio, SimpleNamespace(status=None), _pickers())
+    said = []
+
+    async def measure():
+        async for sentence in workshop.estimate({"path": str(tmp_path / "gone.png")}, "in", 500):
+            said.append(sentence)
+
+    with pytest.raises(gr.Error, match="once more"):
+        asyncio.run(measure())
+    assert said[-1] == newstyle._promise()

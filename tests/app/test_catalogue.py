@@ -104,6 +104,23 @@ def test_a_catalogue_without_models_is_empty_and_stays_so(tmp_path, monkeypatch)
         assert_problem(post(client, file(picture()), norm="bn"), 404, "unknown-style")
 
 
+def test_a_picture_that_is_gone(tmp_path, monkeypatch):
+    shutil.copytree(catalog.ROOT / "mosaic", tmp_path / "mosaic")
+    monkeypatch.setattr(catalog, "ROOT", tmp_path)
+    with serving() as client:
+        (tmp_path / "mosaic" / "style.png").unlink()
+        for query in ("", "?size=77"):
+            problem = assert_problem(client.get(f"/styles/mosaic/image{query}"), 404, "unknown-style")
+            assert problem["detail"] == "The picture of the style 'mosaic' is gone."
+
+
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=99999999-", "bytes=abc", "items=1-2"])
+def test_a_picture_comes_whole(client, asked):
+    response = client.get("/styles/mosaic/image", headers={"Range": asked})
+    assert response.status_code == 200
+    assert response.content == (catalog.ROOT / "mosaic" / "style.png").read_bytes()
+
+
 def test_root_path_is_part_of_every_address():
     with serving(root_path="/stylizer") as client:
         style = client.get("/styles").json()["styles"][0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -146,8 +147,51 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
     assert sum("not trained for this style" in caption for caption in last[6:]) == 3
 
 
+def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, monkeypatch):
+    import gradio as gr
+
+    from app.ui.painting import Easel
+
+    (cache / "cat.png").write_bytes(file(picture()))
+    studio = client.app.state.studio
+    loaded = {("mosaic", "in"), ("wave", "bn")}
+    monkeypatch.setattr(studio, "_models", {k: v for k, v in studio._models.items() if k in loaded})
+    options = ("mosaic", 64, 100, False, False, 1, "wave", 50, *[None] * 9)
+    with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
+        asyncio.run(anext(Easel(studio).paint({"path": str(cache / "cat.png")}, *options)))
+
+
+@pytest.mark.parametrize("prefix", ["", "/stylizer"])
+def test_the_page_below_a_prefix(prefix):
+    """Whether the proxy cuts the prefix off the path or leaves it there."""
+    with serving(page=True, root_path="/stylizer") as client:
+        assert client.get(f"{prefix}/").headers["location"] == "/stylizer/ui"
+        assert client.get(f"{prefix}/ui").headers["location"].endswith("/stylizer/ui/")
+        assert "text/html" in client.get(f"{prefix}/ui/").headers["content-type"]
+        assert client.get(f"{prefix}/styles").status_code == 200
+
+
+def test_many_pages_that_watch_leave_room_for_one_that_paints(with_page):
+    """A page that follows a training is an event for as long as that goes on, and Gradio has 40 places."""
+    with_page.get("/ui/")
+    blocks = next(r.app.blocks for r in with_page.app.routes if getattr(r, "path", "") == "/ui")
+    assert len(blocks._queue.active_jobs) >= 1000
+
+
+def test_folders_do_not_outlive_their_files(cache):
+    from app.ui import files
+
+    for name in ("old", "new", "full"):
+        (cache / name).mkdir()
+    (cache / "full" / "cat.png").write_bytes(b"")
+    for name in ("old", "full"):
+        os.utime(cache / name, (0, 0))
+    files.sweep(60)
+    assert sorted(path.name for path in cache.iterdir()) == ["full", "new", "painting-1"]
+
+
 def test_the_picker_shows_each_style():
-    from app.studio import thumbnail
+    from app.pictures import thumbnail
     from app.ui.theme import css
 
     styles = create_app(Settings(**SETTINGS)).state.studio.styles()

@@ -261,6 +261,13 @@ def test_fields_that_came_in_another_form(client):
     assert "multipart" not in client.post("/stylize", files={"image": PHOTO}).text
 
 
+def test_a_field_whose_name_is_no_text(client):
+    body = b'--b\r\nContent-Disposition: form-data; name="\\ud800"\r\n\r\nx\r\n--b--\r\n'
+    kind = "multipart/form-data; boundary=b; charset=unicode_escape"
+    response = client.post("/stylize", content=body, headers={"Content-Type": kind})
+    assert_problem(response, 422, "invalid-request")
+
+
 def test_a_bug_is_a_500_that_tells_nothing(monkeypatch):
     with serving() as client:
         monkeypatch.setattr(client.app.state.studio, "read", _broken)

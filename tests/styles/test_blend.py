@@ -38,6 +38,8 @@ def test_shares(text, shares):
         ("wave:", SettingError, "A style is a name or a blend"),
         ("", SettingError, "A style is a name or a blend"),
         ("wave:1:2", SettingError, "A style is a name or a blend"),
+        ("wave:x", SettingError, "Shares are numbers from 0 up"),
+        (" " * 50_000 + "wave" + " " * 50_000 + "::", SettingError, "A style is a name or a blend"),
         ("wave:-1", SettingError, "'-1' in 'wave:-1' is none"),
         ("wave:1e999", SettingError, "Shares are numbers from 0 up"),
         ("wave:1,WAVE:2", SettingError, "named twice"),

@@ -1,0 +1,35 @@
+"""The style pictures as a browser gets them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from styles.catalog import Style
+from transformer_net.errors import UnknownStyleError
+from transformer_net.images import decode, encode, fit
+
+
+def picture(style: Style) -> bytes:
+    """A style's picture, a PNG.
+
+    Raises:
+        UnknownStyleError: Its file is gone.
+    """
+    return _present(style).read_bytes()
+
+
+@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
+def thumbnail(style: Style, size: int) -> bytes:
+    """The same as a JPEG whose longer side is at most `size`.
+
+    Raises:
+        UnknownStyleError: Its file is gone.
+    """
+    return encode(fit(decode(_present(style)).rgb, size), "jpeg", quality=85)
+
+
+def _present(style: Style) -> Path:
+    if not style.picture.is_file():
+        raise UnknownStyleError(f"The picture of the style {style.name!r} is gone.")
+    return style.picture
