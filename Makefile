@@ -48,12 +48,15 @@ chromium:
 clean:
 	rm -rf $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# Also where an earlier attempt left one that is too old, or has no pip.
+FRESH = $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
+
 $(VENV)/.run: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(FRESH)
 	$(BIN)/python -m pip install --quiet --editable '.[train,video]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(FRESH)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 from styles.blend import common_norms, parse_blend, two_styles
@@ -24,6 +25,7 @@ from transformer_net.errors import SettingError, about
 from transformer_net.images import Limits, output_format
 from transformer_net.inference.batch import Batch, Painter, paint_on_cluster, paint_photos, paint_videos
 from transformer_net.inference.colour import Look
+from transformer_net.inference.engines import ON_CPU
 from transformer_net.inference.folders import Ledger, check_writable, find_jobs
 from transformer_net.inference.mask import TwoStyles, read_mask
 from transformer_net.inference.stylizer import Stylizer
@@ -170,7 +172,7 @@ def stylize(
     else:
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
-        if pick_device(device).type != "cpu":
+        if _where(device, precision).type != "cpu":
             raise SettingError("A cluster paints with CPUs: --device cpu.")
         files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
         load = partial(_stylizers, style, norm, *files, device, engine, precision)
@@ -195,7 +197,7 @@ def _stylizers(
         if mask is not None:
             raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
         _refuse_beside(model, style, norm)
-        return [Stylizer.from_file(model, pick_device(device), engine, precision)]
+        return [Stylizer.from_file(model, _where(device, precision), engine, precision)]
     style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS
     parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
@@ -205,7 +207,7 @@ def _stylizers(
             f"The style {style!r} has no trained model yet: python train_style.py --style {style}"
         )
     made = [
-        [Stylizer.from_style(part, n, pick_device(device), engine, precision) for part in parts]
+        [Stylizer.from_style(part, n, _where(device, precision), engine, precision) for part in parts]
         for n in dict.fromkeys(norms)
     ]
     if mask is None:
@@ -213,6 +215,11 @@ def _stylizers(
     with about(str(mask)):  # or it would read as if a photo were meant
         picture = read_mask(mask, LIMITS)
     return [TwoStyles(first, second, picture) for first, second in made]
+
+
+def _where(device: str, precision: str) -> torch.device:
+    """`auto` is the CPU where the precision is for CPUs only."""
+    return pick_device("cpu" if device == "auto" and precision.strip().lower() in ON_CPU else device)
 
 
 def _refuse_beside(model: Path, style: str | None, norm: str | None) -> None:

@@ -21,9 +21,10 @@ from styles.catalog import shipped
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import run, say
 from transformer_net.errors import SettingError
-from transformer_net.images import fit
+from transformer_net.images import extended, fit
 from transformer_net.inference.quantization import calibrate, load_ranges, ranges_file, save_ranges
 from transformer_net.inference.tiles import grained
+from transformer_net.network import MIN_SIDE
 from transformer_net.training.content import ContentPhotos, open_content
 
 PHOTOS = 24
@@ -38,7 +39,7 @@ def calibration_photos(photos: ContentPhotos, count: int, grain: float) -> Itera
     count = min(count, len(photos.training))
     for i in range(count):
         photo = photos.photo(i * len(photos.training) // count)
-        yield grained(fit(photo, SIDE), grain)
+        yield grained(extended(fit(photo, SIDE), MIN_SIDE), grain)
 
 
 def prepare(model: Path, photos: ContentPhotos, count: int = PHOTOS) -> None:

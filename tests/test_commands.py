@@ -24,6 +24,7 @@ from transformer_net import commandline
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.images import Limits
 from transformer_net.inference.folders import LEDGER
+from transformer_net.inference.stylizer import Stylizer
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
@@ -250,6 +251,42 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
 
     assert "painted before" not in invoke(stylize, *options, "--strength", "0.5")[1]
     assert "painted before" not in invoke(stylize, *options)[1]  # not the first run's any more
+
+
+def test_another_allowance_of_memory_is_another_painting(folder, invoke):
+    """Larger photos are painted in tiles then, which are not quite the whole."""
+    options = [folder, "--norm", "in", "-o", "out"]
+    assert invoke(stylize, *options)[0] == 1
+    assert "painted before" not in invoke(stylize, *options, "--max-memory", "900M")[1]
+    assert "4 of 6 painted before" in invoke(stylize, *options, "--max-memory", "900M")[1]
+
+
+def test_one_photo_is_painted_at_a_time(folder, invoke, monkeypatch):
+    """However many are in hand: each may take all of --max-memory."""
+    at_work, most = [], []
+    paint = Stylizer.paint_photo
+
+    def watched(self, *arguments, **options):
+        at_work.append(self)
+        most.append(len(at_work))
+        time.sleep(0.02)
+        try:
+            return paint(self, *arguments, **options)
+        finally:
+            at_work.remove(self)
+
+    monkeypatch.setattr(Stylizer, "paint_photo", watched)
+    assert invoke(stylize, folder, "--norm", "bn,in", "-o", "out", "--jobs", "4")[0] == 1
+    assert most == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "where"),
+    [("auto", "fp32", "mps"), ("auto", " INT8", "cpu"), ("auto", "bf16", "cpu"), ("mps", "int8", "mps")],
+)
+def test_where_a_precision_is_computed(monkeypatch, device, precision, where):
+    monkeypatch.setattr(stylize_module, "pick_device", lambda name: {"auto": "mps"}.get(name, name))
+    assert stylize_module._where(device, precision) == where
 
 
 def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke):

@@ -45,6 +45,7 @@ __all__ = [
     "Source",
     "decode",
     "encode",
+    "extended",
     "fit",
     "from_array",
     "output_format",
@@ -59,12 +60,7 @@ INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
 """What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
 
-MEDIA_TYPES: Final[dict[str, str]] = {
-    "png": "image/png",
-    "jpeg": "image/jpeg",
-    "jpg": "image/jpeg",
-    "webp": "image/webp",
-}
+MEDIA_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
 """What `encode` writes, with the media type of each."""
 
 _T = TypeVar("_T")
@@ -361,3 +357,11 @@ def fit(rgb: Image.Image, max_side: int | None) -> Image.Image:
         return rgb
     width, height = (max(1, round(side * max_side / longest)) for side in rgb.size)
     return rgb.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def extended(rgb: Image.Image, side: int) -> Image.Image:
+    """`rgb`, its edge repeated to the right and below as far as it takes for sides of at least `side` px."""
+    below, right = (max(0, side - length) for length in (rgb.height, rgb.width))
+    if not below and not right:
+        return rgb
+    return Image.fromarray(np.pad(np.asarray(rgb), ((0, below), (0, right), (0, 0)), mode="edge"))

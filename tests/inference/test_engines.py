@@ -158,7 +158,8 @@ def test_auto_without_openvino_paints_with_pytorch_and_says_so_once(without, cap
         ({"precision": "fp16"}, "The engine openvino computes in fp32, bf16 or int8, not in fp16."),
         (
             {"precision": "int8"},
-            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first.",
+            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first, "
+            "for a file of your own with --model FILE.",
         ),
         (
             {"engine": "onnxruntime", "precision": "int8"},

@@ -25,7 +25,7 @@ from transformer_net.inference.quantization import (
     save_ranges,
 )
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.network import ReflectConv2d
+from transformer_net.network import MIN_SIDE, ReflectConv2d
 from transformer_net.norms import NORMS
 from transformer_net.training.content import ContentPhotos
 
@@ -160,6 +160,14 @@ def test_quantize_prepares_what_is_not_prepared(model, photo_folder, capsys):
     save_model(model, random_network("iebn", seed=1), "dots", grain=0.05)
     command.quantize(content=str(photo_folder), model=[model])
     assert load_ranges(model) not in (None, first)
+
+
+def test_calibration_photos_suit_the_network(tmp_path):
+    for name, size in (("icon", (16, 17)), ("strip", (3000, 30)), ("kept-aside", (64, 64))):
+        make_picture(*size).save(tmp_path / f"{name}.png")
+    photos = ContentPhotos.from_folder(tmp_path)
+    photos.training[:] = [tmp_path / "icon.png", tmp_path / "strip.png"]
+    assert all(min(p.shape[1:]) >= MIN_SIDE for p in calibration_photos(photos, 2, 0.05))
 
 
 def test_calibration_photos_are_spread_and_small(photo_folder):

@@ -35,6 +35,7 @@ def test_round_trip_through_json():
         ("crop_scale", 1.1),
         ("grain", -1.0),
         ("seed", -1),
+        ("seed", 2**63),
         ("budget", -1.0),
         ("budget", float("inf")),
         ("locality", 1.1),

@@ -91,6 +91,7 @@ def test_failed_download_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(torchvision.datasets, "Imagenette", refuse)
     with pytest.raises(ContentError, match=r"imagenette could not be downloaded.*no route"):
         open_content("Imagenette")
+    assert not (tmp_path / "imagenette").exists()
 
 
 def test_downloaded_data_set_is_searched(monkeypatch, tmp_path):
@@ -105,9 +106,30 @@ def test_downloaded_data_set_is_searched(monkeypatch, tmp_path):
 
     monkeypatch.setattr(content, "DOWNLOADS", tmp_path)
     monkeypatch.setattr(torchvision.datasets, "Imagenette", download)
+    half = tmp_path / "imagenette.part" / "imagenette2-320"  # of a download that was interrupted
+    half.mkdir(parents=True)
+    make_picture(40, 40).save(half / "b.jpg")
     photos = open_content("imagenette")
     assert photos.name == "torchvision imagenette"
     assert [p.name for p in photos.training] == ["a.jpg"]
+    monkeypatch.setattr(torchvision.datasets, "Imagenette", None)
+    assert open_content("imagenette").training == photos.training
+
+
+def test_masks_and_hidden_files_are_no_photos(monkeypatch, tmp_path):
+    import torchvision
+
+    from transformer_net.training import content
+
+    def download(root, **options):
+        for name in ("images/a.jpg", "images/._a.jpg", "annotations/trimaps/a.png"):
+            path = root / "oxford-iiit-pet" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make_picture(40, 40).save(path)
+
+    monkeypatch.setattr(content, "DOWNLOADS", tmp_path)
+    monkeypatch.setattr(torchvision.datasets, "OxfordIIITPet", download)
+    assert [p.name for p in open_content("pets").training] == ["a.jpg"]
 
 
 def test_broken_files_are_skipped_counted_and_named(photo_folder, caplog):

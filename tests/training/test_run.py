@@ -309,6 +309,13 @@ def test_style_picture_keeps_its_aspect():
     assert scaled_style(make_picture(300, 200), 100).shape == (1, 3, 100, 150)
 
 
+@pytest.mark.parametrize("size", [(16, 16), (4000, 20)])
+def test_a_sample_that_is_thinner_than_the_network_takes(start, size):
+    run = start()
+    sample = Run(run.trainer, run.photos, run.folder, make_picture(*size)).sample
+    assert run.trainer.paint(sample).shape == sample.shape
+
+
 def test_style_picture_that_is_a_strip():
     with pytest.raises(SettingError, match="3000x100"):
         scaled_style(make_picture(3000, 100), 512)

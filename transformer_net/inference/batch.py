@@ -5,6 +5,7 @@ What fails is told at the end; the others go on.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -79,7 +80,7 @@ class Batch:
         if self.ledger is None or not job.photo.is_file():
             return ""
         metadata = (self.keep_exif, self.keep_gps)
-        settings = [self.kind, self.max_side, self.look, self.exact, self.models, metadata]
+        settings = [self.kind, self.max_side, self.look, self.memory, self.exact, self.models, metadata]
         return made_of(job.photo, repr(settings))
 
     def is_done(self, job: Job, of: str) -> bool:
@@ -88,7 +89,7 @@ class Batch:
 
     @cached_property
     def models(self) -> list[str]:
-        """A checksum of each network's weights, and in what it is computed."""
+        """What the paintings of each depend on beside photo and look."""
         return [stylizer.fingerprint for stylizer in self.stylizers]
 
 
@@ -96,9 +97,11 @@ def paint_photos(found: list[Job], batch: Batch, jobs: int) -> dict[Job, Stylize
     """Paint every photo, several at a time; gives those that failed, with the reason."""
     failed: dict[Job, StylizerError] = {}
     skipped = 0
+    # One paints, the others read and write: a painting takes all cores, and all of the memory allowed.
+    brush = threading.Lock()
     with _progress() as bar, ThreadPoolExecutor(jobs) as pool:
         photos = bar.add_task("photos", total=len(found), visible=len(found) > 1)
-        running = {pool.submit(_paint, job, batch, bar): job for job in found}
+        running = {pool.submit(_paint, job, batch, bar, brush): job for job in found}
         try:
             for future in as_completed(running):
                 try:
@@ -157,12 +160,12 @@ def paint_on_cluster(
 
 def _painter(load: Callable[[], Sequence[Painter]], plan: Batch) -> Callable[[Job], bool]:
     """In a worker: what paints a photo, once the models are loaded."""
-    batch, bar = replace(plan, stylizers=load()), Bar(disable=True)
-    return lambda job: _paint(job, batch, bar)
+    batch, bar, brush = replace(plan, stylizers=load()), Bar(disable=True), threading.Lock()
+    return lambda job: _paint(job, batch, bar, brush)
 
 
-def _paint(job: Job, batch: Batch, bar: Bar) -> bool:
-    """Paint one photo with every normalizer; False where that was done before."""
+def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
+    """Paint one photo with every normalizer, each time holding `brush`; False where that was done before."""
     outputs, of = batch.outputs(job), batch.made_of(job)
     if batch.is_done(job, of):
         return False
@@ -172,9 +175,9 @@ def _paint(job: Job, batch: Batch, bar: Bar) -> bool:
     if several:  # a copy: the last painting may take the place of the photo's pixels
         panels.append(("photo", fit(photo.with_alpha(fit(photo.rgb, batch.max_side)), _PANEL).copy()))
     for stylizer, path in zip(batch.stylizers, outputs, strict=False):
-        start = time.perf_counter()
         title = NORM_TITLES[stylizer.info.norm]
-        with _tile_progress(bar, f"{job.photo.name} {title}") as tell:
+        with brush, _tile_progress(bar, f"{job.photo.name} {title}") as tell:
+            start = time.perf_counter()
             painting = stylizer.paint_photo(
                 photo,
                 batch.max_side,
@@ -184,7 +187,7 @@ def _paint(job: Job, batch: Batch, bar: Bar) -> bool:
                 overwrite=stylizer is batch.stylizers[-1],
                 on_progress=tell,
             )
-        seconds = time.perf_counter() - start
+            seconds = time.perf_counter() - start
         exif = kept(photo.exif, batch.keep_gps) if batch.keep_exif else None
         _write(batch, path, painting, of, f"{seconds:.1f} s", exif)
         if several:

@@ -70,7 +70,7 @@ def paint_on_ray(
     try:
         import ray.data
     except ImportError as error:
-        raise SettingError("Clusters need Ray: pip install 'stylizer[cluster]'.") from error
+        raise SettingError("Clusters need Ray: pip install 'ray[data,serve]'.") from error
     ours = not ray.is_initialized()
     if ours:
         try:

@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 
 ENGINES = ("auto", "torch", "openvino", "onnxruntime")
 
+ON_CPU = ("bf16", "int8")
+"""Precisions that are for CPUs, by OpenVINO."""
+
 PRECISIONS = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "int8": "int8"}
 """Name of a precision in options → the number format that is computed in."""
 
@@ -157,7 +160,7 @@ class TorchEngine:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> None:
-        if precision in ("bf16", "int8"):
+        if precision in ON_CPU:
             raise SettingError(f"The precision {precision} needs the engine openvino, on a CPU.")
         if precision != "fp32" and device.type != "cuda":
             raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
@@ -285,7 +288,8 @@ def _check(precision: str, ranges: Ranges | None) -> None:
         raise SettingError("This processor has no bfloat16 arithmetic, so bf16 would take longer than fp32.")
     if precision == "int8" and ranges is None:
         raise SettingError(
-            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first."
+            "This model is not prepared for int8, or has changed since: run python -m styles.quantize first, "
+            "for a file of your own with --model FILE."
         )
 
 

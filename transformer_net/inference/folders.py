@@ -128,7 +128,7 @@ class Ledger:
         for line in lines:
             try:
                 entry = json.loads(line)
-                self._known[entry["file"]] = entry["of"]
+                self._known[str(entry["file"])] = entry["of"]
             except (ValueError, TypeError, KeyError):
                 continue
 

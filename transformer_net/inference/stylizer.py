@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
-from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit, from_array
+from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, extended, fit, from_array
 from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.conversion import fingerprint
 from transformer_net.inference.engines import Engine, TorchEngine, make_engine
@@ -205,7 +204,7 @@ class Stylizer:
     def _paint_rgb(
         self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: Progress
     ) -> Image.Image:
-        large_enough = _large_enough(rgb)
+        large_enough = extended(rgb, MIN_SIDE)
         if not fits_whole(self.network, large_enough.size, max_memory):
             painting = large_enough
             if painting is rgb and not overwrite:
@@ -217,17 +216,6 @@ class Stylizer:
         return _crop(painting, rgb.size)
 
 
-def _large_enough(rgb: Image.Image) -> Image.Image:
-    """`rgb`, edge pixels repeated to the right and below where a side is under the network's minimum.
-
-    Only a long strip gets there, 5000 x 20 say, when `max_side` shrinks it.
-    """
-    right, below = max(0, MIN_SIDE - rgb.width), max(0, MIN_SIDE - rgb.height)
-    if not right and not below:
-        return rgb
-    return Image.fromarray(np.pad(np.asarray(rgb), ((0, below), (0, right), (0, 0)), mode="edge"))
-
-
 def _crop(painting: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Takes off again what `_large_enough` put on."""
+    """Takes off again what `extended` put on."""
     return painting if painting.size == size else painting.crop((0, 0, *size))

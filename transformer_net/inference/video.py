@@ -59,8 +59,8 @@ class VideoOptions:
 
     def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
         """What a painted video depends on."""
-        settings = [SEGMENT, self.max_side, self.look, self.steady, self.exact, stylizer.fingerprint]
-        return made_of(clip.path, repr(settings))
+        look = (self.max_side, self.look, self.steady, self.max_memory, self.exact)
+        return made_of(clip.path, repr([SEGMENT, *look, stylizer.fingerprint]))
 
 
 AS_IT_COMES = VideoOptions()

@@ -89,6 +89,8 @@ class TrainConfig:
             0, self, "warmup_iterations", "content_weight", "style_weight", "palette_weight", "tv_weight"
         )
         _at_least(0, self, "grain", "seed", "budget")
+        if self.seed >= 2**63:
+            raise SettingError(f"seed must be below 2^63, not {self.seed}.")
         _at_least(32, self, "size", "warmup_size")
         _at_least(64, self, "style_size")
         if self.early_size:

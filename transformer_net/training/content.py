@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,6 +41,9 @@ DATASETS = ("imagenette", "food101", "caltech101", "pets")
 
 DOWNLOADS = Path.home() / ".cache" / "stylizer" / "datasets"
 
+_PHOTOS = {"pets": "oxford-iiit-pet/images"}
+"""Where a data set's photos are that has other pictures, too: masks."""
+
 _MAX_VALIDATION = 8
 
 Prepared = TypeVar("Prepared")
@@ -64,14 +68,18 @@ class ContentPhotos:
 
     @classmethod
     def from_folder(cls, folder: Path, name: str | None = None) -> ContentPhotos:
-        """All pictures below `folder`, by suffix.
+        """All pictures below `folder`, by suffix, but for hidden files.
 
         Raises:
             ContentError: It is no folder, or holds no picture that can be read.
         """
         if not folder.is_dir():
             raise ContentError(f"The content {folder} is no folder.")
-        files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.is_file())
+        files = sorted(
+            p
+            for p in folder.rglob("*")
+            if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".") and p.is_file()
+        )
         if not files:
             raise ContentError(
                 f"The content folder {folder} holds no picture ({', '.join(sorted(_SUFFIXES))})."
@@ -242,20 +250,24 @@ def _cut(photo: Image.Image, box: tuple[float, float, float, float], size: int) 
 
 
 def _download(name: str) -> Path:
+    """The folder of a data set's photos, which are downloaded where that was not done."""
     from torchvision import datasets
 
-    root = DOWNLOADS / name
-    makers: dict[str, Callable[[], object]] = {
-        "imagenette": lambda: datasets.Imagenette(
-            root, size="320px", download=not (root / "imagenette2-320").is_dir()
-        ),
-        "food101": lambda: datasets.Food101(root, download=True),
-        "caltech101": lambda: datasets.Caltech101(root, download=True),
-        "pets": lambda: datasets.OxfordIIITPet(root, download=True),
+    makers: dict[str, Callable[[Path], object]] = {
+        "imagenette": lambda root: datasets.Imagenette(root, size="320px", download=True),
+        "food101": lambda root: datasets.Food101(root, download=True),
+        "caltech101": lambda root: datasets.Caltech101(root, download=True),
+        "pets": lambda root: datasets.OxfordIIITPet(root, download=True),
     }
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        makers[name]()
-    except (OSError, RuntimeError) as error:
-        raise ContentError(f"The data set {name} could not be downloaded to {root}: {error}") from error
-    return root
+    root = DOWNLOADS / name
+    if not root.is_dir():
+        # torchvision takes what was half unpacked for the whole: it gets its name when it is complete.
+        begun = root.with_name(f"{name}.part")
+        shutil.rmtree(begun, ignore_errors=True)
+        try:
+            begun.mkdir(parents=True)
+            makers[name](begun)
+            begun.rename(root)
+        except (OSError, RuntimeError) as error:
+            raise ContentError(f"The data set {name} could not be downloaded to {root}: {error}") from error
+    return root / _PHOTOS.get(name, "")

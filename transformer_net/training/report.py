@@ -128,7 +128,7 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        log.warning("No drawing of the losses: matplotlib is not installed (pip install 'stylizer[train]').")
+        log.warning("No drawing of the losses: matplotlib is not installed (pip install matplotlib).")
         return None
     return Figure(figsize=(11, 4.2), layout="constrained")
 

@@ -16,7 +16,8 @@ from transformer_net.checkpoint import save_model
 from transformer_net.cores import available_cores
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
-from transformer_net.images import fit, from_array, to_array
+from transformer_net.images import extended, fit, from_array, to_array
+from transformer_net.network import MIN_SIDE
 from transformer_net.training.board import Board
 from transformer_net.training.content import ContentBatches, ContentPhotos
 from transformer_net.training.pace import Recurring, StepTime, Window
@@ -117,7 +118,8 @@ class Run:
         began: float | None = None,
     ) -> None:
         self.trainer, self.photos, self.folder = trainer, photos, folder
-        self.sample = torch.from_numpy(to_array(fit(sample, _SAMPLE_SIDE)))[None]
+        small = extended(fit(sample, _SAMPLE_SIDE), MIN_SIDE)
+        self.sample = torch.from_numpy(to_array(small))[None]
         self.on_progress, self.should_stop = on_progress, should_stop
         on_gpu = trainer.device.type == "cuda"
         self.loader_threads = loader_threads or (min(_LOADERS, available_cores()) if on_gpu else 1)
