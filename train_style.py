@@ -131,7 +131,8 @@ def train(
         int | None,
         _option(
             SCHEDULE,
-            "Side of the crops in the first half, where smaller ones save time; 0: as later.",
+            "Side of the crops in the first half, where smaller ones save time, 112 say: of use where --init "
+            "is none or base. 0: as later.",
             "early_size",
         ),
     ] = None,
@@ -147,8 +148,7 @@ def train(
             SCHEDULE,
             "Where to begin: gallery (the mean of the gallery's models of this norm), base (the shipped "
             "network of this norm that reproduces the photo), none (random weights, and a warm-up), a model "
-            "file, or auto: of width 16, gallery for a picture of your own and base for a style of the "
-            "catalogue; none for other widths.",
+            "file, or auto: gallery for networks of width 16, none for others.",
         ),
     ] = "auto",
     seed: Annotated[
@@ -230,7 +230,7 @@ def train(
         one: RunFolder(out or Path("runs") / f"{name}-{norm_slug(one)}")
         for one in (map(canonical_norm, compare.split(",")) if compare else [canonical_norm(norm)])
     }
-    where = _where_to_begin(init, options.get("width", TrainConfig.width), in_catalogue=bool(recipe))
+    where = _where_to_begin(init, options.get("width", TrainConfig.width))
     begin = {one: _beginning(where, one, name if recipe else "") for one in folders}
     if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
         wanted = options.get("iterations", TrainConfig.iterations)
@@ -299,15 +299,14 @@ def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, 
             folder.load_state()
 
 
-def _where_to_begin(init: str, width: int, in_catalogue: bool) -> str:
+def _where_to_begin(init: str, width: int) -> str:
     """`--init` with auto decided.
 
     Raises:
         SettingError: What it names has another width.
     """
     if init == "auto":
-        # The gallery's own styles begin where their shipped models did.
-        return "none" if width != WIDTH else "base" if in_catalogue else "gallery"
+        return "gallery" if width == WIDTH else "none"
     if init in ("base", "gallery") and width != WIDTH:
         raise SettingError(f"--init {init} needs a width of {WIDTH}, not {width}; leave it out.")
     return init

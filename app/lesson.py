@@ -10,7 +10,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.runfolder import RunFolder
-from transformer_net.training.schedule import Schedule
 
 State: TypeAlias = Literal["starting", "training", "stopping", "finished", "stopped", "failed"]
 
@@ -109,18 +108,16 @@ def seconds_left(
         marks: Steps done and the time at which they were seen, in order; at least one.
         now: The time.
     """
-    schedule = Schedule(TrainConfig(lesson.style, warmup_iterations=0, iterations=lesson.iterations))
     *earlier, (done, seen) = marks
     if earlier:
         every = lesson.sample_every
         since, then = next((mark for mark in reversed(earlier) if mark[0] <= done - every), earlier[0])
-        left = schedule.work_left(done)
-        seconds = left * (seen - then) / (schedule.work_left(since) - left)
+        step = (seen - then) / (done - since)
     elif speed := _speed(records):
-        seconds = schedule.seconds_left(done, TrainConfig.batch_size / speed)
+        step = TrainConfig.batch_size / speed
     else:
         return None
-    return max(0.0, seconds - (now - seen))
+    return max(0.0, (lesson.iterations - done) * step - (now - seen))
 
 
 def _speed(records: Sequence[dict[str, Any]]) -> float:

@@ -498,13 +498,11 @@ def beginning(folder):
 
 
 def test_where_training_begins(invoke, tmp_path):
-    """At the gallery's mean or the base where nothing else is said; only random weights need a warm-up."""
-    make_picture(64, 64).save(tmp_path / "mine.png")
+    """At the gallery's mean where nothing else is said; only random weights need a warm-up."""
     tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style-size", "64"]
     runs = {
-        "style": [],
-        "picture": ["--style", tmp_path / "mine.png"],
-        "gallery": ["--init", "gallery"],
+        "auto": [],
+        "base": ["--init", "base"],
         "none": ["--init", "none"],
         "narrow": ["--width", "4"],
         "file": ["--init", find_style("mosaic").model("iebn")],
@@ -513,9 +511,8 @@ def test_where_training_begins(invoke, tmp_path):
         code, _, err = invoke(train, *tiny, *arguments, "--out", tmp_path / name)
         assert (code, err) == (0, "")
     assert {name: beginning(tmp_path / name) for name in runs} == {
-        "style": ("base", 0, True),
-        "picture": ("gallery", 0, True),
-        "gallery": ("gallery", 0, True),
+        "auto": ("gallery", 0, True),
+        "base": ("base", 0, True),
         "none": ("", 1, False),
         "narrow": ("", 1, False),
         "file": ("iebn.safetensors", 0, False),

@@ -221,9 +221,9 @@ def _lede(apprentice: Apprentice) -> str:
         "<code>STYLIZER_CONTENT</code>."
     )
     return (
-        '<div class="lede"><h2>Your picture as a style</h2><p>A network that reproduces any photo learns to '
-        "do it in the strokes and colours of your picture. Train one normalizer, or more under the same "
-        f"name, one after the other, and compare them. {photos}</p></div>"
+        '<div class="lede"><h2>Your picture as a style</h2><p>A network between all of the styles here '
+        "learns to paint in the strokes and colours of your picture. Train one normalizer, or more under the "
+        f"same name, one after the other, and compare them. {photos}</p></div>"
     )
 
 

@@ -25,8 +25,6 @@ from styles.catalog import find_style, shipped, style_name, styles
 from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
 from tests.conftest import make_picture
 from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
-from transformer_net.network import MARGIN
-from transformer_net.training.config import TrainConfig
 from transformer_net.training.runfolder import RunFolder
 
 TINY = {"size": 32, "batch-size": 1, "style-size": 64, "precision": "fp32"}
@@ -280,16 +278,13 @@ def test_names_are_safe_everywhere(text, name):
 
 def test_time_left_is_that_of_the_last_steps():
     lesson = Lesson("x", "in", 80)  # a sample each 10 steps
-    late = (TrainConfig.size + 2 * MARGIN) ** 2 / (TrainConfig.early_size + 2 * MARGIN) ** 2  # of early steps
     assert seconds_left(lesson, [{"phase": "validation"}], [(10, 100.0)], 101.0) is None
     records = [{"images_per_second": 2.0}, {"phase": "validation"}]
-    assert seconds_left(lesson, records, [(10, 100.0)], 101.0) == pytest.approx((30 + 40 * late) * 2 - 1)
+    assert seconds_left(lesson, records, [(10, 100.0)], 101.0) == pytest.approx(70 * 2 - 1)
     slow_then_fast = [(10, 100.0), (20, 200.0), (30, 210.0), (40, 220.0)]
-    assert seconds_left(lesson, records, slow_then_fast, 220.0) == pytest.approx(40 * late)
-    assert seconds_left(lesson, records, slow_then_fast, 225.0) == pytest.approx(40 * late - 5)
+    assert seconds_left(lesson, records, slow_then_fast, 220.0) == pytest.approx(40)
+    assert seconds_left(lesson, records, slow_then_fast, 225.0) == pytest.approx(35)
     assert seconds_left(lesson, records, slow_then_fast, 999.0) == 0.0
-    half_time = [*slow_then_fast, (45, 220 + 5 * late)]  # the last eighth has small crops and large ones
-    assert seconds_left(lesson, records, half_time, 220 + 5 * late) == pytest.approx(35 * late)
     at_the_end = [*slow_then_fast, (80, 300.0)]
     assert seconds_left(lesson, records, at_the_end, 300.0) == 0.0
 

@@ -33,7 +33,8 @@ class TrainConfig:
         batch_size: Photos a step.
         size: Side of the square crops in pixels.
         early_size: Side of the crops in the first half of the style phase, where small ones teach as
-            much in less time: `size` if that is smaller, or if this is 0.
+            much in less time, unless training begins at the gallery's mean: `size` if that is smaller, or if
+            this is 0.
         warmup_size: Side of the square crops in the warm-up.
         crop_scale: Smallest share of a photo's area that a crop covers.
         lr: Peak learning rate of Adam; Muon's is a multiple of it (see `MuonAdam`). It rises over the first
@@ -65,7 +66,7 @@ class TrainConfig:
     warmup_iterations: int = 300
     batch_size: int = 4
     size: int = 192
-    early_size: int = 112
+    early_size: int = 0
     warmup_size: int = 128
     crop_scale: float = 0.2
     lr: float = 4e-3
