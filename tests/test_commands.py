@@ -136,6 +136,7 @@ def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
         (["--norm", "layer"], "There is no normalizer 'layer'; choose one of bn, in, bn+se, iebn."),
         (["--format", "xpm"], "Paintings can be written as png, jpeg or webp only."),
         (["--device", "tpu9"], "The device 'tpu9' is not available on this machine."),
+        (["--device", "meta"], "The device 'meta' is not available on this machine."),
         (["--model", "none.safetensors"], "The model file none.safetensors cannot be read"),
         (["--max-memory", "lots"], "The memory must be a size such as 800M or 1.5G, not 'lots'."),
         (["--mask", "no.png", "--style", "wave,ink"], "no.png: There is no file 'no.png'."),

@@ -17,7 +17,7 @@ def pick_device(name: str = "auto") -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()  # which a device without memory, meta, cannot
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"The device {name!r} is not available on this machine.") from error
     return device
