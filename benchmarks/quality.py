@@ -80,7 +80,8 @@ def border(paint: Painter, photo: Tensor, painting: Tensor) -> float:
 
 
 def checkerboard(image: Tensor) -> float:
-    """Strongest spectral line at a period of 2 or 4 px, in decibels over its neighbourhood.
+    """Strongest spectral line at a period of 2 or 4 px, along the axes or down to the right, in decibels over
+    its neighbourhood.
 
     Upsampling by 2 and by 4 leaves its trace there, if any; natural pictures have a few decibels.
     """

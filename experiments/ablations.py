@@ -53,7 +53,7 @@ PAPER = {
 
 Make = Callable[..., Job]
 TASKS: tuple[tuple[str, Make, Callable[[Any], float], int, str], ...] = (
-    ("CIFAR-100", classification.job, lambda m: m["accuracy"], 1, " points"),
+    ("CIFAR-100", classification.job, classification.accuracy, 1, " points"),
     ("mosaic", stylization.job, final_loss, -1, " of loss"),
 )
 """Name, maker of jobs, metric, 1 if more is better, unit."""

@@ -204,6 +204,11 @@ def classify(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     return metrics
 
 
+def accuracy(metrics: Any) -> float:
+    """Test accuracy of a run in percent; nan if it diverged."""
+    return math.nan if metrics["diverged"] else float(metrics["accuracy"])
+
+
 def _optimizer(network: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
     """SGD with momentum; weight decay on matrices only, so never on a norm's or a gate's vectors."""
     matrices = [p for name, p in network.named_parameters() if p.ndim > 1 and "gate_" not in name]

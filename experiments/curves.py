@@ -18,9 +18,10 @@ from typing import Any
 from experiments import stylization
 from experiments.drawing import COLOURS, markdown, new_figure, plain_numbers, save
 from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
 from experiments.runner import Job, Store
 from styles.catalog import shipped
+from styles.quality import SIDES, Book
 from transformer_net.norms import NORMS
 
 TITLE = "Training curves (Figures 3 and 5)"
@@ -63,9 +64,15 @@ def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
     return found
 
 
+def on_examples(norm: str, side: int, term: str) -> dict[str, float]:
+    """The same on the example photos at `side` px, evaluation mode, as benchmarks/quality.py measured it."""
+    tables = {style.name: Book(style, side).table() for style in shipped()}
+    return {name: rows[norm][term] for name, rows in tables.items() if norm in rows}
+
+
 def relative(ours: dict[Any, float], theirs: dict[Any, float]) -> dict[Any, float]:
     """By how many percent ours are below theirs, pair by pair."""
-    return {key: 100 * (1 - ours[key] / theirs[key]) for key in ours if key in theirs}
+    return {key: -percent for key, percent in change(ours, theirs).items()}
 
 
 def table(store: Store) -> str:
@@ -134,12 +141,17 @@ def claims(store: Store) -> list[Claim]:
         for term in TERMS:
             bn = losses(store, "bn", mode, term)
             for norm, name in (("iebn", "IEBN"), ("bn+se", "SE"), ("in", "IN")):
-                gain = Estimate.of(relative(losses(store, norm, mode, term), bn))
-                long = Estimate.of(relative(gallery(norm, mode, term), gallery("bn", mode, term)))
-                for ran, estimate in (
-                    (f"mosaic, short runs, {mode_name} mode", gain),
-                    (f"the gallery's styles, one seed each, {mode_name} mode", long),
-                ):
+                long = f"the gallery's styles, one seed each, {mode_name} mode"
+                gains = {
+                    f"mosaic, short runs, {mode_name} mode": relative(losses(store, norm, mode, term), bn),
+                    long: relative(gallery(norm, mode, term), gallery("bn", mode, term)),
+                }
+                if mode == "final":
+                    for side in SIDES:
+                        examples = [on_examples(one, side, term) for one in (norm, "bn")]
+                        gains[f"{long}, example photos at {side} px"] = relative(*examples)
+                for ran, gain in gains.items():
+                    estimate = Estimate.of(gain)
                     found.append(
                         Claim.above(
                             0,
@@ -173,7 +185,7 @@ def _nearness(store: Store, mode: str, mode_name: str) -> Claim:
         "IEBN is nearer to IN than to BN in total loss",
         f"mosaic, short runs, {mode_name} mode",
         nearer,
-        f"BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
+        f"{nearer.show(2, signed=True)}: BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
         COMMAND,
     )
 

@@ -68,7 +68,11 @@ _SETTING = """\
   {resnet[epochs]} epochs, batches of {resnet[batch_size]}, SGD with Nesterov momentum, one cycle to a
   learning rate of {resnet[lr]:g}, weight decay {resnet[weight_decay]:g} on matrices, last epoch's accuracy.
   The paper has 500 training images a class, ResNet-164 and 164 epochs: only differences are compared.
-- **The gallery**: the shipped models, one seed in each style; docs/training.md says how they were trained.
+- **The gallery**: the shipped models, all of seed 0, trained as docs/training.md says. An interval over its
+  six styles says nothing about other seeds. Evaluation mode is on the same 8 photos for all styles, at
+  256 px, and, where it says so, on the four example photos at 512 or 1024 px (docs/gallery.md), where some
+  differences are others. The training loss of a style has a locality of 0.3 (docs/training.md), in evaluation
+  it is the plain distance: compare norms within a mode, not modes.
 - All normalizers had the same budget, and none was tuned.
 - Runs of the style network were computed on a processor or on a GPU, also where one is compared with the
   other; the last table but one says what that changes.
@@ -77,8 +81,9 @@ Differences are taken run by run, between runs of the same seed and so of the sa
 the gallery: between models of the same style); the interval is that of their mean. **Harm** is what an attack
 changes for the worse, relative to the same normalizer without it, and the claim that one withstands better is
 about the difference of the harms. The noise x̂·N_a + N_b is an affine map, in training and in use: γ and β
-could undo it. In ablations, positive figures speak for the paper's choice. SE stands after every norm here,
-with a bottleneck of at least 4 units.
+could undo it. In ablations, positive figures speak for the paper's choice. ReLU begins at relu(−1) = 0,
+without a gradient, and so its networks never learn: its rows tell of that start, not of ReLU. SE stands after
+every norm here, with a bottleneck of at least 4 units.
 """
 
 

@@ -17,7 +17,7 @@ SEEDS = (0, 1, 2)
 NOT_RUN = "not run yet"
 
 # 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201)
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,14 @@ class Estimate:
 
     @classmethod
     def of(cls, values: Mapping[Any, float]) -> Estimate:
-        """That of `values`, one a run; without any, nan."""
+        """That of `values`, one a run; nan without any, and where one is no number: a training diverged."""
         numbers, count = list(values.values()), len(values)
         if not count:
             return cls(math.nan, math.inf, 0)
-        if count == 1 or not all(map(math.isfinite, numbers)):
-            return cls(statistics.fmean(numbers), math.inf, count)
+        if not all(map(math.isfinite, numbers)):
+            return cls(math.nan, math.inf, count)
+        if count == 1:
+            return cls(numbers[0], math.inf, count)
         quantile = _T[min(count - 1, len(_T)) - 1]
         return cls(statistics.fmean(numbers), quantile * statistics.stdev(numbers) / math.sqrt(count), count)
 
@@ -59,6 +61,15 @@ def per_seed(store: Store, job: Callable[[int], Job], metric: Callable[[Any], fl
 def difference(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, float]:
     """ours − theirs, run by run, where both are known: the pairs share their seed and with it their data."""
     return {key: ours[key] - theirs[key] for key in ours if key in theirs}
+
+
+def change(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, float]:
+    """By how many percent ours are above theirs, pair by pair; nan where either is no finite number."""
+    return {
+        key: 100 * (ours[key] / theirs[key] - 1) if math.isfinite(theirs[key]) else math.nan
+        for key in ours
+        if key in theirs
+    }
 
 
 def judge(estimate: Estimate, margin: float = 0.0) -> Verdict:

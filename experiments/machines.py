@@ -56,7 +56,7 @@ def table(store: Store) -> str:
         for name, by_term in [*((f"`{norm}`", by_term) for norm, by_term in found.items()), ("all", every)]
         if by_term[TERMS[0]]
     ]
-    return markdown(["norm", "content", "style"], rows) if rows else ""
+    return markdown(["from processor to GPU", "content", "style"], rows) if rows else ""
 
 
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:

@@ -16,7 +16,7 @@ from typing import Any
 from experiments import classification, stylization
 from experiments.drawing import COLOURS, dots, markdown
 from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
 from experiments.noise import final_loss
 from experiments.runner import Job, Store
 
@@ -57,7 +57,7 @@ def jobs(quick: bool = False) -> list[Job]:
 
 def accuracies(store: Store, norm: str, k: int) -> dict[int, float]:
     """Test accuracy in percent, by seed."""
-    return per_seed(store, lambda s: digits(norm, s, k), lambda m: m["accuracy"])
+    return per_seed(store, lambda s: digits(norm, s, k), classification.accuracy)
 
 
 def losses(store: Store, norm: str, count: int) -> dict[int, float]:
@@ -103,21 +103,24 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
 def claims(store: Store) -> list[Claim]:
     """Strangers harm BN, and IEBN less."""
     found = []
-    tasks: tuple[tuple[Of, int, int, str, str], ...] = (
-        (accuracies, 1, -1, f"CIFAR-100, ResNet-20, {DIGITS} digits a batch", "of its accuracy"),
+    tasks: list[tuple[Of, int, int, str, str]] = [
+        (accuracies, k, -1, f"CIFAR-100, ResNet-20, {k * DIGITS} digits a batch", "of its accuracy")
+        for k in LEVELS[1:]
+    ]
+    tasks.append(
         (
             losses,
             FLAT,
             1,
             f"mosaic, {FLAT} flat pictures a batch, total loss in evaluation mode",
             "of its loss",
-        ),
+        )
     )
     for of, level, sign, ran, unit in tasks:
         harm: dict[str, dict[int, float]] = {}
         for norm in NORMS:
-            clean, mixed = of(store, norm, 0), of(store, norm, level)
-            harm[norm] = {s: sign * 100 * (mixed[s] / clean[s] - 1) for s in mixed if s in clean}
+            changes = change(of(store, norm, level), of(store, norm, 0))
+            harm[norm] = {seed: sign * percent for seed, percent in changes.items()}
         bn, saved = Estimate.of(harm["bn"]), Estimate.of(difference(harm["bn"], harm["iebn"]))
         found += [
             Claim.above(

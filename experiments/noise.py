@@ -16,14 +16,14 @@ from PIL import Image
 from experiments import classification, stylization
 from experiments.drawing import COLOURS, dots, markdown, sheet
 from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
 from experiments.runner import Job, Store
 
 TITLE = "Noise attack (Table 2)"
 COMMAND = "python -m experiments.noise"
 NORMS = ("bn", "bn+se", "iebn")
 NOISES = ((0.8, 0.8), (0.5, 0.2), (0.8, 0.5), (0.8, 0.2), (0.5, 0.5))
-"""(N_a, N_b) beside none; the first two are run with every seed first."""
+"""(N_a, N_b) beside none; the first two are run first."""
 
 Make = Callable[..., Job]
 Noise = tuple[float, float] | None
@@ -56,7 +56,7 @@ def jobs(quick: bool = False) -> list[Job]:
 
 def accuracies(store: Store, norm: str, noise: Noise) -> dict[int, float]:
     """Test accuracy in percent, by seed."""
-    return per_seed(store, lambda s: attacked(classification.job, norm, s, noise), lambda m: m["accuracy"])
+    return per_seed(store, lambda s: attacked(classification.job, norm, s, noise), classification.accuracy)
 
 
 def losses(store: Store, norm: str, noise: Noise) -> dict[int, float]:
@@ -70,14 +70,10 @@ def final_loss(metrics: Any) -> float:
 
 
 def damage(store: Store, norm: str, of: Callable[[Store, str, Noise], dict[int, float]]) -> dict[Any, float]:
-    """Relative change in percent that noise brings, by seed: the mean over the noises run with all seeds."""
+    """Relative change in percent that noise brings, by seed: the mean over all of `NOISES`."""
     clean = of(store, norm, None)
-    noisy = [of(store, norm, noise) for noise in NOISES[:2]]
-    return {
-        seed: statistics.fmean(100 * (values[seed] / clean[seed] - 1) for values in noisy)
-        for seed in clean
-        if all(seed in values for values in noisy)
-    }
+    changes = [change(of(store, norm, noise), clean) for noise in NOISES]
+    return {s: statistics.fmean(c[s] for c in changes) for s in clean if all(s in c for c in changes)}
 
 
 def table(store: Store) -> str:
@@ -121,7 +117,7 @@ def claims(store: Store) -> list[Claim]:
         ("CIFAR-100, ResNet-20", accuracies, -1, "of its accuracy"),
         ("mosaic, total loss in evaluation mode", losses, 1, "of its loss"),
     )
-    levels = " and ".join(map(str, NOISES[:2]))
+    levels = f"{', '.join(map(str, NOISES[:-1]))} and {NOISES[-1]}"
     for task, of, sign, unit in tasks:
         bn = {seed: sign * value for seed, value in damage(store, "bn", of).items()}
         harm = Estimate.of(bn)

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from matplotlib.axes import Axes
 
 from experiments.drawing import _limits, dots
 from experiments.intervals import Estimate
@@ -30,10 +31,16 @@ def test_an_axis_of_equal_values_has_a_length(half):
     assert low < 5 < high < 10
 
 
-def test_what_is_left_out_is_an_arrow(tmp_path):
-    def drawn(last):
-        groups = {str(i): {"bn": e} for i, e in enumerate(estimates(22, 22.4, 23, 23.5, last))}
-        return decode(dots({"loss": groups}, tmp_path / f"{last}.png")[0]).rgb
+@pytest.mark.parametrize(("last", "named"), [(63, ["63"]), (24, [])])
+def test_what_is_left_out_is_an_arrow_that_says_its_value(tmp_path, monkeypatch, last, named):
+    told = []
+    annotate = Axes.annotate
 
-    assert drawn(63).tobytes() != drawn(24).tobytes()
-    assert drawn(63).size == drawn(24).size
+    def noting(self, text, *arguments, **options):
+        told.append(text)
+        return annotate(self, text, *arguments, **options)
+
+    monkeypatch.setattr(Axes, "annotate", noting)
+    groups = {str(i): {"bn": e} for i, e in enumerate(estimates(22, 22.4, 23, 23.5, last))}
+    assert decode(dots({"loss": groups}, tmp_path / "dots.png")[0]).rgb.width > 100
+    assert told == named

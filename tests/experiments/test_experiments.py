@@ -1,12 +1,13 @@
 """Each experiment's quick mode from end to end, on one store: what they share is run once."""
 
 import json
+import math
 
 import pytest
 import torch
 from PIL import Image
 
-from experiments import accuracy, curves, figures, mixed, noise, pictures
+from experiments import accuracy, classification, curves, figures, mixed, noise, pictures
 from experiments.experiment import measure, plan
 from experiments.figures import EXPERIMENTS
 from experiments.intervals import SEEDS
@@ -76,6 +77,24 @@ def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
     assert reasons["IEBN has a lower content loss than BN"] == "a training diverged"
     assert reasons["SE has a lower content loss than BN"] == "the interval contains 0"
     assert "not a number (n = 3)" in curves.table(store)
+
+
+@pytest.mark.parametrize("diverged", [["bn"], ["bn", "iebn"]])
+def test_a_baseline_that_diverged_decides_nothing(tmp_path, diverged):
+    store = Store(tmp_path)
+    losses = {"content": 9.0, "style": 0.3}
+    for job in curves.jobs():
+        broken = any(job.label.startswith(f"mosaic-{norm}-seed{i}") for i, norm in enumerate(diverged))
+        healthy = {"diverged": "", "final": losses, "training": losses}
+        store.keep(job, {"diverged": "at 20", "curves": {}} if broken else healthy, 1, 1, "")
+    ours = [claim for claim in curves.claims(store) if claim.ran.startswith("mosaic")]
+    reasons = {claim.reason for claim in ours if claim.text == "IEBN has a lower content loss than BN"}
+    assert reasons == {"a training diverged"}
+
+
+def test_a_classification_that_diverged_has_no_accuracy():
+    assert classification.accuracy({"diverged": False, "accuracy": 24.5}) == 24.5
+    assert math.isnan(classification.accuracy({"diverged": True, "accuracy": 1.0}))
 
 
 def test_the_plan_names_every_run_once():
