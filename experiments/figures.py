@@ -49,8 +49,8 @@ Liang and Yang, [arXiv 1908.04008](https://arxiv.org/abs/1908.04008)), tried at 
 cores and a few minutes of a GPU. A verdict is computed from the runs, not written: with the 95 % interval of
 the mean over the seeds (or over the gallery's styles), a claim is **reproduced** if the whole interval is on
 its side, **not reproduced** if the whole interval is on the other side, and **not decidable** at this scale
-otherwise; one run decides nothing. Intervals are not corrected for the number of claims: of {count} rows, one
-or two may be on the wrong side by chance.
+otherwise; one run decides nothing. Intervals are not corrected for the number of claims: of {count} rows, a
+few may be on the wrong side by chance.
 
 {summary}
 """
