@@ -28,7 +28,7 @@ ROOT = str(Path(__file__).parents[1])
 @pytest.fixture(scope="module")
 def two_nodes():
     """Two raylets with a core each, and this process connected to them."""
-    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'stylizer[cluster]'")
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -174,5 +174,5 @@ def test_options_that_do_not_fit(folder, invoke, arguments, sentence):
 def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.data", None)
-    with pytest.raises(SettingError, match=r"stylizer\[cluster\]"):
+    with pytest.raises(SettingError, match=r"Clusters need Ray: pip install"):
         list(cluster_module.paint_on_ray([Job(Path("a"), Path("a"))], lambda: print))

@@ -25,7 +25,7 @@ class Board:
 
     def __init__(self, folder: Path, iteration: int = 0) -> None:
         tensorboard = require(
-            "torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "'stylizer[train]'"
+            "torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "tensorboard"
         )
         self._writer = tensorboard.SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
 
