@@ -141,10 +141,11 @@ def recipes() -> dict[str, dict[str, Any]]:
     return found
 
 
-def gallery_settings() -> dict[str, Any]:
-    """Training settings that all models of the gallery share: their length, by option name."""
+def gallery_settings(style: str) -> dict[str, Any]:
+    """How long the gallery's models of `style` are trained, and on which crops, by option name."""
     found: dict[str, Any] = _settings()["gallery"]
-    return found
+    own: dict[str, Any] = found.pop("styles", {}).get(style, {})
+    return {**found, **own}
 
 
 def _settings() -> dict[str, Any]:

@@ -54,7 +54,7 @@ Painter = Callable[[Tensor], Tensor]
 
 def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
     """The training settings of a model of the gallery; the losses are the same for every normalizer."""
-    return TrainConfig(**{**gallery_settings(), **recipes()[style], "style": style, "norm": norm})
+    return TrainConfig(**{**gallery_settings(style), **recipes()[style], "style": style, "norm": norm})
 
 
 def example_photos(side: int = SIDE) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ _INTRODUCTION = """\
 Six styles, each drawn by our own code (`styles/painters/`, CC0) and learned by four networks that differ in their
 normalizer only: same seed, same photos in the same order, same budget. `styles/recipes.toml` holds the recipes,
 `styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` trains them again. Minutes and photos a
-second are of up to twelve trainings side by side; alone, each takes a fraction of that (docs/training.md).
+second are of up to fifteen trainings side by side; alone, each takes a fraction of that (docs/training.md).
 
 ![One photo in every style](pictures/gallery.jpg)
 """
