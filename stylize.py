@@ -26,7 +26,7 @@ from transformer_net.images import Limits, output_format
 from transformer_net.inference.batch import Batch, Painter, paint_on_cluster, paint_photos, paint_videos
 from transformer_net.inference.colour import Look
 from transformer_net.inference.engines import ON_CPU
-from transformer_net.inference.folders import Ledger, check_writable, find_jobs
+from transformer_net.inference.folders import LEDGER, Ledger, check_writable, find_jobs
 from transformer_net.inference.mask import TwoStyles, read_mask
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY, parse_memory
@@ -156,14 +156,17 @@ def stylize(
         raise SettingError("--format is for photos: videos are written as mp4.")
     if clips and (mask or match_palette):  # each frame would be measured by itself, and flicker
         raise SettingError("--mask and --match-palette are for photos, not for videos.")
+    if clips == found and (keep_exif or keep_gps):
+        raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")
     stylizers = _stylizers(style, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
         stylizer.check(look)  # before a folder of photos is read
     check_writable(out)
+    skip = any(path.is_dir() for path in photos)
     batch = Batch(
         stylizers,
         out, kind, max_side, look, memory, exact,
-        Ledger(out) if any(path.is_dir() for path in photos) else None,
+        Ledger(out) if skip or (out / LEDGER).is_file() else None, skip,
         keep_exif or keep_gps, keep_gps, LIMITS,
     )  # fmt: skip
     if engine_cluster is None:
@@ -262,6 +265,11 @@ def export(
 def main() -> None:
     """Run the command that the arguments ask for: a leading `export` is one, unless it is a photo's name."""
     if sys.argv[1:2] == ["export"] and not Path("export").is_file():
+        if Path("export").is_dir() and "--help" not in sys.argv:  # what was meant is not for us to guess
+            complain(
+                "There is a folder called export here: ./export paints it; to export a model, go elsewhere."
+            )
+            raise SystemExit(2)
         sys.argv[:2] = [f"{sys.argv[0]} export"]  # as it shall stand in the help
         run(export)
     else:

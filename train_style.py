@@ -24,7 +24,7 @@ from transformer_net.images import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
-from transformer_net.training.board import Board
+from transformer_net.training.board import Board, writers
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
 from transformer_net.training.ranks import joined, own_device
@@ -36,6 +36,9 @@ from transformer_net.training.trainer import Trainer
 from transformer_net.training.vgg import Vgg16Features, VggSource
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
+
+NORM = "iebn"
+"""What is trained where neither --norm nor --compare says it."""
 
 _BROKEN_SHOWN = 10
 
@@ -51,7 +54,10 @@ def _option(panel: str, help: str, usual: str = "") -> Any:
 
 def train(
     style: Annotated[str, _option(BASIC, "A style of the catalogue, or a path to any picture.")] = "mosaic",
-    norm: Annotated[str, _option(BASIC, "Normalizer: bn, in, bn+se or iebn.")] = "iebn",
+    norm: Annotated[
+        str | None,
+        typer.Option(help="Normalizer: bn, in, bn+se or iebn.", rich_help_panel=BASIC, show_default=NORM),
+    ] = None,
     compare: Annotated[
         str | None,
         _option(
@@ -222,13 +228,21 @@ def train(
         options["budget"] = parse_duration(budget)
     if vgg not in ("shipped", "torchvision"):
         raise SettingError(f"vgg must be shipped or torchvision, not {vgg!r}.")
-    if compare and out:
+    if compare is not None and out:
         raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
+    if compare is not None and norm is not None:
+        raise SettingError("Give --norm or --compare, not both.")
+    if resume and overwrite:
+        raise SettingError("Give --resume or --overwrite, not both.")
+    if tensorboard:
+        writers()  # or one would hear that it is not installed when the old run is gone
     target = pick_device(own_device(device))
     photos = open_content(content)
+    if content and not Path(content).is_dir():
+        began = time.perf_counter()  # a budget is not for a download
     folders = {
         one: RunFolder(out or Path("runs") / f"{name}-{norm_slug(one)}")
-        for one in (map(canonical_norm, compare.split(",")) if compare else [canonical_norm(norm)])
+        for one in map(canonical_norm, [norm or NORM] if compare is None else compare.split(","))
     }
     where = _where_to_begin(init, options.get("width", TrainConfig.width))
     begin = {one: _beginning(where, one, name if recipe else "") for one in folders}
@@ -251,6 +265,8 @@ def train(
         loss_network = Vgg16Features(cast(VggSource, vgg))
         with about(f"Sample photo {sample}"):
             shown = decode(sample).rgb
+        if compare:
+            began = time.perf_counter()  # what all norms need is not the first one's to pay
         for one, folder in folders.items():
             config = configs[one]
             with about(f"Style picture {picture}"):
@@ -292,7 +308,7 @@ def train(
 def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
     """Say at once what cannot be begun or resumed; several runs are resumed as far as they exist."""
     for folder in folders:
-        if folder.exists() and not (resume or overwrite):
+        if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
             ways = "--resume continues it, " * folder.state.exists() + "--overwrite begins again"
             raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
         if resume and (folder.state.exists() or not several):

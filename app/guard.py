@@ -23,6 +23,9 @@ from app.studio import Studio
 _FORM_OVERHEAD = 16_384
 """Bytes of a request for a painting beside the picture: boundaries, part headers and the small fields."""
 
+_LONGEST_NUMBER = 20
+"""Digits of a declared length that are looked at; Python refuses to read thousands."""
+
 _LINGER_SECONDS = 10.0
 """How long what still comes of a refused upload is read and dropped."""
 
@@ -109,7 +112,9 @@ class Guard:
             self._uploads -= 1
 
     def _refusal(self, scope: Scope) -> ServiceError | None:
-        length = Headers(scope=scope).get("content-length", "")
+        length = Headers(scope=scope).get("content-length", "").lstrip("0")
+        if len(length) > _LONGEST_NUMBER:
+            return UploadTooLargeError("The request has more bytes than are accepted.")
         if length.isdecimal() and int(length) > largest_body(self._settings):
             return UploadTooLargeError(
                 f"The request has {int(length):,} bytes; pictures of at most "

@@ -15,6 +15,7 @@ from fastapi_offline import FastAPIOffline
 
 from app import api, problems
 from app.apprentice import Apprentice
+from app.gate import Gate
 from app.guard import Guard, largest_body
 from app.settings import Settings
 from app.studio import Studio
@@ -69,6 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         form_limits={"max_files": 2, "max_fields": len(api.FIELDS), "max_part_size": 1024},
     )
     app.add_api_route("/", _home, include_in_schema=False)
+    if settings.page:  # what a camera sends is in base64
+        app.add_middleware(Gate, largest=largest_body(settings) * 4 // 3)
     app.add_middleware(Guard, studio=studio)
     if settings.page:
         from app.ui import mount  # here, because it takes seconds and the API alone does not need it

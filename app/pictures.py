@@ -19,13 +19,17 @@ def picture(style: Style) -> bytes:
     return _present(style).read_bytes()
 
 
-@lru_cache(maxsize=64)  # bounded: sizes are the client's choice
 def thumbnail(style: Style, size: int) -> bytes:
-    """The same as a JPEG whose longer side is at most `size`.
+    """The same as a JPEG whose longer side is at most `size`, by steps of 32 px from 64 on.
 
     Raises:
         UnknownStyleError: Its file is gone.
     """
+    return _thumbnail(style, size if size < 64 else size // 32 * 32)
+
+
+@lru_cache(maxsize=256)  # sizes are the client's choice, and each costs a decoding
+def _thumbnail(style: Style, size: int) -> bytes:
     return encode(fit(decode(_present(style)).rgb, size), "jpeg", quality=85)
 
 

@@ -150,6 +150,11 @@ def problem_response(error: StylizerError) -> Response:
     return _document(error.status, _type(error.title), error.title, str(error), headers=headers)
 
 
+def not_found() -> Response:
+    """The problem document for an address that is none."""
+    return _document(404, "about:blank", HTTPStatus(404).phrase, _SENTENCES[404])
+
+
 def _slug(title: str) -> str:
     return title.lower().replace(" ", "-")
 

@@ -214,6 +214,10 @@ def quality(
     ] = None,
 ) -> None:
     """Measure what is missing, and print all figures."""
+    if side not in (None, *SIDES):
+        raise SettingError(f"The side must be one of {', '.join(map(str, SIDES))}.")
+    if optimum and side not in (None, SIDE):
+        raise SettingError(f"An optimum is computed at {SIDE} px only.")
     console.width = max(console.width, 140)  # also where the output is no terminal
     for found in [find_style(style)] if style else [s for s in shipped() if s.norms]:
         for size in [side] if side else SIDES:

@@ -247,8 +247,9 @@ def bench(
     target = pick_device(device)
     say(describe_machine(target))
     if quality:
+        quality = find_style(quality).name
         start = {} if scratch else {"init": "base", "warmup_iterations": 0}
-        settings = {**recipes()[quality], **start, "iterations": iterations}
+        settings = {**recipes().get(quality, {}), **start, "iterations": iterations}
         time_to_quality(TrainConfig(quality, canonical_norm(norm), **settings), content, target)
         return
     if quick:

@@ -55,8 +55,9 @@ def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
     """The same of the shipped models, by style: the last validation, or the last tenth of training."""
     found = {}
     for style in shipped():
-        curves = json.loads((style.folder / "curves.json").read_text()).get(norm)
-        if not curves:
+        file = style.folder / "curves.json"
+        curves = json.loads(file.read_text()).get(norm) if file.is_file() else None
+        if not curves:  # not trained yet
             continue
         points = curves["validation" if mode == "final" else "training"]
         last = points[-1:] if mode == "final" else points[-max(1, len(points) // 10) :]

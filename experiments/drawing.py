@@ -65,11 +65,12 @@ def dots(
         least: Rows that have to be known, where one alone tells nothing.
     """
     known = {
-        label: {row: group for row, group in groups.items() if any(e.count for e in group.values())}
+        label: {row: group for row, group in groups.items() if any(_is_known(e) for e in group.values())}
         for label, groups in panels.items()
     }
-    rows = max(map(len, known.values()))
-    if rows < least:
+    known = {label: groups for label, groups in known.items() if groups}
+    rows = max(map(len, known.values()), default=0)
+    if rows < max(least, 1):
         return []
     names = {name for groups in known.values() for group in groups.values() for name in group}
     figure = new_figure(4.8 * len(known), 1.0 + rows * (0.14 + 0.14 * len(names)))

@@ -13,6 +13,7 @@ import typer
 from experiments.intervals import Claim
 from experiments.runner import RESULTS, Inputs, Job, Store, run_jobs
 from transformer_net.commandline import run, say
+from transformer_net.training.content import EXAMPLES
 
 
 class Experiment(Protocol):
@@ -68,7 +69,7 @@ def main(*experiments: Any) -> None:
             Path, typer.Option(help="Folder of CIFAR-100 and MNIST; they are downloaded there if missing.")
         ] = Path("data"),
         content: Annotated[
-            str | None, typer.Option(help="Photos, as for train_style.py; the shipped examples if not given.")
+            str | None, typer.Option(help="Photos, as for train_style.py; --quick takes the shipped ones.")
         ] = None,
         results: Annotated[Path, typer.Option(help="Where the results are kept.")] = RESULTS,
         quick: Annotated[
@@ -82,7 +83,8 @@ def main(*experiments: Any) -> None:
         if threads:
             torch.set_num_threads(threads)
         with tempfile.TemporaryDirectory() as scratch:
-            store = Store(Path(scratch) if quick and results == RESULTS else results)
-            measure(experiments, store, Inputs(data, content, device, store.pictures), quick, minutes)
+            store = Store(Path(scratch) if quick and results.resolve() == RESULTS.resolve() else results)
+            photos = content or (str(EXAMPLES) if quick else None)
+            measure(experiments, store, Inputs(data, photos, device, store.pictures), quick, minutes)
 
     run(command)

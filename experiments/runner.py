@@ -22,6 +22,7 @@ import torch
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import say
 from transformer_net.devices import describe_machine, pick_device
+from transformer_net.errors import SettingError
 from transformer_net.training.content import ContentPhotos, open_content
 from transformer_net.training.vgg import Vgg16Features
 
@@ -37,7 +38,7 @@ class Inputs:
 
     Attributes:
         data: Folder of `cifar100_10k2k.npz` and `mnist_12k.npz`, or where torchvision shall put its own.
-        content: Photos, as for train_style.py; the shipped examples if None.
+        content: Photos, as for train_style.py; None where no job needs any.
         device_name: auto, cpu, cuda or mps.
         pictures: Folder for the paintings that a job leaves.
     """
@@ -49,7 +50,13 @@ class Inputs:
 
     @cached_property
     def photos(self) -> ContentPhotos:
-        """The content photos."""
+        """The content photos.
+
+        Raises:
+            SettingError: None are named. The few shipped ones would give other results under the same names.
+        """
+        if self.content is None:
+            raise SettingError("These runs are to be computed: say on which photos, --content.")
         return open_content(self.content)
 
     @cached_property

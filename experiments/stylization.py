@@ -77,7 +77,7 @@ def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
             Run(trainer, inputs.photos, folder, sample, sample_every=VALIDATE_EVERY).run()
         except DivergedError as error:
             return {"diverged": str(error), "curves": rounded(curves_of(folder.records()))}
-        if settings.seed == 0:
+        if settings.seed == 0 and not config.get("again"):  # on another machine: not these results' pictures
             painting = decode(folder.samples / f"{settings.total_iterations:06}.jpg").rgb
             file = inputs.pictures / f"{config['label']}.jpg"
             write_atomically(file, encode(fit(painting, PICTURE_SIDE), "jpeg"))

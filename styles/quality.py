@@ -19,6 +19,7 @@ from torch import Tensor
 
 from styles.catalog import Style, gallery_settings, recipes
 from transformer_net.checkpoint import ModelInfo, load_model, write_atomically
+from transformer_net.errors import UnknownStyleError
 from transformer_net.images import decode
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS
@@ -53,7 +54,13 @@ Painter = Callable[[Tensor], Tensor]
 
 
 def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
-    """The training settings of a model of the gallery; the losses are the same for every normalizer."""
+    """The training settings of a model of the gallery; the losses are the same for every normalizer.
+
+    Raises:
+        UnknownStyleError: The style has no recipe: it is not of the gallery.
+    """
+    if style not in recipes():
+        raise UnknownStyleError(f"The style {style!r} has no recipe; choose one of {', '.join(recipes())}.")
     return TrainConfig(**{**gallery_settings(style), **recipes()[style], "style": style, "norm": norm})
 
 

@@ -20,11 +20,14 @@ from styles.catalog import find_style
 from stylize import export, stylize
 from tests.conftest import make_picture
 from train_style import train
-from transformer_net import commandline
+from transformer_net import commandline, images
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.images import Limits
-from transformer_net.inference.folders import LEDGER
+from transformer_net.inference.batch import Batch, paint_photos
+from transformer_net.inference.colour import Look
+from transformer_net.inference.folders import LEDGER, Job
 from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.tiles import DEFAULT_MEMORY
 
 ROOT = Path(__file__).parents[1]
 TINY = ["--iterations", "4", "--warmup-iterations", "2", "--batch-size", "1", "--size", "32", "--width", "4"]
@@ -254,6 +257,42 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
     assert "painted before" not in invoke(stylize, *options)[1]  # not the first run's any more
 
 
+def test_what_was_painted_over_is_painted_again(folder, tmp_path, invoke):
+    """A painting of its own has the name of the folder's, but another look."""
+    options = ["--norm", "in", "-o", "out"]
+    assert invoke(stylize, folder / "sub" / "b.jpg", *options)[0] == 0
+    assert not (tmp_path / "out" / LEDGER).exists()
+    assert invoke(stylize, folder, *options)[0] == 1
+    whole = (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes()
+    assert invoke(stylize, folder / "a.jpg", folder / "a.png", *options, "--strength", "0.1")[0] == 0
+    assert (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes() != whole
+    assert "2 of 6 painted before" in invoke(stylize, folder, *options)[1]
+    assert (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes() == whole
+
+
+def test_a_broken_photo_does_not_stay_in_memory(tmp_path):
+    broken = tmp_path / "broken.png"
+    make_picture(40, 30).save(broken)
+    broken.write_bytes(broken.read_bytes()[:-900])
+    painter = Stylizer.from_style("mosaic", "in", engine="torch")
+    batch = Batch(
+        [painter], tmp_path, "png", None, Look(), DEFAULT_MEMORY, False, None, False, False, False, Limits()
+    )
+    (error,) = paint_photos([Job(broken, Path("broken"))], batch, 1).values()
+    assert "damaged" in str(error)
+    assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
+
+
+def test_what_a_format_cannot_hold_is_said_before_it_is_painted(photo, invoke, monkeypatch):
+    monkeypatch.setitem(images._LONGEST_SIDE, "webp", 45)
+    monkeypatch.setattr(Stylizer, "paint_photo", None)
+    code, _, err = invoke(stylize, photo, "--format", "webp")
+    assert code == 2
+    assert "A webp file can have at most 45 pixels on a side; png can hold this painting." in err
+    monkeypatch.undo()
+    assert invoke(stylize, photo, "--format", "webp", "--max-side", "45", "--norm", "in")[0] == 0
+
+
 def test_another_allowance_of_memory_is_another_painting(folder, invoke):
     """Larger photos are painted in tiles then, which are not quite the whole."""
     options = [folder, "--norm", "in", "-o", "out"]
@@ -363,6 +402,9 @@ def test_options_that_are_not_for_all(clip, photo, invoke):
     assert (code, out, err) == (2, "", "--steady is for videos, and there is none.\n")
     code, out, err = invoke(stylize, clip, "--format", "jpg")
     assert (code, out, err) == (2, "", "--format is for photos: videos are written as mp4.\n")
+    code, out, err = invoke(stylize, clip, "--keep-exif")
+    assert (code, out) == (2, "")
+    assert err == "--keep-exif and --keep-gps are for photos: videos have no EXIF.\n"
     clip.write_text("no video")
     code, out, err = invoke(stylize, clip, "--norm", "in", "--engine", "torch")
     assert (code, out) == (2, "")
@@ -384,6 +426,13 @@ def test_photos_that_would_overwrite_each_other(photo, invoke, tmp_path):
     code, _, err = invoke(stylize, photo, other)
     assert (code, err) == (2, "Two photos are called 'cat': their paintings would overwrite each other.\n")
     assert not (tmp_path / "out").exists()
+
+
+def test_photos_that_differ_in_their_suffix(photo, invoke, tmp_path):
+    make_picture(40, 40).save(tmp_path / "cat.png")
+    assert photo == tmp_path / "cat.jpg"
+    assert invoke(stylize, photo, tmp_path / "cat.png", photo, "--norm", "in")[0] == 0
+    assert paintings(tmp_path / "out").keys() == {"cat-jpg-mosaic-in.png", "cat-png-mosaic-in.png"}
 
 
 def test_train_then_paint_with_the_model(photo, tmp_path, invoke):

@@ -46,6 +46,16 @@ def test_what_is_said_of_the_picture_is_kept(source, kind):
     assert again.size == (40, 60)  # upright, and not turned once more
 
 
+@pytest.mark.parametrize("source", ["TIFF", "PNG", "WEBP"])
+def test_a_text_too_long_for_a_jpeg_is_left_out(source):
+    exif = Image.Exif()
+    exif[BASE.Make], exif[BASE.ImageDescription] = "Microscope", "x" * 80_000
+    buffer = io.BytesIO()
+    make_picture(60, 40).save(buffer, source, exif=exif)
+    painting = encode(make_picture(60, 40), "jpeg", exif=kept(decode(buffer.getvalue()).exif))
+    assert dict(Image.open(io.BytesIO(painting)).getexif()) == {BASE.Make: "Microscope"}
+
+
 def test_of_a_tiff_only_what_is_not_about_the_file_is_kept():
     photo = decode(photo_with_exif("TIFF"))
     exif = Image.open(io.BytesIO(encode(photo.rgb, "png", exif=kept(photo.exif)))).getexif()

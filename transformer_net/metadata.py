@@ -18,6 +18,12 @@ _DESCRIPTIVE: Final = (
 )
 """What is said of the picture. The other tags describe its file; the orientation is in the pixels."""
 
+_LONGEST_TEXT: Final = 8_000
+"""Bytes of a tag: JPEG holds 64 kB of EXIF in all. Longer texts, as of microscopes, tell how it was made."""
+
+_MOST: Final = 65_533
+"""Bytes of EXIF that a JPEG file can hold."""
+
 _UNTRUE: Final = frozenset(
     {
         ExifTags.Base.ExifImageWidth,
@@ -57,16 +63,23 @@ def kept(exif: Image.Exif | None, place: bool = False) -> bytes:
     result = Image.Exif()
     try:
         for tag in _DESCRIPTIVE:
-            if tag in exif:
+            if tag in exif and _is_short(exif[tag]):
                 result[tag] = exif[tag]
         parts = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if place else (ExifTags.IFD.Exif,)
         for part in parts:
-            if told := {tag: v for tag, v in exif.get_ifd(part).items() if tag not in _UNTRUE}:
+            if told := {
+                tag: v for tag, v in exif.get_ifd(part).items() if tag not in _UNTRUE and _is_short(v)
+            }:
                 result.get_ifd(part).update(told)
                 result[part] = 0  # where it will stand is filled in when it is written
-        return result.tobytes() if len(result) else b""
+        data = result.tobytes() if len(result) else b""
+        return data if len(data) <= _MOST else b""
     except Exception:  # broken EXIF raises about anything, and is no reason to lose the painting
         return b""
+
+
+def _is_short(value: object) -> bool:
+    return not isinstance(value, str | bytes) or len(value) <= _LONGEST_TEXT
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from app.apprentice import Apprentice
 from app.studio import Studio
-from app.ui.files import EXAMPLES
+from app.ui import files
 from app.ui.page import build
 from app.ui.theme import css, theme
 
@@ -41,7 +41,9 @@ def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
         "/favicon.ico", _icon, include_in_schema=False
     )  # asked for before the page names its own
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    gr.set_static_paths([EXAMPLES])  # served from where they are, never copied or cleaned up
+    files.claim()
+    files.sweep(files.KEPT_FOR)
+    gr.set_static_paths([files.EXAMPLES])  # served from where they are, never copied or cleaned up
     page = build(studio, apprentice)
     # Gradio checks the paths that a browser sends only once this is set; `launch` does it, a mount does not.
     page.has_launched = True

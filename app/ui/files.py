@@ -15,7 +15,10 @@ from typing import Any
 from gradio.utils import get_upload_folder
 
 KEPT_FOR = 1800
-"""Seconds after which uploads and paintings are deleted, so that the disk stays bounded."""
+"""Seconds after which uploads and paintings are deleted."""
+
+KEPT_BYTES = 500_000_000
+"""What all of them may have together; beyond it the oldest go first, so that the disk stays bounded."""
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 """Photos that may be opened besides those that were uploaded."""
@@ -26,14 +29,35 @@ def cache() -> Path:
     return Path(get_upload_folder())
 
 
-def sweep(seconds: float) -> None:
-    """Remove the empty folders in `cache` that are older than this: Gradio deletes the files in them only."""
-    before = time.time() - seconds
-    with suppress(OSError), os.scandir(cache()) as entries:
-        for entry in entries:
-            with suppress(OSError):  # not empty, or somebody else was faster
-                if entry.is_dir(follow_symlinks=False) and entry.stat().st_mtime < before:
-                    Path(entry.path).rmdir()
+def claim() -> None:
+    """Make `cache` a folder of our own: Gradio's default is shared with everything that runs on Gradio."""
+    if cache().name != "stylizer":
+        os.environ["GRADIO_TEMP_DIR"] = str(cache() / "stylizer")
+
+
+def sweep(seconds: float, most: int = KEPT_BYTES) -> None:
+    """Delete what is older than this in `cache`, the oldest files beyond `most` bytes, and old empty folders.
+
+    Gradio deletes files that it gave out itself, while it runs: no folders, and neither half an upload nor
+    what an earlier server left.
+    """
+    before, files, folders = time.time() - seconds, [], []
+    for inside, _, names in os.walk(cache(), topdown=False):
+        folders.append(Path(inside))
+        for path in (Path(inside, name) for name in names):
+            with suppress(OSError):  # here and below: somebody else was faster
+                status = path.lstat()
+                files.append((status.st_ctime, status.st_size, path))  # a copy has its original's st_mtime
+    total = 0
+    for since, size, path in sorted(files, reverse=True):
+        total += size
+        if since < before or total > most:
+            with suppress(OSError):
+                path.unlink()
+    for folder in folders[:-1]:  # from the inside out; the last one is the cache itself
+        with suppress(OSError):  # not empty
+            if folder.stat().st_mtime < before:
+                folder.rmdir()
 
 
 def resolved(path: object) -> Path | None:

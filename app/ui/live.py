@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -152,6 +151,6 @@ def _bytes(frame: object, most: int) -> bytes:
     try:
         if head.startswith("data:image/") and head.endswith(";base64"):
             return base64.b64decode(data, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or letters beyond ASCII
         pass
     raise UnreadableImageError("What came from the camera is no picture.")

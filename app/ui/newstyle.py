@@ -55,7 +55,7 @@ class Workshop:
             length = _length(steps)
             picture = await self._open(upload)
             pace = await asyncio.to_thread(self._apprentice.measure, picture, str(norm))
-        except (StylizerError, gr.Error) as error:
+        except Exception as error:  # a full disk, say
             yield _promise()
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
         if pace is None:
@@ -153,6 +153,7 @@ def build(
             use = gr.Button("Paint with it", variant="primary", size="lg", elem_id="train-use", min_width=0)
             sample = gr.HTML("", elem_id="lesson-sample", apply_default_css=False)
             curves = gr.HTML("", elem_id="lesson-curves", apply_default_css=False)
+    gr.HTML('<p id="lesson-state" role="status" class="unseen"></p>', apply_default_css=False)  # see page.js
     thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
     quiet: dict[str, Any] = {
         "show_progress": "hidden",

@@ -47,11 +47,20 @@
       const key = figure.dataset.norm;
       show($("img", figure), found[key], `Detail of the ${key === "photo" ? "photo" : nameOf(key) + " painting"}`);
     }
-    for (const status of $$("#status:not([aria-live])")) status.setAttribute("aria-live", "polite");
+    for (const status of $$(":is(#status, #estimate):not([aria-live])")) status.setAttribute("aria-live", "polite");
+    tellLesson();
     for (const empty of $$(".empty[aria-label]:not([role])")) empty.setAttribute("role", "img");
     for (const example of $$('#examples img[alt=""]')) {
       example.alt = `Example photo: ${example.src.split("/").pop().split(".")[0]}`;
     }
+  }
+
+  // A training is told to screen readers when its state changes, not at each of its steps.
+  function tellLesson() {
+    const [teller, lesson] = [$("#lesson-state"), $(".lesson")];
+    if (!teller || !lesson || teller.dataset.state === lesson.dataset.state) return;
+    teller.dataset.state = lesson.dataset.state;
+    text(teller, $("h2", lesson) ? lesson.innerText : "");
   }
 
   function syncWipe(found) {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 from PIL import Image
 
 from app.models import Painting
@@ -27,6 +28,7 @@ _PATIENCE = 5
 """How often a comparison that has begun asks again for a place in a full queue."""
 
 Shown = list[str | None]
+Gone = Callable[[], Awaitable[bool]]
 
 
 class Easel:
@@ -88,6 +90,7 @@ class Easel:
         folder = files.cache() / f"painting-{secrets.token_hex(16)}"
         captions = [cards.waiting(norm) if norm in norms else cards.missing(norm) for norm in ALL]
         pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        gone = _leaving()
         for place, norm in enumerate(ALL):
             if norm not in norms:
                 pictures[place + 1] = None
@@ -95,12 +98,12 @@ class Easel:
             captions[place] = cards.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, style, norm, look, patient=place > 0)
-            except StylizerError as error:
+                painted = await self._paint(photo, style, norm, look, gone, patient=place > 0)
+                name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
+                pictures[place + 1] = await self._save(painted.image, folder / name)
+            except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
                 yield _status("Stopped."), *pictures, *_stopped(captions)
-                raise toast(error) from None
-            name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
-            pictures[place + 1] = await self._save(painted.image, folder / name)
+                raise (toast(error) if isinstance(error, StylizerError) else error) from None
             captions[place] = cards.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
         done = f"Painted at {width} × {height}. Click a painting to look closer at that place, further down."
@@ -123,20 +126,33 @@ class Easel:
         stem = re.sub(r"[^\w-]+", "-", Path(upload.get("orig_name") or path.name).stem)[:60].strip("-")
         return photo, stem or "photo"
 
-    async def _paint(self, photo: Photo, style: str, norm: str, look: Look, patient: bool) -> Painting:
+    async def _paint(
+        self, photo: Photo, style: str, norm: str, look: Look, gone: Gone, patient: bool
+    ) -> Painting:
         """Paints; `patient` waits for a place in a full queue, so that a begun comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return await self._studio.paint(photo, style, norm, look=look)
+                return await self._studio.paint(photo, style, norm, look=look, gone=gone)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after or 1)
-        return await self._studio.paint(photo, style, norm, look=look)
+        return await self._studio.paint(photo, style, norm, look=look, gone=gone)
 
     async def _save(self, picture: Image.Image, path: Path) -> str:
         data = await self._studio.write(picture, "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
+
+
+def _leaving() -> Gone:
+    """Whether the visitor whose event this is has left; Gradio itself looks between two yields only."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+
+    async def gone() -> bool:
+        known = blocks._queue.event_ids_to_events.get(event) if blocks and event else None
+        return known is not None and not known.alive
+
+    return gone
 
 
 def toast(error: StylizerError) -> gr.Error:

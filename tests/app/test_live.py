@@ -62,6 +62,7 @@ def test_a_frame_is_left_out_while_a_photo_is_painted(client):
         ({"url": None, "path": "/etc/hostname"}, "What came from the camera is no picture."),
         ({"url": "http://127.0.0.1:1/a.jpg"}, "What came from the camera is no picture."),
         ({"url": "data:image/jpeg;base64,no base64!"}, "What came from the camera is no picture."),
+        ({"url": "data:image/jpeg;base64,é"}, "What came from the camera is no picture."),
         (_frame(b""), "empty"),
         (_frame(b"no picture"), "not a picture in a format"),
         (_frame(file(picture(64, 48), "JPEG")[:300]), "damaged"),

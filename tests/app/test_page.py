@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from app.main import create_app
 from app.settings import Settings
-from tests.app.conftest import SETTINGS, assert_problem, file, opened, picture, post, serving
+from tests.app.conftest import SETTINGS, assert_problem, busy, file, opened, picture, post, serving
+from transformer_net.training.content import EXAMPLES
 
-pytest.importorskip("gradio")
+gradio = pytest.importorskip("gradio")
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +191,127 @@ def test_folders_do_not_outlive_their_files(cache):
         os.utime(cache / name, (0, 0))
     files.sweep(60)
     assert sorted(path.name for path in cache.iterdir()) == ["full", "new", "painting-1"]
+    (cache / "half-an-upload").write_bytes(b"half")
+    files.sweep(-1)  # everything is older than a second from now
+    assert list(cache.iterdir()) == []
+    assert cache.is_dir()
+
+
+def test_the_oldest_files_go_where_all_are_too_much(cache):
+    from app.ui import files
+
+    for name in ("first", "second", "third"):
+        (cache / name).write_bytes(bytes(1000))
+        time.sleep(0.02)  # files of one instant have no order
+    files.sweep(60, most=2500)
+    assert {path.name for path in cache.iterdir() if path.is_file()} == {"second", "third"}
+
+
+def test_the_cache_is_no_folder_of_other_programs(with_page, cache, monkeypatch):
+    from app.ui import files
+
+    files.claim()
+    assert files.cache() == cache / "stylizer"
+    files.claim()
+    assert files.cache() == cache / "stylizer"
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "file=https://example.org/a.png"),
+        ("GET", "file=http:/%2Fexample.org/a.png"),
+        ("GET", "file/etc/hostname"),
+        ("POST", "process_recording"),
+        ("POST", "component_server/"),
+        ("POST", "call/v2/x"),
+        ("GET", "proxy=https://example.org"),
+    ],
+)
+def test_what_gradio_has_and_the_page_does_not_need_is_closed(with_page, method, address):
+    assert_problem(with_page.request(method, f"/ui/gradio_api/{address}"), 404)
+
+
+def test_no_body_is_endless(with_page):
+    sent = []
+
+    def body():
+        for _ in range(60):
+            sent.append(1)
+            yield bytes(1_000_000)
+
+    response = with_page.post("/ui/gradio_api/queue/join", content=body())
+    assert response.status_code == 413
+    response = with_page.post("/ui/gradio_api/upload", content=bytes(30_000_000))
+    assert response.status_code == 413
+
+
+def test_pictures_come_whole_and_to_their_owner_alone(with_page):
+    address = f"/ui/gradio_api/file={EXAMPLES / 'cat.jpg'}"
+    for wanted in ("bytes=0-9", "bytes=0-5,10-15"):
+        response = with_page.get(address, headers={"range": wanted, "cookie": "secret=1"})
+        assert (response.status_code, response.content) == (200, (EXAMPLES / "cat.jpg").read_bytes())
+        assert response.headers["cache-control"] == "private"
+        assert "cookie" not in response.headers
+
+
+def _painting(studio, cache):
+    """Steps of a comparison of the page, as a list that grows, and what runs it."""
+    from app.ui.painting import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    steps = []
+
+    async def paint():
+        options = ("mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9)
+        async for step in Easel(studio).paint({"path": str(upload)}, *options):
+            steps.append(step)
+
+    return steps, paint
+
+
+def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, monkeypatch):
+    studio = with_page.app.state.studio
+    steps, paint = _painting(studio, cache)
+    write = studio.write
+
+    async def full(image, format):
+        if steps:  # the photo found its place, the first painting does not
+            raise OSError(28, "No space left on device")
+        return await write(image, format)
+
+    monkeypatch.setattr(studio, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(paint())
+    assert "Stopped." in steps[-1][0]
+    assert "painting" in "".join(steps[0][-4:])
+    assert not any('data-state="painting"' in caption for caption in steps[-1][-4:])
+
+
+def test_a_visitor_who_left_gives_the_place_back(with_page, cache):
+    from gradio.context import LocalContext
+
+    studio = with_page.app.state.studio
+    event = SimpleNamespace(alive=True)
+    queue = SimpleNamespace(event_ids_to_events={"1": event})
+
+    async def leave():
+        LocalContext.blocks.set(SimpleNamespace(_queue=queue))
+        LocalContext.event_id.set("1")
+        steps, paint = _painting(studio, cache)
+        with busy(studio.jobs):
+            visit = asyncio.create_task(paint())
+            while studio.jobs.waiting == 0:
+                await asyncio.sleep(0.01)
+            event.alive = False
+            while studio.jobs.waiting:
+                await asyncio.sleep(0.01)
+        with pytest.raises(gradio.Error):
+            await visit
+        return steps
+
+    assert "Stopped." in asyncio.run(asyncio.wait_for(leave(), 20))[-1][0]
 
 
 def test_the_picker_shows_each_style():

@@ -285,6 +285,8 @@ def test_nothing_but_uploads_is_opened(
         for leaked in ("file=", "data:image", "a secret", "a%20secret", outside[kind]):
             assert leaked not in answer
     assert '"success":true' in _call(server, painting, good)
+    closed = httpx.get(f"{server}/ui/gradio_api/file={outside['url']}", timeout=90)
+    assert (closed.status_code, closed.headers["content-type"]) == (404, "application/problem+json")
 
 
 def _check(page: Page) -> None:

@@ -44,3 +44,11 @@ def test_what_is_left_out_is_an_arrow_that_says_its_value(tmp_path, monkeypatch,
     groups = {str(i): {"bn": e} for i, e in enumerate(estimates(22, 22.4, 23, 23.5, last))}
     assert decode(dots({"loss": groups}, tmp_path / "dots.png")[0]).rgb.width > 100
     assert told == named
+
+
+def test_a_panel_of_which_nothing_is_known_is_left_out(tmp_path):
+    known = {"bn": {"bn": Estimate(1.0, 0.1, 3)}}
+    diverged = {"bn": {"bn": Estimate(math.nan, math.inf, 3)}}
+    assert dots({"loss": diverged, "accuracy": {}}, tmp_path / "none.png") == []
+    one = decode(dots({"loss": known}, tmp_path / "one.png")[0]).rgb
+    assert decode(dots({"loss": known, "accuracy": diverged}, tmp_path / "dots.png")[0]).rgb.size == one.size

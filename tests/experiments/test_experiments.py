@@ -12,13 +12,14 @@ from experiments.experiment import measure, plan
 from experiments.figures import EXPERIMENTS
 from experiments.intervals import SEEDS
 from experiments.runner import Inputs, Store, run_jobs
+from transformer_net.training.content import EXAMPLES
 
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     store = Store(root)
-    return store, Inputs(root / "no-data", None, "cpu", store.pictures)
+    return store, Inputs(root / "no-data", str(EXAMPLES), "cpu", store.pictures)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.__name__.removeprefix("experiments."))

@@ -6,6 +6,7 @@ import torch
 from experiments.inside import GATED, inspect, job, layer
 from experiments.runner import Inputs
 from transformer_net.norms import BatchNorm, make_norm
+from transformer_net.training.content import EXAMPLES
 
 PHOTOS, CHANNELS = 12, 8
 
@@ -70,7 +71,7 @@ def test_only_batch_norms_paint_otherwise_in_a_batch(tmp_path):
     moved = {}
     for norm in ("in", "bn"):
         config = job("wave", norm, quick=True).config
-        gap = inspect(config, Inputs(tmp_path, None, "cpu", tmp_path))["gap"]
+        gap = inspect(config, Inputs(tmp_path, str(EXAMPLES), "cpu", tmp_path))["gap"]
         moved[norm] = [gap[size]["moved"] for size in ("eval", "1", "2")]
     assert moved["in"] == [0, 0, 0]
     assert moved["bn"][0] == 0

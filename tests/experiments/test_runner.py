@@ -3,6 +3,7 @@
 import pytest
 
 from experiments.runner import Inputs, Job, Store, rounded, run_jobs
+from transformer_net.errors import SettingError
 
 
 @pytest.fixture
@@ -80,3 +81,9 @@ def test_no_job_begins_after_the_time_is_over(store, inputs):
 
 def test_rounding_keeps_the_structure():
     assert rounded({"a": [1.23456789, 2], "b": ("x", True)}) == {"a": [1.2346, 2], "b": ["x", True]}
+
+
+def test_photos_are_named_or_the_run_is_not_begun(inputs):
+    """Results on the few shipped ones would stand among those on thousands, under the same names."""
+    with pytest.raises(SettingError, match="--content"):
+        inputs.photos  # noqa: B018

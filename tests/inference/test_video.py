@@ -4,6 +4,8 @@ import sys
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
 import av
 import numpy as np
@@ -15,7 +17,7 @@ from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.images import decode
-from transformer_net.inference import video
+from transformer_net.inference import video, videofile
 from transformer_net.inference.colour import Look
 from transformer_net.inference.steady import Steadier, flow, trust
 from transformer_net.inference.stylizer import Stylizer
@@ -195,6 +197,85 @@ def test_a_video_that_was_cut_short(tmp_path, photo, kind, share):
     assert probe(tmp_path / f"whole.{kind}").frames == FRAMES
     with pytest.raises(UnreadableVideoError, match="The video 'cut' is damaged, cut short, or of a kind"):
         probe(tmp_path / "cut")
+
+
+_NO_STYLES = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name\r\nStyle: Default\r\n\r\n"
+    b"[Events]\r\nFormat: Layer, Start, End, Style, Text\r\n"
+)
+
+
+def test_a_subtitle_may_outlast_the_pictures(tmp_path, photo):
+    make_clip(tmp_path / "bare.mkv", WALK, photo, sound=None)
+    with av.open(str(tmp_path / "bare.mkv")) as bare, av.open(str(tmp_path / "told.mkv"), "w") as told:
+        pictures, words = told.add_stream_from_template(bare.streams.video[0]), told.add_stream("subrip")
+        words.codec_context.subtitle_header = _NO_STYLES
+        told.start_encoding()
+        word = av.Packet(b"hello")
+        word.stream, word.time_base, word.pts, word.dts, word.duration = words, Fraction(1, 1000), 0, 0, 5000
+        told.mux(word)
+        for packet in bare.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                told.mux(packet)
+    with av.open(str(tmp_path / "told.mkv")) as file:
+        assert file.duration == 5_000_000  # of pictures, there is less than a second
+    assert probe(tmp_path / "told.mkv").frames == FRAMES
+
+
+def test_pictures_that_change_their_size_midway_keep_the_first(tmp_path, stylizer, monkeypatch):
+    """As screens that are shared do. A segment of another size could not be joined."""
+    monkeypatch.setattr(video, "SEGMENT", 5)
+    source, tick = tmp_path / "screen.webm", Fraction(1, 24)
+
+    def grey(side, number):
+        pixels = np.full((side * 3 // 4, side, 3), 20 * number, np.uint8)
+        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+        picture.pts, picture.time_base = number, tick
+        return picture
+
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libvpx", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        larger = av.CodecContext.create("libvpx", "w")
+        larger.width, larger.height, larger.pix_fmt, larger.time_base = 128, 96, "yuv420p", tick
+        for number in range(5):
+            file.mux(stream.encode(grey(64, number)))
+        file.mux(stream.encode(None))
+        late = [packet for number in range(5, 10) for packet in larger.encode(grey(128, number))]
+        for packet in (*late, *larger.encode(None)):
+            packet.stream = stream
+            file.mux(packet)
+    found = probe(source)
+    paint_video(found, tmp_path / f"out{found.suffix}", stylizer, UNPAINTED)
+    painted = list(read_frames(probe(tmp_path / f"out{found.suffix}")))
+    assert {frame.pixels.shape for frame in painted} == {(48, 64, 3)}
+    for number, frame in enumerate(painted):
+        assert np.abs(frame.pixels.astype(float) - 20 * number).mean() < 5
+
+
+def test_sound_that_no_program_reads_is_left_out():
+    """As phones write it beside one that all do."""
+    heard, unknown = SimpleNamespace(codec_context=object()), SimpleNamespace(codec_context=None)
+    container = SimpleNamespace(streams=SimpleNamespace(audio=[unknown, heard]))
+    assert videofile.sounds(container) == [heard]
+
+
+def test_a_kind_of_file_may_refuse_a_sound_with_its_header(clip, monkeypatch):
+    """As mp4 refuses TrueHD."""
+    real = av.open
+
+    def opened(file, mode="r", format=None, **options):
+        container = real(file, mode, format=format, **options)
+        if format != "mp4":
+            return container
+        refusal = av.error.ExperimentalError(1, "experimental")
+        return mock.MagicMock(
+            **{"__enter__.return_value.start_encoding.side_effect": refusal, "__exit__.return_value": False}
+        )
+
+    monkeypatch.setattr(av, "open", opened)
+    assert probe(clip).suffix == ".mkv"
 
 
 def test_what_is_no_video(tmp_path):

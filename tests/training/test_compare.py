@@ -1,6 +1,7 @@
 """Four normalizers, one after the other: train_style.py --compare."""
 
 import sys
+import time
 
 import pytest
 import torch
@@ -124,3 +125,59 @@ def test_a_comparison_chooses_its_own_folders(compare):
     code, said = compare("--out", "elsewhere")
     assert code == 2
     assert "--compare trains into runs/<style>-<norm>; leave out --out." in said
+
+
+def test_a_model_without_its_state_is_not_lost(compare, tmp_path):
+    assert compare()[0] == 0
+    model, state = (tmp_path / "runs" / "dots-in" / f"{name}.safetensors" for name in ("model", "state"))
+    state.unlink()
+    before = model.read_bytes()
+    code, said = compare("--resume")
+    assert code == 2
+    assert "runs/dots-in holds a run already: --overwrite begins again." in said
+    assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--norm", "in"], "Give --norm or --compare, not both."),
+        (["--resume", "--overwrite"], "Give --resume or --overwrite, not both."),
+        (["--compare", ""], "There is no normalizer ''"),
+    ],
+)
+def test_options_that_contradict_each_other(compare, options, sentence):
+    code, said = compare(*options)
+    assert code == 2
+    assert sentence in said
+
+
+def test_nothing_is_overwritten_for_want_of_tensorboard(compare, tmp_path, monkeypatch):
+    assert compare()[0] == 0
+    model = tmp_path / "runs" / "dots-in" / "model.safetensors"
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    code, said = compare("--overwrite", "--tensorboard")
+    assert code == 2
+    assert "--tensorboard needs TensorBoard" in said
+    assert model.is_file()
+
+
+def test_a_budget_is_each_norms_own(compare, monkeypatch):
+    """What all need, read before the first, is not on its account."""
+    began = []
+    initialize = Run.__init__
+
+    def noting(self, *arguments, **options):
+        began.append((time.perf_counter() - options["began"]) < 1)
+        initialize(self, *arguments, **options)
+
+    features = train_style.Vgg16Features
+
+    def slow(source):
+        time.sleep(1.5)
+        return features(source)
+
+    monkeypatch.setattr(Run, "__init__", noting)
+    monkeypatch.setattr(train_style, "Vgg16Features", slow)
+    assert compare()[0] == 0
+    assert began == [True] * 4

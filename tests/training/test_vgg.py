@@ -1,11 +1,13 @@
 """The loss network against torchvision's own."""
 
 import hashlib
+from urllib.error import URLError
 
 import pytest
 import torch
 import torchvision
 
+from transformer_net.errors import SettingError
 from transformer_net.training.vgg import TAPS, WEIGHTS, Vgg16Features, vgg16_state_dict
 from transformer_net.training.weights.make_vgg16 import SHA256, pack
 
@@ -82,3 +84,12 @@ def test_torchvision_source_uses_the_weights_enum(monkeypatch, torchvision_vgg):
     image = torch.rand(1, 3, 32, 32)
     ours, theirs = Vgg16Features("shipped")(image)[-1], Vgg16Features("torchvision")(image)[-1]
     assert torch.equal(ours, theirs)
+
+
+def test_a_download_that_fails_is_one_sentence(monkeypatch):
+    def fail(self, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torchvision.models.VGG16_Weights, "get_state_dict", fail)
+    with pytest.raises(SettingError, match=r"no route to host.*--vgg shipped needs no download"):
+        Vgg16Features("torchvision")

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, say
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.images import Limits, decode, encode, fit
+from transformer_net.images import Limits, check_size, decode, encode, fit, fitted
 from transformer_net.inference.colour import Look
 from transformer_net.inference.folders import Job, Ledger, made_of
 from transformer_net.inference.mask import TwoStyles
@@ -49,7 +49,8 @@ class Batch:
         kind: What they are written as, as `encode` names it.
         max_side: As in `Stylizer.paint_photo`, like `look`, `memory` and `exact`.
         limits: What photos are accepted.
-        ledger: Knows what was painted before; None to paint in any case.
+        ledger: Notes what each painting was made of; None where nobody will ask.
+        skip: Whether what is painted already is left out.
         keep_exif: Whether camera, time and author are copied into the paintings.
         keep_gps: Whether the place is, too.
     """
@@ -62,6 +63,7 @@ class Batch:
     memory: int
     exact: bool
     ledger: Ledger | None
+    skip: bool
     keep_exif: bool
     keep_gps: bool
     limits: Limits
@@ -84,8 +86,12 @@ class Batch:
         return made_of(job.photo, repr(settings))
 
     def is_done(self, job: Job, of: str) -> bool:
-        """Whether all its files are there, and were made of just this."""
-        return self.ledger is not None and all(self.ledger.is_done(p, of) for p in self.outputs(job))
+        """Whether it is left out: all its files are there, and were made of just this."""
+        return all(self.knows(path, of) for path in self.outputs(job))
+
+    def knows(self, path: Path, of: str) -> bool:
+        """Whether a file need not be made again."""
+        return self.skip and self.ledger is not None and self.ledger.is_done(path, of)
 
     @cached_property
     def models(self) -> list[str]:
@@ -107,13 +113,19 @@ def paint_photos(found: list[Job], batch: Batch, jobs: int) -> dict[Job, Stylize
                 try:
                     skipped += not future.result()
                 except StylizerError as error:
-                    failed[running[future]] = error
+                    failed[running[future]] = _bare(error)
                 bar.advance(photos)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)  # what is being painted is finished
             raise
     _sum_up(found, skipped, failed)
     return failed
+
+
+def _bare(error: StylizerError) -> StylizerError:
+    """An error without where it came from, which would keep that photo's pixels in memory."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) -> None:
@@ -170,6 +182,7 @@ def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
     if batch.is_done(job, of):
         return False
     photo = decode(job.photo, batch.limits)
+    check_size(fitted(photo.size, batch.max_side), batch.kind)  # not after minutes of painting
     several = len(batch.stylizers) > 1
     panels = []
     if several:  # a copy: the last painting may take the place of the photo's pixels
@@ -207,7 +220,7 @@ def paint_videos(clips: list[Job], batch: Batch, options: VideoOptions) -> dict[
                     assert isinstance(stylizer, Stylizer)  # masks are for photos
                     _paint_video(job, stylizer, batch, options, bar)
             except StylizerError as error:
-                failed[job] = error
+                failed[job] = _bare(error)
     return failed
 
 
@@ -217,7 +230,7 @@ def _paint_video(job: Job, stylizer: Stylizer, batch: Batch, options: VideoOptio
     norm = stylizer.info.norm
     path = batch.out / f"{job.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
     of = options.made_of(clip, stylizer)
-    if batch.ledger and batch.ledger.is_done(path, of):
+    if batch.knows(path, of):
         say(f"{path}  painted before")
         return
     task = bar.add_task(f"{job.photo.name} {NORM_TITLES[norm]}", total=clip.frames)

@@ -35,7 +35,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def fingerprint(network: TransformerNet) -> str:
-    """SHA-256 of everything that a painting depends on: the weights, the norm, and our code for both."""
+    """SHA-256 of what a network computes: the weights, the norm, and our code for both."""
     digest = hashlib.sha256(json.dumps([network.norm, network.width, network.norm_options]).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())

@@ -48,15 +48,21 @@ def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
         SettingError: A folder has no photo or cannot be read, or two photos would have the same stem.
     """
     jobs: list[Job] = []
+    paths = list(dict.fromkeys(paths))
+    alike = Counter(path.with_suffix("") for path in paths if path.name)
     try:
         for path in paths:
-            jobs += _in_folder(path, out.resolve()) if path.is_dir() else [Job(path, Path(path.stem))]
+            jobs += _in_folder(path, out.resolve()) if path.is_dir() else [_loose(path, alike)]
     except OSError as error:  # not permitted, or too long a name
         raise SettingError(f"{error.filename} cannot be read: {error.strerror}.") from error
     counts = Counter(job.stem for job in jobs)
     if twice := next((stem for stem, count in counts.items() if count > 1), None):
         raise SettingError(f"Two photos are called '{twice}': their paintings would overwrite each other.")
     return jobs
+
+
+def _loose(path: Path, alike: Counter[Path]) -> Job:
+    return Job(path, _stem(Path(path.name), unique=alike[path.with_suffix("")] == 1))
 
 
 def _in_folder(folder: Path, out: Path) -> list[Job]:

@@ -8,6 +8,8 @@ filter itself would give the model's output, in which strokes that are not in th
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -25,6 +27,9 @@ _RADIUS = 2
 _EPSILON = 1e-3
 """Variance of luminance, of a full range of 1, below which a window counts as flat and adds no detail."""
 
+_BEYOND = 2 * _RADIUS + 4
+"""Rows of the small photo around a strip that have a say in it: two windows, and Lanczos's three."""
+
 _STRIP = 1 << 20
 """Pixels in hand at once, so that a large picture takes no more memory than a small one."""
 
@@ -39,21 +44,23 @@ def enlarge(painting: Image.Image, small: Image.Image, photo: Image.Image) -> Im
         small: Mode RGB, what was painted: `photo` shrunk.
         photo: Mode RGB.
     """
-    guide = _luminance(to_array(small))
-    slopes = [Image.fromarray(plane) for plane in _slopes(to_array(painting), guide)]
-    blurred = Image.fromarray(guide)
     result = Image.new("RGB", photo.size)
     rows = max(1, _STRIP // photo.width)
     scale = small.height / photo.height
     for top in range(0, photo.height, rows):
         below = min(photo.height, top + rows)
         size = (photo.width, below - top)
-        box = (0, top * scale, small.width, below * scale)  # Pillow looks beyond it, so strips meet
+        # What Pillow and the windows look at beyond the strip is there, so that strips meet.
+        first = max(0, int(top * scale) - _BEYOND)
+        around = (0, first, small.width, min(small.height, math.ceil(below * scale) + _BEYOND))
+        box = (0, top * scale - first, small.width, below * scale - first)
+        painted, guide = painting.crop(around), _luminance(to_array(small.crop(around)))
         detail = _luminance(to_array(photo.crop((0, top, photo.width, below))))
-        detail -= np.asarray(blurred.resize(size, Image.Resampling.LANCZOS, box))
-        strip = to_array(painting.resize(size, Image.Resampling.LANCZOS, box))
-        for channel, slope in zip(strip, slopes, strict=True):
-            channel += np.asarray(slope.resize(size, Image.Resampling.BILINEAR, box)) * detail
+        detail -= np.asarray(Image.fromarray(guide).resize(size, Image.Resampling.LANCZOS, box))
+        strip = to_array(painted.resize(size, Image.Resampling.LANCZOS, box))
+        for channel, slope in zip(strip, _slopes(to_array(painted), guide), strict=True):
+            wide = Image.fromarray(slope).resize(size, Image.Resampling.BILINEAR, box)
+            channel += np.asarray(wide) * detail
         result.paste(from_array(strip), (0, top))
     return result
 

@@ -123,8 +123,8 @@ class Stylizer:
 
     @property
     def fingerprint(self) -> str:
-        """A checksum of the network's weights, and in what it is computed."""
-        return fingerprint(self.network) + self.engine.precision
+        """What a painting depends on beside photo and look: the network, its grain, and the number format."""
+        return f"{fingerprint(self.network)} {self.info.grain} {self.engine.precision}"
 
     def check(self, look: Look) -> None:
         """Raises SettingError if this model cannot paint with that look."""

@@ -21,14 +21,14 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from transformer_net.errors import SettingError
+from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.images import Photo, fit
 from transformer_net.inference.colour import AS_PAINTED, Look
 from transformer_net.inference.folders import Ledger, made_of
 from transformer_net.inference.steady import Steadier
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiles import DEFAULT_MEMORY
-from transformer_net.inference.videofile import Clip, Frame, Pixels, read_frames
+from transformer_net.inference.videofile import Clip, Frame, Pixels, pyav, read_frames
 from transformer_net.inference.videowriter import join, write_segment
 
 SEGMENT = 120
@@ -83,13 +83,15 @@ def paint_video(
         on_frame: Is told how many frames are done, those of earlier runs included.
 
     Raises:
-        UnreadableVideoError: The video is damaged.
+        UnreadableVideoError: The video is damaged, or its sound cannot be copied.
         SettingError: A file cannot be written, OpenCV is missing, or memory does not suffice for a frame.
     """
     try:
         _paint_video(clip, target, stylizer, options, on_frame)
     except OSError as error:
         raise SettingError(f"{target} cannot be written: {error.strerror or error}.") from error
+    except pyav().FFmpegError as error:  # one video must not be the end of a folder's
+        raise UnreadableVideoError(f"{target} cannot be made of this video: {error}.") from error
 
 
 def _paint_video(

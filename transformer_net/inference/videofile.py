@@ -62,6 +62,7 @@ class Clip:
         time_base: Unit of all times, in seconds.
         rate: Frames a second, on average.
         start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
+        size: Width and height of a stored picture; some recordings change it midway.
         matrix: How to turn its frames for display; None where they are upright.
         aspect: Width of a pixel relative to its height.
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
@@ -74,6 +75,7 @@ class Clip:
     time_base: Fraction
     rate: Fraction
     start: Fraction
+    size: tuple[int, int]
     matrix: Matrix | None
     aspect: Fraction
     suffix: str
@@ -116,9 +118,10 @@ def probe(path: Path) -> Clip:
             stream.average_rate or stream.guessed_rate or Fraction(25),
             # A little sound before 0 is the encoder's run-up, which players skip.
             Fraction(max(0, container.start_time or 0), 1_000_000),
+            (first.width, first.height),
             _matrix(first),
             stream.sample_aspect_ratio or Fraction(1),
-            _suffix_for(container.streams.audio, path),
+            _suffix_for(sounds(container), path),
         )
 
 
@@ -141,7 +144,7 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
             time = picture.pts - offset if picture.pts is not None else (last or -usual) + usual
             last = time if last is None else max(time, last + 1)
             if number >= skip:
-                yield Frame(_upright(_rgb(picture), clip.matrix), last, picture.duration or 0)
+                yield Frame(_upright(_rgb(picture, clip.size), clip.matrix), last, picture.duration or 0)
 
 
 @contextmanager
@@ -172,6 +175,11 @@ def _pictures(container: Any, path: Path) -> Any:
     return found[0]
 
 
+def sounds(container: Any) -> list[Any]:
+    """The streams of sound that can be read; phones add one in a format that few programs know."""
+    return [stream for stream in container.streams.audio if stream.codec_context is not None]
+
+
 def _count(path: Path) -> tuple[int, int]:
     """The number of pictures in a file, and the duration of the last one.
 
@@ -181,7 +189,8 @@ def _count(path: Path) -> tuple[int, int]:
     with opened(path) as container:
         stream = _pictures(container, path)
         count, latest, duration, end = 0, None, 0, Fraction(0)
-        for packet in container.demux(stream, *container.streams.audio):
+        # A subtitle may outlast the pictures, and counts in the file's duration.
+        for packet in container.demux(stream, *sounds(container), *container.streams.subtitles):
             if packet.is_corrupt:
                 raise _damaged(path)
             if not packet.size:
@@ -199,16 +208,18 @@ def _count(path: Path) -> tuple[int, int]:
     return count, duration
 
 
-def _suffix_for(sounds: Sequence[Any], path: Path) -> str:
-    """That of the first kind of file which holds all these streams."""
+def _suffix_for(streams: Sequence[Any], path: Path) -> str:
+    """That of the first kind of file which holds all these streams of sound."""
     for suffix, kind in KINDS.items():
-        with pyav().open(io.BytesIO(), "w", format=kind) as trial:
-            try:
-                for sound in sounds:
-                    trial.add_stream_from_template(sound)
-            except ValueError:
-                continue
-            return suffix
+        try:
+            with pyav().open(io.BytesIO(), "w", format=kind) as trial:
+                for stream in streams:
+                    trial.add_stream_from_template(stream)
+                if streams:
+                    trial.start_encoding()  # writes the header: TrueHD, for one, is refused no earlier
+        except (ValueError, pyav().FFmpegError):
+            continue
+        return suffix
     raise UnreadableVideoError(f"The sound of the video {path.name!r} is of a kind that cannot be copied.")
 
 
@@ -244,13 +255,21 @@ def turned_back(pixels: Pixels, matrix: Matrix | None) -> Pixels:
     return np.ascontiguousarray(pixels.swapaxes(0, 1) if swapped else pixels)
 
 
-def _rgb(picture: Any) -> Pixels:
-    """A frame as the display shows it. Where it does not say how its colours are coded, large ones are BT.709
-    and small ones BT.601, as players take them."""
+def _rgb(picture: Any, size: tuple[int, int]) -> Pixels:
+    """A frame as the display shows it, in width and height `size`.
+
+    Where it does not say how its colours are coded, large ones are BT.709 and small ones BT.601, as players
+    take them.
+    """
     coding = picture.colorspace
     if coding == _UNSPECIFIED and not picture.format.is_rgb:
         coding = BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
     pixels: Pixels = picture.to_ndarray(
-        format="rgb24", src_colorspace=coding, dst_color_range=FULL_RANGE, interpolation="BICUBIC"
+        format="rgb24",
+        width=size[0],
+        height=size[1],
+        src_colorspace=coding,
+        dst_color_range=FULL_RANGE,
+        interpolation="BICUBIC",
     )
     return pixels

@@ -23,6 +23,7 @@ from transformer_net.inference.videofile import (
     Pixels,
     opened,
     pyav,
+    sounds,
     turned_back,
 )
 
@@ -78,10 +79,10 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         if clip.matrix:
             pictures.set_display_matrix(clip.matrix)
         source = files.enter_context(av.open(str(clip.path)))
-        sounds = {sound.index: joined.add_stream_from_template(sound) for sound in source.streams.audio}
+        heard = {sound.index: joined.add_stream_from_template(sound) for sound in sounds(source)}
         both = heapq.merge(
             _picture_packets(segments, pictures, clip.last),
-            _sound_packets(clip, sounds),
+            _sound_packets(clip, heard),
             key=lambda packet: packet.dts * packet.time_base,
         )
         for packet in both:

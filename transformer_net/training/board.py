@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from transformer_net.optional import require
+
+
+def writers() -> Any:
+    """PyTorch's module for TensorBoard.
+
+    Raises:
+        SettingError: TensorBoard is not installed.
+    """
+    return require("torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "tensorboard")
 
 
 class Board:
@@ -24,10 +34,7 @@ class Board:
     """
 
     def __init__(self, folder: Path, iteration: int = 0) -> None:
-        tensorboard = require(
-            "torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "tensorboard"
-        )
-        self._writer = tensorboard.SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+        self._writer = writers().SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
 
     def training(self, iteration: int, values: Mapping[str, float]) -> None:
         """Losses, learning rate and speed of the last few steps."""

@@ -148,8 +148,13 @@ class Run:
                 f"not {ours[name]!r}; resume with the same settings, or choose another --out."
             )
         for name, fingerprint in self._inputs().items():
-            if saved.inputs.get(name) != fingerprint:
-                what = {"content": "other content photos", "style": "another style picture"}[name]
+            # States written before it was noted do not name the loss network.
+            if saved.inputs.get(name, "shipped" if name == "vgg" else "") != fingerprint:
+                what = {
+                    "content": "other content photos",
+                    "style": "another style picture",
+                    "vgg": "another loss network",
+                }[name]
                 raise RunFolderError(
                     f"The run in {self.folder.path} was begun with {what}; give the same --{name}."
                 )
@@ -161,6 +166,8 @@ class Run:
                 f"{self.folder.state} does not fit this network; --overwrite begins again."
             ) from error
         self.seconds = self._looks.last = self._saves.last = saved.seconds
+        # What the last look and save will take is kept free of a budget.
+        self._looks.cost, self._saves.cost = saved.costs
         self._finished = saved.finished
         if self.trainer.ranks.first:
             self.folder.rewind(saved.iteration)
@@ -202,10 +209,11 @@ class Run:
             if over:
                 break
             if trainer.ranks.first:
+                both = self._looks.cost + self._saves.cost
                 with window.paused():
-                    if self._looks.is_due(done, self.seconds):
+                    if self._looks.is_due(done, self.seconds) and schedule.leaves_time(both):
                         self._look()
-                    if stopping or self._saves.is_due(done, self.seconds):
+                    if stopping or (self._saves.is_due(done, self.seconds) and schedule.leaves_time(both)):
                         self._save({})
             if stopping:
                 return self._outcome(False, {})
@@ -296,6 +304,7 @@ class Run:
                     tensors,
                     trainer.schedule.state(),
                     finished,
+                    (self._looks.cost, self._saves.cost),
                 )
             )
 
@@ -309,6 +318,7 @@ class Run:
             "sync_bn": trainer.ranks.sync_bn,
             "content": {"name": self.photos.name, "photos": len(self.photos.training)},
             "style_picture_sha256": trainer.style_sha256,
+            "vgg": trainer.vgg_source,
             "base_sha256": trainer.config.base_sha256,
             "validation": validation,
             "seconds": round(self.seconds, 1),
@@ -320,7 +330,11 @@ class Run:
     def _inputs(self) -> dict[str, str]:
         """Fingerprints of what the run is fed with, beside its settings."""
         names = "\n".join(path.name for path in self.photos.training)
-        return {"content": hashlib.sha256(names.encode()).hexdigest(), "style": self.trainer.style_sha256}
+        return {
+            "content": hashlib.sha256(names.encode()).hexdigest(),
+            "style": self.trainer.style_sha256,
+            "vgg": self.trainer.vgg_source,
+        }
 
     def _outcome(self, finished: bool, validation: dict[str, float]) -> Outcome:
         broken = {str(path): reason for path, reason in self.photos.broken.items()}

@@ -42,10 +42,11 @@ class SavedState:
         iteration: Steps done.
         seconds: Wall-clock seconds spent so far, over all sittings.
         lowest: Lowest mean loss so far, for the divergence check.
-        inputs: Fingerprints of the `content` photos and the `style` picture.
+        inputs: Fingerprints of the `content` photos and the `style` picture, and where `vgg` came from.
         tensors: As `Trainer.state_tensors` gave them.
         schedule: As `Schedule.state` gave it.
         finished: Whether this is the end of the run, validated.
+        costs: Seconds that the last look and the last save took.
     """
 
     config: TrainConfig
@@ -56,6 +57,7 @@ class SavedState:
     tensors: dict[str, Tensor]
     schedule: dict[str, Any] = field(default_factory=dict)
     finished: bool = False
+    costs: tuple[float, float] = (0.0, 0.0)
 
 
 class RunFolder:
@@ -93,6 +95,7 @@ class RunFolder:
             "inputs": state.inputs,
             "schedule": state.schedule,
             "finished": state.finished,
+            "costs": state.costs,
         }
         with writing(self.path):
             write_atomically(self.state, save(state.tensors, {"state": json.dumps(description)}))
@@ -126,6 +129,7 @@ class RunFolder:
                     schedule=dict(description.get("schedule", {})),
                     # States written before there were budgets do not say so.
                     finished=bool(description.get("finished", iteration == config.total_iterations)),
+                    costs=tuple(map(float, description.get("costs", (0, 0)))),  # type: ignore[arg-type]
                 )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:
             raise RunFolderError(

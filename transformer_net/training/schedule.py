@@ -96,6 +96,10 @@ class Schedule:
             reserve: Seconds to keep for what comes after the last step.
         """
 
+    def leaves_time(self, seconds: float) -> bool:
+        """Whether something beside the steps may take so long, without the last step being late."""
+        return True
+
     def state(self) -> dict[str, Any]:
         """What a resumed run cannot derive from its config and iteration."""
         return {}
@@ -128,6 +132,9 @@ class BudgetSchedule(Schedule):
         """Whether another step would end too late; there is one on the perceptual losses at least."""
         begun = self.style_from is not None and iteration > self.style_from
         return begun and self._now + self._step > self._end
+
+    def leaves_time(self, seconds: float) -> bool:
+        return self._now + seconds + self._step <= self._end
 
     def total(self, iteration: int) -> int:
         if self._step <= 0:

@@ -82,6 +82,7 @@ class Trainer:
         self.config, self.device, self.ranks = config, device, ranks
         self.schedule = make_schedule(config)
         self.style_sha256 = picture_sha256(style) if style else ""
+        self.vgg_source = vgg.source if vgg else ""
         if network is None and config.init == "base":
             network = load_base(config.norm)
         if network is None:

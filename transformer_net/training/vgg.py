@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from transformer_net.errors import SettingError
 from transformer_net.network import IMAGENET_MEAN, IMAGENET_STD, ReflectConv2d
 
 WEIGHTS = Path(__file__).parent / "weights" / "vgg16_conv4_3.fp16.safetensors"
@@ -44,11 +45,13 @@ class Vgg16Features(nn.Module):
 
     mean: Tensor
     std: Tensor
+    source: str
 
     def __init__(
         self, source: VggSource | None = "shipped", padding: Literal["reflect", "zeros"] = "reflect"
     ) -> None:
         super().__init__()
+        self.source = source or "random"
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.features = nn.ModuleDict()
@@ -84,12 +87,21 @@ class Vgg16Features(nn.Module):
 
 
 def vgg16_state_dict(source: VggSource) -> dict[str, Tensor]:
-    """Weights and biases up to conv4_3 in float32, named as in torchvision (`features.0.weight`, …)."""
+    """Weights and biases up to conv4_3 in float32, named as in torchvision (`features.0.weight`, …).
+
+    Raises:
+        SettingError: The download failed.
+    """
     if source == "shipped":
         return {name: tensor.float() for name, tensor in load_file(WEIGHTS).items()}
     from torchvision.models import VGG16_Weights
 
-    everything = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+    try:
+        everything = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network, or half a file
+        raise SettingError(
+            f"torchvision's VGG-16 could not be downloaded ({error}); --vgg shipped needs no download."
+        ) from error
     return {
         f"features.{i}.{kind}": everything[f"features.{i}.{kind}"]
         for i in convolution_indices()
