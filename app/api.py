@@ -78,7 +78,10 @@ _PAINTED: Final[dict[str, Any]] = {
     "description": "The painting; the labelled side-by-side picture of several; or a zip archive.",
     "content": dict.fromkeys((*(MEDIA_TYPES[name] for name in FORMATS), ZIP), _BINARY),
     "headers": {
-        "X-Stylizer-Style": _header("The style; of a blend, the styles with percentages.", "wave60-cubist40"),
+        "X-Stylizer-Style": _header(
+            "The style; of a blend, the styles with percentages; with a mask, the two styles.",
+            "wave60-cubist40",
+        ),
         "X-Stylizer-Norm": _header("The normalizer, or several with commas.", "iebn"),
         "X-Stylizer-Size": _header("Width x height of each painting, in pixels.", "1280x960"),
         "X-Stylizer-Seconds": _header("Time to compute, in seconds, of all paintings together.", "0.412"),
@@ -204,7 +207,7 @@ async def stylize(
         Literal["fp32", "bf16", "int8"],
         Form(
             description="Number format of the computation. `int8` and `bf16` are faster and nearly the same, "
-            "where the server's engine is OpenVINO."
+            "where the server's engine is OpenVINO; not for blends."
         ),
     ] = "fp32",
 ) -> Response:

@@ -7,6 +7,7 @@ over all of them, with gradient. So N ranks take the steps of one, up to float r
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -117,5 +118,9 @@ def joined(device: torch.device, sync_bn: bool = True) -> Iterator[Ranks]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(dist.get_rank(), dist.get_world_size(), sync_bn)
+        # Rank 0 validates and saves, and torchrun would stop it if another failed on its way out.
+        dist.barrier()
     finally:
+        # What still holds the connection keeps threads alive in it, and those abort a process that ends.
+        gc.collect()
         dist.destroy_process_group()
