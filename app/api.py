@@ -281,7 +281,8 @@ async def style_image(
     size: Annotated[
         int | None,
         Query(
-            description="Longer side of a thumbnail (JPEG), in pixels. Default: the picture itself (PNG).",
+            description="Longer side of a thumbnail (JPEG), in pixels, from 64 on in steps of 32: the next "
+            "smaller is taken. Default: the picture itself (PNG).",
             examples=[256],
             ge=16,
             le=1024,

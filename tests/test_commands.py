@@ -419,6 +419,16 @@ def test_stylize_takes_larger_photos_than_the_web(photo, invoke, monkeypatch):
     assert "at most 2,049 pixels" in err
 
 
+def test_a_folder_called_export_is_no_guess(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "export").mkdir()
+    monkeypatch.setattr(sys, "argv", ["stylize.py", "export", "-o", "painted"])
+    with pytest.raises(SystemExit, match="2"):
+        stylize_module.main()
+    assert "./export paints it" in capsys.readouterr().err
+    assert not (tmp_path / "painted").exists()
+
+
 def test_photos_that_would_overwrite_each_other(photo, invoke, tmp_path):
     (tmp_path / "more").mkdir()
     other = photo.rename(tmp_path / "more" / "cat.jpg")

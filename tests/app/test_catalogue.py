@@ -47,6 +47,8 @@ def test_picture(client):
     assert max(opened(response).size) == 64
     assert "max-age" in response.headers["cache-control"]
     assert client.get("/styles/mosaic/image?size=64").content == response.content
+    for size, longest in ((100, 96), (63, 63), (1024, 1024)):  # in steps: each size is a decoding
+        assert max(opened(client.get(f"/styles/mosaic/image?size={size}")).size) == longest
     assert_problem(client.get("/styles/vangogh/image"), 404, "unknown-style")
     for size in ("15", "1025", "x", "nan", "-3"):
         assert_problem(client.get(f"/styles/mosaic/image?size={size}"), 422, "invalid-request")
