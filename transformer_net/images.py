@@ -266,13 +266,11 @@ def output_format(name: str) -> str:
     return "jpeg" if key == "jpg" else key
 
 
-def check_size(size: tuple[int, int], kind: str) -> None:
-    """Raises ImageSizeError if a format, as `output_format` names it, cannot hold a picture of that size."""
-    if max(size) > _LONGEST_SIDE[kind]:
-        raise ImageSizeError(
-            f"A {kind} file can have at most {_LONGEST_SIDE[kind]:,} pixels on a side; png can "
-            "hold this painting."
-        )
+def check_side(longest: int, kind: str) -> None:
+    """Raises ImageSizeError where no file of `kind`, see `output_format`, has a longer side like that."""
+    if longest > (most := _LONGEST_SIDE[kind]):
+        sentence = f"A {kind} file can have at most {most:,} pixels on a side; png can hold this painting."
+        raise ImageSizeError(sentence)
 
 
 def encode(image: Image.Image, format: str = "png", quality: int = 92, exif: bytes | None = None) -> bytes:
@@ -296,7 +294,7 @@ def encode(image: Image.Image, format: str = "png", quality: int = 92, exif: byt
     kind = output_format(format)
     if not 1 <= quality <= 100:
         raise SettingError(f"The quality must be within 1 and 100, not {quality}.")
-    check_size(image.size, kind)
+    check_side(max(image.size), kind)
     if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
         image = straight(image)
     if image.mode == "RGBA" and kind == "jpeg":
@@ -353,25 +351,15 @@ def fit(rgb: Image.Image, max_side: int | None) -> Image.Image:
     Raises:
         SettingError: `max_side` is less than one.
     """
-    size = fitted(rgb.size, max_side)
-    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.LANCZOS)
-
-
-def fitted(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
-    """The width and height that `fit` gives a picture of that size.
-
-    Raises:
-        SettingError: `max_side` is less than one.
-    """
     if max_side is None:
-        return size
+        return rgb
     if max_side < 1:
         raise SettingError(f"The longest side must be at least 1 pixel, not {max_side}.")
-    longest = max(size)
+    longest = max(rgb.size)
     if longest <= max_side:
-        return size
-    width, height = (max(1, round(side * max_side / longest)) for side in size)
-    return width, height
+        return rgb
+    width, height = (max(1, round(side * max_side / longest)) for side in rgb.size)
+    return rgb.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def extended(rgb: Image.Image, side: int) -> Image.Image:

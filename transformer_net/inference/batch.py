@@ -21,7 +21,7 @@ from rich.progress import Progress as Bar
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, say
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.images import Limits, check_size, decode, encode, fit, fitted
+from transformer_net.images import Limits, check_side, decode, encode, fit
 from transformer_net.inference.colour import Look
 from transformer_net.inference.folders import Job, Ledger, made_of
 from transformer_net.inference.mask import TwoStyles
@@ -182,7 +182,8 @@ def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
     if batch.is_done(job, of):
         return False
     photo = decode(job.photo, batch.limits)
-    check_size(fitted(photo.size, batch.max_side), batch.kind)  # not after minutes of painting
+    longest = max(photo.size)  # checked now, not after minutes of painting
+    check_side(min(longest, batch.max_side or longest), batch.kind)
     several = len(batch.stylizers) > 1
     panels = []
     if several:  # a copy: the last painting may take the place of the photo's pixels
