@@ -265,9 +265,9 @@ def train(
         loss_network = Vgg16Features(cast(VggSource, vgg))
         with about(f"Sample photo {sample}"):
             shown = decode(sample).rgb
-        if compare:
-            began = time.perf_counter()  # what all norms need is not the first one's to pay
         for one, folder in folders.items():
+            if compare:
+                began = time.perf_counter()  # a budget is each norm's own, and what all need is nobody's
             config = configs[one]
             with about(f"Style picture {picture}"):
                 look = decode(picture).rgb
@@ -298,7 +298,6 @@ def train(
                 _report(outcome, folder)
             if not outcome.finished:
                 raise typer.Exit(128 + stop.received)
-            began = time.perf_counter()  # of the next norm
         if compare and ranks.first:
             drawing = Path("runs") / f"{name}-compare.png"
             if draw_comparison(folders, drawing):

@@ -59,9 +59,10 @@ def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
     Raises:
         UnknownStyleError: The style has no recipe: it is not of the gallery.
     """
-    if style not in recipes():
-        raise UnknownStyleError(f"The style {style!r} has no recipe; choose one of {', '.join(recipes())}.")
-    return TrainConfig(**{**gallery_settings(style), **recipes()[style], "style": style, "norm": norm})
+    known = recipes()
+    if style not in known:
+        raise UnknownStyleError(f"The style {style!r} has no recipe; choose one of {', '.join(known)}.")
+    return TrainConfig(**{**gallery_settings(style), **known[style], "style": style, "norm": norm})
 
 
 def example_photos(side: int = SIDE) -> dict[str, Tensor]:

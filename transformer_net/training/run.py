@@ -209,11 +209,11 @@ class Run:
             if over:
                 break
             if trainer.ranks.first:
-                both = self._looks.cost + self._saves.cost
+                spare = schedule.leaves_time(self._looks.cost + self._saves.cost)
                 with window.paused():
-                    if self._looks.is_due(done, self.seconds) and schedule.leaves_time(both):
+                    if spare and self._looks.is_due(done, self.seconds):
                         self._look()
-                    if stopping or (self._saves.is_due(done, self.seconds) and schedule.leaves_time(both)):
+                    if stopping or (spare and self._saves.is_due(done, self.seconds)):
                         self._save({})
             if stopping:
                 return self._outcome(False, {})
