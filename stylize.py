@@ -22,15 +22,21 @@ from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, about
-from transformer_net.images import Limits, output_format
-from transformer_net.inference.batch import Batch, Painter, paint_on_cluster, paint_photos, paint_videos
-from transformer_net.inference.colour import Look
-from transformer_net.inference.engines import ON_CPU
-from transformer_net.inference.folders import LEDGER, Ledger, check_writable, find_jobs
-from transformer_net.inference.mask import TwoStyles, read_mask
+from transformer_net.imaging.decode import Limits, output_format
+from transformer_net.inference.batch.inputs import LEDGER, Ledger, check_writable, find_jobs
+from transformer_net.inference.batch.runner import (
+    Batch,
+    Painter,
+    paint_on_cluster,
+    paint_photos,
+    paint_videos,
+)
+from transformer_net.inference.engines.factory import ON_CPU
+from transformer_net.inference.options.mask import TwoStyles, read_mask
+from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.tiles import DEFAULT_MEMORY, parse_memory
-from transformer_net.inference.video import VideoOptions
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
+from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.norms import canonical_norm, norm_slug
 
 LIMITS = Limits(max_pixels=500_000_000)

@@ -15,25 +15,25 @@ from rich.console import Console
 
 from styles.blend import gallery_mean
 from styles.catalog import find_style, recipes, styles
-from transformer_net.base import WIDTH
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError, about
-from transformer_net.images import decode
+from transformer_net.imaging.decode import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
-from transformer_net.training.board import Board, writers
+from transformer_net.pretrained import WIDTH
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
-from transformer_net.training.ranks import joined, own_device
+from transformer_net.training.execution.distributed import joined, own_device
+from transformer_net.training.execution.signals import StopSignals
+from transformer_net.training.execution.tensorboard import Board, writers
+from transformer_net.training.losses.vgg import Vgg16Features, VggSource
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
-from transformer_net.training.runfolder import RunFolder
-from transformer_net.training.stopping import StopSignals
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer
-from transformer_net.training.vgg import Vgg16Features, VggSource
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
 

@@ -19,7 +19,7 @@ from transformer_net.commandline import complain
 from transformer_net.errors import StylizerError
 
 if TYPE_CHECKING:
-    from app.studio import Studio
+    from app.painting.service import Studio
 
 
 class Server(uvicorn.Server):

@@ -13,12 +13,12 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
-from app import api, problems
-from app.apprentice import Apprentice
-from app.gate import Gate
-from app.guard import Guard, largest_body
+from app.http import api, problems
+from app.middleware.admission import Guard, largest_body
+from app.middleware.gradio_routes import Gate
+from app.painting.service import Studio
 from app.settings import Settings
-from app.studio import Studio
+from app.training.manager import Apprentice
 
 _DESCRIPTION = """Paints photos in a style, with four normalizers to compare: batch norm, instance norm,
 batch norm + squeeze-and-excitation, and instance enhancement batch norm.
@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.add_middleware(Gate, largest=largest_body(settings) * 4 // 3)
     app.add_middleware(Guard, studio=studio)
     if settings.page:
-        from app.ui import mount  # here, because it takes seconds and the API alone does not need it
+        from app.page import mount  # here, because it takes seconds and the API alone does not need it
 
         return mount(app, studio, apprentice)
     return app

@@ -1,6 +1,6 @@
 """Is the way from one style to another a smooth one? Losses along it, in figures.
 
-    python benchmarks/blends.py --first wave --second cubist --norm in,iebn --side 256
+    python -m benchmarks.blends --first wave --second cubist --norm in,iebn --side 256
 
 Each row is the network with these percentages of the two styles (`styles/blend.py`), in evaluation mode, on
 the central squares of the example photos: content loss, and style loss (mean of the four layers) and palette
@@ -10,9 +10,7 @@ against either style picture. Below it, `fade` is a cross-fade of both finished 
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -20,16 +18,13 @@ import typer
 from rich.table import Table
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from styles.blend import blend_name, load_blend, parse_blend  # noqa: E402
-from styles.catalog import find_style  # noqa: E402
-from styles.quality import Painter, example_photos, gallery_loss, painting_of  # noqa: E402
-from transformer_net.commandline import console, run  # noqa: E402
-from transformer_net.norms import canonical_norm  # noqa: E402
-from transformer_net.training.losses import PerceptualLoss  # noqa: E402
-from transformer_net.training.report import STYLE_LOSSES  # noqa: E402
+from styles.blend import blend_name, load_blend, parse_blend
+from styles.catalog import find_style
+from styles.gallery.quality import Painter, example_photos, gallery_loss, painting_of
+from transformer_net.commandline import console, run
+from transformer_net.norms import canonical_norm
+from transformer_net.training.losses.perceptual import PerceptualLoss
+from transformer_net.training.report import STYLE_LOSSES
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 

@@ -1,7 +1,7 @@
 """Pictures a second on a Ray cluster of one machine, with 1 and 2 workers: what docs/scale.md counts with.
 
-    python benchmarks/cluster.py
-    python benchmarks/cluster.py --photos 200 --max-side 1024 --workers 1,2,4
+    python -m benchmarks.cluster
+    python -m benchmarks.cluster --photos 200 --max-side 1024 --workers 1,2,4
 
 Each worker computes with one core. The photos are those of examples/, over and over. The first third is left
 out of the time, for then workers start and load their model.
@@ -10,7 +10,6 @@ out of the time, for then workers start and load their model.
 from __future__ import annotations
 
 import logging
-import sys
 import tempfile
 import time
 from functools import partial
@@ -22,15 +21,14 @@ import ray
 import typer
 from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import console, run
+from transformer_net.imaging.decode import decode, encode
+from transformer_net.inference.batch.inputs import Job
+from transformer_net.inference.batch.ray_workers import Paint, paint_on_ray
+from transformer_net.inference.stylizer import Stylizer
 
-from transformer_net.checkpoint import write_atomically  # noqa: E402
-from transformer_net.commandline import console, run  # noqa: E402
-from transformer_net.images import decode, encode  # noqa: E402
-from transformer_net.inference.cluster import Paint, paint_on_ray  # noqa: E402
-from transformer_net.inference.folders import Job  # noqa: E402
-from transformer_net.inference.stylizer import Stylizer  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def painter(out: Path, max_side: int) -> Paint:

@@ -1,12 +1,12 @@
-"""Measure anew what a document says, and write it there: python benchmarks/document.py docs/performance.md
+"""Measure anew what a document says, and write it there: python -m benchmarks.document docs/performance.md
 
 A document names the commands that its figures come from, in comments, and has their output below each:
 
-    <!-- python benchmarks/int8.py -->
+    <!-- python -m benchmarks.int8 -->
     (what the command printed)
     <!-- end -->
 
-    python benchmarks/document.py docs/performance.md --only int8      the commands with `int8` in them
+    python -m benchmarks.document docs/performance.md --only int8      the commands with `int8` in them
 """
 
 from __future__ import annotations
@@ -20,13 +20,12 @@ from typing import Annotated
 
 import typer
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.tables import tell
+from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import run
+from transformer_net.errors import SettingError
 
-from benchmarks.tables import tell  # noqa: E402
-from transformer_net.checkpoint import write_atomically  # noqa: E402
-from transformer_net.commandline import run  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 _PART = re.compile(r"<!-- python (?P<command>.+?) -->\n.*?<!-- end -->", re.DOTALL)
 

@@ -1,7 +1,7 @@
 """How fast each engine paints, beside the network that pytorch/examples publishes, and how soon it begins.
 
-    python benchmarks/inference.py                                     everything, in about half an hour
-    python benchmarks/inference.py --sizes 512 --norms iebn --widths 16 --rounds 5
+    python -m benchmarks.inference                                     everything, in about half an hour
+    python -m benchmarks.inference --sizes 512 --norms iebn --widths 16 --rounds 5
 
 All contenders paint the same square in turns, round by round, so that whatever else the machine does hits all
 of them: two pictures a turn, of which the second counts, as in a folder or a video. Ratios (how many times as
@@ -29,22 +29,21 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor, nn
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.peers import peers
+from benchmarks.tables import print_table, tell
+from styles.catalog import shipped
+from transformer_net.commandline import run
+from transformer_net.cores import default_threads
+from transformer_net.devices import describe_machine
+from transformer_net.errors import SettingError
+from transformer_net.inference.engines.conversion_cache import VARIABLE
+from transformer_net.inference.engines.factory import ENGINES, Floats, make_engine
+from transformer_net.inference.engines.quantization import calibrate
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.network import TransformerNet
+from transformer_net.norms import NORMS, canonical_norm
 
-from benchmarks.peers import peers  # noqa: E402
-from benchmarks.tables import print_table, tell  # noqa: E402
-from styles.catalog import shipped  # noqa: E402
-from transformer_net.commandline import run  # noqa: E402
-from transformer_net.cores import default_threads  # noqa: E402
-from transformer_net.devices import describe_machine  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.inference.enginecache import VARIABLE  # noqa: E402
-from transformer_net.inference.engines import ENGINES, Floats, make_engine  # noqa: E402
-from transformer_net.inference.quantization import calibrate  # noqa: E402
-from transformer_net.inference.stylizer import Stylizer  # noqa: E402
-from transformer_net.network import TransformerNet  # noqa: E402
-from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass
@@ -274,7 +273,10 @@ def bench(
     start_ups(names, min(rounds, 5))
     print("The memory of many models in one process:\n", flush=True)
     for name in names:  # in a process of its own each, for memory is not given back in full
-        subprocess.run([sys.executable, __file__, "--engines", name, "--only-memory", "512"], check=True)
+        subprocess.run(
+            [sys.executable, "-m", "benchmarks.inference", "--engines", name, "--only-memory", "512"],
+            check=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How near int8 and bf16 come to fp32, and how much faster they are.
 
-    python benchmarks/int8.py                                     every model that is prepared for int8
-    python benchmarks/int8.py --models wave:iebn,starry:bn --rounds 0
-    python benchmarks/int8.py --models wave:iebn --nncf           and NNCF's quantization (pip install nncf)
+    python -m benchmarks.int8                                     every model that is prepared for int8
+    python -m benchmarks.int8 --models wave:iebn,starry:bn --rounds 0
+    python -m benchmarks.int8 --models wave:iebn --nncf           and NNCF's quantization (pip install nncf)
 
 The example photos' central squares, painted by OpenVINO in all precisions. PSNR and SSIM (Wang et al. 2004,
 doi 10.1109/TIP.2003.819861, on luminance, Gaussian window of 1.5 px) are against the painting in fp32; style
@@ -15,10 +15,8 @@ from __future__ import annotations
 import logging
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -28,24 +26,21 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.tables import print_table, tell  # noqa: E402
-from styles.catalog import Style, find_style, shipped  # noqa: E402
-from styles.quality import SIDE, example_photos, gallery_loss  # noqa: E402
-from transformer_net.checkpoint import load_model  # noqa: E402
-from transformer_net.commandline import run  # noqa: E402
-from transformer_net.cores import default_threads  # noqa: E402
-from transformer_net.devices import describe_machine, multiplies_bf16  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.inference.conversion import to_openvino  # noqa: E402
-from transformer_net.inference.engines import make_engine, require_engine  # noqa: E402
-from transformer_net.inference.quantization import load_ranges  # noqa: E402
-from transformer_net.network import TransformerNet  # noqa: E402
-from transformer_net.training.losses import PerceptualLoss  # noqa: E402
-from transformer_net.training.report import STYLE_LOSSES  # noqa: E402
-from transformer_net.training.trainer import add_grain  # noqa: E402
+from benchmarks.tables import print_table, tell
+from styles.catalog import Style, find_style, shipped
+from styles.gallery.quality import SIDE, example_photos, gallery_loss
+from transformer_net.checkpoint import load_model
+from transformer_net.commandline import run
+from transformer_net.cores import default_threads
+from transformer_net.devices import describe_machine, multiplies_bf16
+from transformer_net.errors import SettingError
+from transformer_net.inference.engines.conversion import to_openvino
+from transformer_net.inference.engines.factory import make_engine, require_engine
+from transformer_net.inference.engines.quantization import load_ranges
+from transformer_net.network import TransformerNet
+from transformer_net.training.losses.perceptual import PerceptualLoss
+from transformer_net.training.report import STYLE_LOSSES
+from transformer_net.training.trainer import add_grain
 
 Floats = npt.NDArray[np.float32]
 Painter = Callable[[Floats], Floats]
@@ -178,7 +173,7 @@ def int8(
     """Compare int8 and bf16 with fp32: paintings, losses and times."""
     chosen = [name.partition(":")[::2] for name in models.split(",")] if models else _prepared()
     if not chosen:
-        raise SettingError("No model is prepared for int8: python -m styles.quantize")
+        raise SettingError("No model is prepared for int8: python -m styles.gallery.quantize")
     threads = default_threads()
     torch.set_num_threads(threads)
     photos = example_photos(side)

@@ -1,8 +1,8 @@
 """What the gallery's models make of photos that they were not trained on, in figures.
 
-    python benchmarks/quality.py                           every style, 512 and 1024 px
-    python benchmarks/quality.py --style mosaic --side 512
-    python benchmarks/quality.py --optimum astronaut       and how far any picture could get, a quarter of an
+    python -m benchmarks.quality                           every style, 512 and 1024 px
+    python -m benchmarks.quality --style mosaic --side 512
+    python -m benchmarks.quality --optimum astronaut       and how far any picture could get, a quarter of an
                                                            hour a style on two cores
 
 Each row is measured once and kept in `styles/<style>/quality.json` until its model, its style picture or the
@@ -16,10 +16,8 @@ defects that feed-forward style transfer is known for; see `border`, `checkerboa
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -28,11 +26,8 @@ import typer
 from rich.table import Table
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from styles.catalog import Style, find_style, shipped  # noqa: E402
-from styles.quality import (  # noqa: E402
+from styles.catalog import Style, find_style, shipped
+from styles.gallery.quality import (
     COLUMNS,
     OPTIMUM,
     PHOTO,
@@ -46,12 +41,12 @@ from styles.quality import (  # noqa: E402
     gallery_loss,
     painter,
 )
-from transformer_net.commandline import console, run, say  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.images import decode  # noqa: E402
-from transformer_net.training.losses import PerceptualLoss  # noqa: E402
-from transformer_net.training.report import STYLE_LOSSES  # noqa: E402
-from transformer_net.training.trainer import scaled_style, uses_bf16  # noqa: E402
+from transformer_net.commandline import console, run, say
+from transformer_net.errors import SettingError
+from transformer_net.imaging.decode import decode
+from transformer_net.training.losses.perceptual import PerceptualLoss
+from transformer_net.training.report import STYLE_LOSSES
+from transformer_net.training.trainer import scaled_style, uses_bf16
 
 STEPS = 300
 _BLOCK = 16

@@ -1,7 +1,7 @@
 """How much of the engine's speed reaches the clients, how long they wait, and whether memory stays flat.
 
-    python benchmarks/serve.py                  # 512x512 with 4 clients, then 2,000 small requests
-    python benchmarks/serve.py --rounds 5 --clients 8 --format png
+    python -m benchmarks.serve                  # 512x512 with 4 clients, then 2,000 small requests
+    python -m benchmarks.serve --rounds 5 --clients 8 --format png
 
 Starts the server on a free port of this machine, talks to nothing else, and is bounded in requests and time.
 Engine and server take turns, round by round, so that whatever else the machine does hits both; where that is
@@ -27,12 +27,11 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from transformer_net.cores import available_cores
+from transformer_net.imaging.decode import decode, encode
+from transformer_net.inference.stylizer import Stylizer
 
-from transformer_net.cores import available_cores  # noqa: E402
-from transformer_net.images import decode, encode  # noqa: E402
-from transformer_net.inference.stylizer import Stylizer  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 
 def photo(side: int) -> bytes:

@@ -1,7 +1,7 @@
 """Pictures of any size: seconds a megapixel, peak memory, what samples are worth, whether there are seams.
 
-    python benchmarks/tiles.py                                   4, 16 and 100 megapixels, every norm
-    python benchmarks/tiles.py --megapixels 4,16 --norm bn,iebn  a first look
+    python -m benchmarks.tiles                                   4, 16 and 100 megapixels, every norm
+    python -m benchmarks.tiles --megapixels 4,16 --norm bn,iebn  a first look
 
 Every measurement has a process of its own, for peak memory never falls again. The pictures are an example
 photo, enlarged, with noise in place of the detail that it lacks at that size.
@@ -25,19 +25,18 @@ import torch
 import typer
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.tables import print_table, tell
+from styles.catalog import find_style
+from stylize import LIMITS
+from transformer_net.commandline import run
+from transformer_net.devices import describe_machine
+from transformer_net.imaging.decode import decode, encode
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Cut, Tiling, fits_whole, parse_memory
+from transformer_net.network import MARGIN
+from transformer_net.norms import NORMS, canonical_norm
 
-from benchmarks.tables import print_table, tell  # noqa: E402
-from styles.catalog import find_style  # noqa: E402
-from stylize import LIMITS  # noqa: E402
-from transformer_net.commandline import run  # noqa: E402
-from transformer_net.devices import describe_machine  # noqa: E402
-from transformer_net.images import decode, encode  # noqa: E402
-from transformer_net.inference.stylizer import Stylizer  # noqa: E402
-from transformer_net.inference.tiles import DEFAULT_MEMORY, Cut, Tiling, fits_whole, parse_memory  # noqa: E402
-from transformer_net.network import MARGIN  # noqa: E402
-from transformer_net.norms import NORMS, canonical_norm  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 NEEDS = {0: "nothing", 1: "a mean", 2: "mean and variance"}
 """What a norm needs of the whole picture, for its `MOMENTS`."""
@@ -132,7 +131,10 @@ def in_fresh_process(task: str, style: str, norm: str, photo: Path, memory: int)
     """`measure` or `compare` in a process of its own."""
     arguments = json.dumps([task, style, norm, str(photo), memory])
     done = subprocess.run(
-        [sys.executable, __file__, "--one", arguments], check=True, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "benchmarks.tiles", "--one", arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     result: dict[str, float] = json.loads(done.stdout)
     return result

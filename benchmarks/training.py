@@ -1,8 +1,8 @@
 """How fast a training step is, beside the loop that pytorch/examples publishes.
 
-    python benchmarks/training.py            256 px, batch 4, width 32 as published, and our 16
-    python benchmarks/training.py --quick    small shapes: whether it works, not how fast
-    python benchmarks/training.py --quality wave --content DIR    until a model is as good as the shipped one
+    python -m benchmarks.training            256 px, batch 4, width 32 as published, and our 16
+    python -m benchmarks.training --quick    small shapes: whether it works, not how fast
+    python -m benchmarks.training --quality wave --content DIR    until a model is as good as the shipped one
 
 All contenders take steps in turns, round by round, so that whatever else the machine does hits all of them;
 ratios are taken within a round. The peer is written out here after its published description: its network
@@ -15,7 +15,6 @@ rate that a large convolution or a product of matrices reaches just now: in floa
 from __future__ import annotations
 
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -30,26 +29,23 @@ from PIL import Image
 from rich.table import Table
 from torch import Tensor
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.inference import ceiling  # noqa: E402
-from benchmarks.peers import PEER, peer  # noqa: E402
-from styles.catalog import find_style, recipes  # noqa: E402
-from transformer_net.checkpoint import load_model  # noqa: E402
-from transformer_net.commandline import console, run, say  # noqa: E402
-from transformer_net.devices import describe_machine, pick_device  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.images import decode  # noqa: E402
-from transformer_net.memory import keep_freed_memory  # noqa: E402
-from transformer_net.norms import canonical_norm  # noqa: E402
-from transformer_net.training.config import TrainConfig  # noqa: E402
-from transformer_net.training.content import EXAMPLES, open_content  # noqa: E402
-from transformer_net.training.report import STYLE_LOSSES, duration  # noqa: E402
-from transformer_net.training.run import VALIDATION_SIDE, Run  # noqa: E402
-from transformer_net.training.runfolder import RunFolder  # noqa: E402
-from transformer_net.training.trainer import Trainer, validation_losses  # noqa: E402
-from transformer_net.training.vgg import Vgg16Features  # noqa: E402
+from benchmarks.inference import ceiling
+from benchmarks.peers import PEER, peer
+from styles.catalog import find_style, recipes
+from transformer_net.checkpoint import load_model
+from transformer_net.commandline import console, run, say
+from transformer_net.devices import describe_machine, pick_device
+from transformer_net.errors import SettingError
+from transformer_net.imaging.decode import decode
+from transformer_net.memory import keep_freed_memory
+from transformer_net.norms import canonical_norm
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.content import EXAMPLES, open_content
+from transformer_net.training.losses.vgg import Vgg16Features
+from transformer_net.training.report import STYLE_LOSSES, duration
+from transformer_net.training.run import VALIDATION_SIDE, Run
+from transformer_net.training.run_folder import RunFolder
+from transformer_net.training.trainer import Trainer, validation_losses
 
 _NEAR = 1.1
 """As good as the shipped model: a style loss that is at most this many times as large."""

@@ -1,7 +1,7 @@
 """How fast videos are painted, beside a loop over frames with pytorch/examples' network; how they flicker.
 
-    python benchmarks/video.py                                             ten seconds of 720p
-    python benchmarks/video.py --size 320x180 --seconds 1 --only flicker   no more than the flicker, and soon
+    python -m benchmarks.video                                             ten seconds of 720p
+    python -m benchmarks.video --size 320x180 --seconds 1 --only flicker   no more than the flicker, and soon
 
 The clip is made here: a slow walk over a photo of the project's, with a zoom, the noise of a sensor, an
 exposure that wavers, and a tone. So the true motion of each pixel is known, and flicker is measured along it
@@ -14,7 +14,6 @@ Paintings are measured as they come back from the encoded file.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -29,24 +28,23 @@ import typer
 from PIL import Image
 from rich.table import Table
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+from benchmarks.peers import PEER, peer
+from transformer_net.checkpoint import ModelInfo
+from transformer_net.commandline import console, run, say
+from transformer_net.devices import describe_machine, pick_device
+from transformer_net.errors import SettingError
+from transformer_net.imaging.decode import decode, fit, from_array, to_array
+from transformer_net.inference.engines.factory import make_engine
+from transformer_net.inference.engines.quantization import calibrate
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.video import temporal_consistency
+from transformer_net.inference.video.pipeline import VideoOptions, paint_video
+from transformer_net.inference.video.reader import Frame, probe, pyav, read_frames
+from transformer_net.inference.video.temporal_consistency import Flow, Pixels, Share
+from transformer_net.inference.video.writer import write_segment
+from transformer_net.network import TransformerNet
 
-from benchmarks.peers import PEER, peer  # noqa: E402
-from transformer_net.checkpoint import ModelInfo  # noqa: E402
-from transformer_net.commandline import console, run, say  # noqa: E402
-from transformer_net.devices import describe_machine, pick_device  # noqa: E402
-from transformer_net.errors import SettingError  # noqa: E402
-from transformer_net.images import decode, fit, from_array, to_array  # noqa: E402
-from transformer_net.inference import steady  # noqa: E402
-from transformer_net.inference.engines import make_engine  # noqa: E402
-from transformer_net.inference.quantization import calibrate  # noqa: E402
-from transformer_net.inference.steady import Flow, Pixels, Share  # noqa: E402
-from transformer_net.inference.stylizer import Stylizer  # noqa: E402
-from transformer_net.inference.video import VideoOptions, paint_video  # noqa: E402
-from transformer_net.inference.videofile import Frame, probe, pyav, read_frames  # noqa: E402
-from transformer_net.inference.videowriter import write_segment  # noqa: E402
-from transformer_net.network import TransformerNet  # noqa: E402
+ROOT = Path(__file__).parents[1]
 
 _SLOWEST = 240  # frames for the whole way, in a clip with fewer frames, too
 
@@ -152,7 +150,8 @@ def _tone(length: int) -> Iterator[Any]:
 def true_flicker(paintings: list[Pixels], walk: Walk, photo: Image.Image) -> float:
     """Along the true motion."""
     return _mean(
-        steady.flicker(paintings[n - 1], paintings[n], *walk.back(photo, n)) for n in range(1, len(paintings))
+        temporal_consistency.flicker(paintings[n - 1], paintings[n], *walk.back(photo, n))
+        for n in range(1, len(paintings))
     )
 
 
@@ -161,8 +160,13 @@ def estimated_flicker(paintings: list[Pixels], photos: list[Pixels]) -> float:
 
     def pairs() -> Iterator[float]:
         for n in range(1, len(photos)):
-            back, forth = steady.flow(photos[n], photos[n - 1]), steady.flow(photos[n - 1], photos[n])
-            yield steady.flicker(paintings[n - 1], paintings[n], back, steady.trust(back, forth))
+            back, forth = (
+                temporal_consistency.flow(photos[n], photos[n - 1]),
+                temporal_consistency.flow(photos[n - 1], photos[n]),
+            )
+            yield temporal_consistency.flicker(
+                paintings[n - 1], paintings[n], back, temporal_consistency.trust(back, forth)
+            )
 
     return _mean(pairs())
 
@@ -173,7 +177,7 @@ def _mean(values: Iterator[float]) -> float:
 
 def detail(pictures: list[Pixels]) -> float:
     """Mean size of the Laplacian, in levels of 255."""
-    cv2 = steady.opencv()
+    cv2 = temporal_consistency.opencv()
     return _mean(float(np.abs(cv2.Laplacian(p.astype(np.float32), cv2.CV_32F)).mean()) for p in pictures)
 
 

@@ -1,6 +1,6 @@
 """The whole plan: `python -m experiments --data DIR --content DIR`."""
 
-from experiments.experiment import main
 from experiments.figures import EXPERIMENTS
+from experiments.harness.experiment import main
 
 main(*EXPERIMENTS)

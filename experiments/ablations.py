@@ -11,10 +11,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from experiments import classification, stylization
-from experiments.drawing import dots, markdown
-from experiments.experiment import main
-from experiments.intervals import (
+from experiments.harness import classification, stylization
+from experiments.harness.drawing import dots, markdown
+from experiments.harness.experiment import main
+from experiments.harness.intervals import (
     NOT_RUN,
     SEEDS,
     Claim,
@@ -25,8 +25,8 @@ from experiments.intervals import (
     per_seed,
     reason,
 )
+from experiments.harness.runner import Job, Store
 from experiments.noise import final_loss
-from experiments.runner import Job, Store
 
 TITLE = "Ablations (Tables 4 to 6, Figure 4)"
 COMMAND = "python -m experiments.ablations"

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments import classification
-from experiments.drawing import COLOURS, dots, markdown
-from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, difference, per_seed
-from experiments.runner import Job, Store
+from experiments.harness import classification
+from experiments.harness.drawing import COLOURS, dots, markdown
+from experiments.harness.experiment import main
+from experiments.harness.intervals import SEEDS, Claim, Estimate, difference, per_seed
+from experiments.harness.runner import Job, Store
 from transformer_net.norms import NORMS
 
 TITLE = "Accuracy (Table 1 in small)"

@@ -15,13 +15,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from experiments import stylization
-from experiments.drawing import COLOURS, markdown, new_figure, plain_numbers, save
-from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
-from experiments.runner import Job, Store
+from experiments.harness import stylization
+from experiments.harness.drawing import COLOURS, markdown, new_figure, plain_numbers, save
+from experiments.harness.experiment import main
+from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
+from experiments.harness.runner import Job, Store
 from styles.catalog import shipped
-from styles.quality import SIDES, Book
+from styles.gallery.quality import SIDES, Book
 from transformer_net.norms import NORMS
 
 TITLE = "Training curves (Figures 3 and 5)"

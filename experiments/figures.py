@@ -13,22 +13,12 @@ from typing import Annotated
 
 import typer
 
-from experiments import (
-    ablations,
-    accuracy,
-    classification,
-    curves,
-    inside,
-    machines,
-    mixed,
-    noise,
-    pictures,
-    stylization,
-)
-from experiments.drawing import markdown
-from experiments.experiment import Experiment, plan
-from experiments.intervals import NOT_RUN, Claim
-from experiments.runner import RESULTS, ROOT, Store
+from experiments import ablations, accuracy, curves, inside, machines, mixed, noise, pictures
+from experiments.harness import classification, stylization
+from experiments.harness.drawing import markdown
+from experiments.harness.experiment import Experiment, plan
+from experiments.harness.intervals import NOT_RUN, Claim
+from experiments.harness.runner import RESULTS, ROOT, Store
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
 

@@ -20,12 +20,12 @@ from typing import Any
 import torch
 from torch import Tensor, split
 
-from experiments.drawing import COLOURS, markdown, new_figure, save
-from experiments.experiment import main
-from experiments.intervals import Claim, Estimate, difference
-from experiments.runner import Inputs, Job, Metrics, Store, rounded
+from experiments.harness.drawing import COLOURS, markdown, new_figure, save
+from experiments.harness.experiment import main
+from experiments.harness.intervals import Claim, Estimate, difference
+from experiments.harness.runner import Inputs, Job, Metrics, Store, rounded
 from styles.catalog import find_style, shipped
-from styles.quality import gallery_loss
+from styles.gallery.quality import gallery_loss
 from transformer_net.checkpoint import load_model
 from transformer_net.norms import NORMS, BatchNorm, InstanceNorm, moments, norm_slug
 from transformer_net.training.content import ContentPhotos

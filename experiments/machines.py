@@ -11,12 +11,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments import stylization
 from experiments.curves import TERMS
-from experiments.drawing import markdown
-from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate
-from experiments.runner import Job, Store
+from experiments.harness import stylization
+from experiments.harness.drawing import markdown
+from experiments.harness.experiment import main
+from experiments.harness.intervals import SEEDS, Claim, Estimate
+from experiments.harness.runner import Job, Store
 from transformer_net.norms import NORMS
 
 TITLE = "The same runs on another machine"

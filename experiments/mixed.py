@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments import classification, stylization
-from experiments.drawing import COLOURS, dots, markdown
-from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
+from experiments.harness import classification, stylization
+from experiments.harness.drawing import COLOURS, dots, markdown
+from experiments.harness.experiment import main
+from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
+from experiments.harness.runner import Job, Store
 from experiments.noise import final_loss
-from experiments.runner import Job, Store
 
 TITLE = "Mixed data sets (Table 3)"
 COMMAND = "python -m experiments.mixed"

@@ -13,11 +13,11 @@ from typing import Any
 
 from PIL import Image
 
-from experiments import classification, stylization
-from experiments.drawing import COLOURS, dots, markdown, sheet
-from experiments.experiment import main
-from experiments.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
-from experiments.runner import Job, Store
+from experiments.harness import classification, stylization
+from experiments.harness.drawing import COLOURS, dots, markdown, sheet
+from experiments.harness.experiment import main
+from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
+from experiments.harness.runner import Job, Store
 
 TITLE = "Noise attack (Table 2)"
 COMMAND = "python -m experiments.noise"

@@ -13,12 +13,12 @@ from typing import Any
 
 from PIL import Image
 
-from experiments.drawing import sheet
-from experiments.experiment import main
-from experiments.intervals import Claim
-from experiments.runner import Inputs, Job, Metrics, Store
+from experiments.harness.drawing import sheet
+from experiments.harness.experiment import main
+from experiments.harness.intervals import Claim
+from experiments.harness.runner import Inputs, Job, Metrics, Store
 from styles.catalog import find_style, shipped
-from transformer_net.images import Photo, decode, encode
+from transformer_net.imaging.decode import Photo, decode, encode
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
 from transformer_net.training.content import EXAMPLES

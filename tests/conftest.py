@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from transformer_net.training.vgg import Vgg16Features
+from transformer_net.training.losses.vgg import Vgg16Features
 
 
 def make_picture(width, height, seed=0):

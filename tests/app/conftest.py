@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from app.jobs import JobQueue
 from app.main import create_app
+from app.painting.queue import JobQueue
 from app.settings import Settings
 
 SETTINGS: dict[str, Any] = {"page": False, "threads": 1, "engine": "torch"}

@@ -20,9 +20,9 @@ import pytest
 import uvicorn
 
 from app import __main__ as command
-from app.guard import Guard
+from app.middleware.admission import Guard
+from app.painting.service import Studio
 from app.settings import Settings
-from app.studio import Studio
 from styles import catalog
 from tests.app.conftest import SETTINGS, file, picture
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.int8 import psnr, ssim
-from styles.quality import example_photos
+from styles.gallery.quality import example_photos
 
 
 @pytest.fixture(scope="module")

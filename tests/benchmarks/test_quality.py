@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from benchmarks import quality
 from styles import catalog
 from styles.catalog import Style
-from styles.quality import COLUMNS, OPTIMUM, PHOTO, Book, cells, example_photos
+from styles.gallery.quality import COLUMNS, OPTIMUM, PHOTO, Book, cells, example_photos
 from tests.conftest import make_picture
-from transformer_net.training.losses import PerceptualLoss
+from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.report import STYLE_LOSSES
 from transformer_net.training.trainer import scaled_style
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.tiles import ROOT, enlarged, near
-from transformer_net.inference.tiles import cuts
+from transformer_net.inference.tiling.tiles import cuts
 from transformer_net.network import MARGIN
 
 

@@ -9,7 +9,7 @@ import torch
 from benchmarks import training
 from benchmarks.training import Contender, bench, peer_step, race
 from transformer_net import commandline
-from transformer_net.training.vgg import Vgg16Features
+from transformer_net.training.losses.vgg import Vgg16Features
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.classification import CLASSES, Images, classify, job, read, resnet, standardized
-from experiments.runner import Inputs
-from experiments.strangers import admit, drawn_from, flat_pictures
+from experiments.harness.classification import CLASSES, Images, classify, job, read, resnet, standardized
+from experiments.harness.foreign_samples import admit, drawn_from, flat_pictures
+from experiments.harness.runner import Inputs
 from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from experiments.figures import DOCUMENT, EXPERIMENTS, document, verdict_table
-from experiments.runner import Store
+from experiments.harness.runner import Store
 
 
 def drawn_before():

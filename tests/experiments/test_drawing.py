@@ -5,9 +5,9 @@ import math
 import pytest
 from matplotlib.axes import Axes
 
-from experiments.drawing import _limits, dots
-from experiments.intervals import Estimate
-from transformer_net.images import decode
+from experiments.harness.drawing import _limits, dots
+from experiments.harness.intervals import Estimate
+from transformer_net.imaging.decode import decode
 
 
 def estimates(*means, half=0.5):

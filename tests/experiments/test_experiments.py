@@ -7,11 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments import accuracy, classification, curves, figures, mixed, noise, pictures
-from experiments.experiment import measure, plan
+from experiments import accuracy, curves, figures, mixed, noise, pictures
 from experiments.figures import EXPERIMENTS
-from experiments.intervals import SEEDS
-from experiments.runner import Inputs, Store, run_jobs
+from experiments.harness import classification
+from experiments.harness.experiment import measure, plan
+from experiments.harness.intervals import SEEDS
+from experiments.harness.runner import Inputs, Store, run_jobs
 from transformer_net.training.content import EXAMPLES
 
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from experiments.harness.runner import Inputs
 from experiments.inside import GATED, inspect, job, layer
-from experiments.runner import Inputs
 from transformer_net.norms import BatchNorm, make_norm
 from transformer_net.training.content import EXAMPLES
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from experiments.ablations import all_of
-from experiments.intervals import Claim, Estimate, difference, judge, reason
+from experiments.harness.intervals import Claim, Estimate, difference, judge, reason
 
 
 def test_interval_of_three_runs():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.runner import Inputs, Job, Store, rounded, run_jobs
+from experiments.harness.runner import Inputs, Job, Store, rounded, run_jobs
 from transformer_net.errors import SettingError
 
 

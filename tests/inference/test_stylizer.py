@@ -17,7 +17,7 @@ from transformer_net.errors import (
     UnreadableImageError,
 )
 from transformer_net.grain import grain
-from transformer_net.inference.colour import Look
+from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS

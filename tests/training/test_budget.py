@@ -12,7 +12,7 @@ from transformer_net.errors import RunFolderError
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.run import Run
-from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.schedule import make_schedule
 from transformer_net.training.trainer import Trainer
 

@@ -14,7 +14,7 @@ from transformer_net.norms import norm_slug
 from transformer_net.training import report
 from transformer_net.training import run as run_module
 from transformer_net.training.run import Run
-from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer
 
 NORMS = "bn,in,bn+se,iebn"

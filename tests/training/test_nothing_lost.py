@@ -15,10 +15,10 @@ from transformer_net.checkpoint import load_model
 from transformer_net.errors import RunFolderError
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos
+from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.run import Run
-from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer
-from transformer_net.training.vgg import Vgg16Features
 
 
 def begin(photo_folder, folder, vgg, iterations=8):

@@ -9,12 +9,12 @@ from styles.catalog import find_style
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
 from transformer_net.errors import ContentError, DivergedError, RunFolderError, SettingError
-from transformer_net.images import decode
+from transformer_net.imaging.decode import decode
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos, open_content
 from transformer_net.training.run import Run
-from transformer_net.training.runfolder import RunFolder
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer, add_grain, scaled_style
 
 CPU = torch.device("cpu")

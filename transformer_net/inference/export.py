@@ -19,15 +19,15 @@ import torch
 
 from transformer_net.checkpoint import FORMAT_VERSION, ModelInfo, load_model, write_atomically
 from transformer_net.errors import ExportError, SettingError
-from transformer_net.inference.conversion import (
+from transformer_net.inference.engines.conversion import (
     openvino_bytes,
     quiet,
     to_onnx,
     to_openvino,
     to_torchscript,
 )
-from transformer_net.inference.engines import require_engine
-from transformer_net.inference.module import PaintingModule
+from transformer_net.inference.engines.factory import require_engine
+from transformer_net.inference.painting_module import PaintingModule
 
 EXTENSIONS = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
 """Format → the usual extension of its files."""

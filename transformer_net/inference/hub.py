@@ -15,7 +15,7 @@ import torch
 from huggingface_hub import ModelCard, ModelCardData, PyTorchModelHubMixin, hf_hub_download
 
 from transformer_net.checkpoint import ModelInfo, load_model, save_model
-from transformer_net.inference.module import PaintingModule
+from transformer_net.inference.painting_module import PaintingModule
 from transformer_net.network import TransformerNet, parameter_count
 from transformer_net.norms import NORM_TITLES
 

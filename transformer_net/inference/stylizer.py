@@ -10,14 +10,23 @@ from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
-from transformer_net.images import DEFAULT_LIMITS, Limits, Photo, Source, decode, extended, fit, from_array
-from transformer_net.inference.colour import AS_PAINTED, Look
-from transformer_net.inference.conversion import fingerprint
-from transformer_net.inference.engines import Engine, TorchEngine, make_engine
-from transformer_net.inference.palette import Palette
-from transformer_net.inference.quantization import load_ranges
-from transformer_net.inference.strokes import enlarge
-from transformer_net.inference.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
+from transformer_net.imaging.decode import (
+    DEFAULT_LIMITS,
+    Limits,
+    Photo,
+    Source,
+    decode,
+    extended,
+    fit,
+    from_array,
+)
+from transformer_net.inference.engines.conversion import fingerprint
+from transformer_net.inference.engines.factory import Engine, TorchEngine, make_engine
+from transformer_net.inference.engines.quantization import load_ranges
+from transformer_net.inference.options.palette import Palette
+from transformer_net.inference.options.strokes import enlarge
+from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
 from transformer_net.network import MIN_SIDE, TransformerNet
 
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from transformer_net.base import base_sha256
 from transformer_net.errors import SettingError
 from transformer_net.norms import canonical_norm
-from transformer_net.training.vgg import TAPS
+from transformer_net.pretrained import base_sha256
+from transformer_net.training.losses.vgg import TAPS
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -51,7 +51,7 @@ class TrainConfig:
         grain: Standard deviation of the noise added to the network's input, in training and in use, so that
             it can paint flat regions.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
-            norm that reproduces the photo (see `transformer_net.base`), `gallery` for the mean of the
+            norm that reproduces the photo (see `transformer_net.pretrained`), `gallery` for the mean of the
             gallery's models (see `styles.blend.gallery_mean`), or the name of a model file.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.

@@ -26,8 +26,8 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.errors import ContentError, StylizerError
-from transformer_net.images import SUFFIXES, decode, to_array
-from transformer_net.training.ranks import ALONE, Ranks
+from transformer_net.imaging.decode import SUFFIXES, decode, to_array
+from transformer_net.training.execution.distributed import ALONE, Ranks
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from transformer_net.checkpoint import write_atomically
+from transformer_net.training.losses.vgg import TAPS
 from transformer_net.training.run import Progress
-from transformer_net.training.runfolder import RunFolder, writing
-from transformer_net.training.vgg import TAPS
+from transformer_net.training.run_folder import RunFolder, writing
 
 log = logging.getLogger(__name__)
 

@@ -15,21 +15,21 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from transformer_net.base import load_base
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
-from transformer_net.images import to_array
+from transformer_net.imaging.decode import to_array
 from transformer_net.memory import give_back
 from transformer_net.network import TransformerNet
 from transformer_net.norms import gate_of, synchronize
+from transformer_net.pretrained import load_base
 from transformer_net.training.config import TrainConfig
-from transformer_net.training.losses import PerceptualLoss
+from transformer_net.training.execution.cuda_graph import Recorded
+from transformer_net.training.execution.distributed import ALONE, Ranks
+from transformer_net.training.losses.perceptual import PerceptualLoss
+from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.optimizer import MuonAdam
-from transformer_net.training.ranks import ALONE, Ranks
-from transformer_net.training.recorded import Recorded
 from transformer_net.training.schedule import Phase, make_schedule
-from transformer_net.training.vgg import Vgg16Features
 
 # A window mean this many times the lowest one so far means that training has left for good: in healthy runs
 # the loss stays within a factor of two of its best.

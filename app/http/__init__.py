@@ -1,0 +1,1 @@
+"""The HTTP API: routes, bodies of requests and answers, content negotiation, problem documents."""

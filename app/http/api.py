@@ -1,0 +1,365 @@
+"""The HTTP API: POST /stylize, the catalogue, and what operators ask for. See docs/http.md."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+
+from app.http.negotiation import FORMATS, ZIP, choose
+from app.http.problems import (
+    DeadlineError,
+    InvalidRequestError,
+    NotAcceptableError,
+    NotReadyError,
+    QueueFullError,
+    ShuttingDownError,
+    UploadTooLargeError,
+    described,
+)
+from app.http.responses import Clock, answer, disposition
+from app.http.schemas import Catalogue, State, style_info
+from app.painting.service import Studio
+from app.painting.style_pictures import picture, thumbnail
+from transformer_net.errors import (
+    ImageSizeError,
+    SettingError,
+    UnknownNormError,
+    UnknownStyleError,
+    UnreadableImageError,
+    UnsupportedImageError,
+)
+from transformer_net.imaging.decode import MEDIA_TYPES
+from transformer_net.inference.options.style_options import LARGEST_STROKES, Look
+from transformer_net.norms import canonical_norm
+
+router = APIRouter()
+
+FIELDS: Final = frozenset(
+    {
+        "image",
+        "style",
+        "norm",
+        "max_side",
+        "strength",
+        "keep_colour",
+        "match_palette",
+        "stroke_scale",
+        "mask",
+        "format",
+        "precision",
+    }
+)
+"""Of POST /stylize, the two files included."""
+
+
+def get_studio(request: Request) -> Studio:
+    """The application's studio."""
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+Shared = Annotated[Studio, Depends(get_studio)]
+StyleName = Annotated[
+    str, Path(description="Name of a style, as GET /styles lists it.", examples=["mosaic"], max_length=64)
+]
+
+_BINARY: Final[dict[str, Any]] = {"schema": {"type": "string", "format": "binary"}}
+
+
+def _header(description: str, example: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}, "example": example}
+
+
+_PAINTED: Final[dict[str, Any]] = {
+    "description": "The painting; the labelled side-by-side picture of several; or a zip archive.",
+    "content": dict.fromkeys((*(MEDIA_TYPES[name] for name in FORMATS), ZIP), _BINARY),
+    "headers": {
+        "X-Stylizer-Style": _header(
+            "The style; of a blend, the styles with percentages; with a mask, the two styles.",
+            "wave60-cubist40",
+        ),
+        "X-Stylizer-Norm": _header("The normalizer, or several with commas.", "iebn"),
+        "X-Stylizer-Size": _header("Width x height of each painting, in pixels.", "1280x960"),
+        "X-Stylizer-Seconds": _header("Time to compute, in seconds, of all paintings together.", "0.412"),
+        "X-Stylizer-Precision": _header("Number format of the computation.", "float32"),
+        "Server-Timing": _header(
+            "Milliseconds spent on each step.",
+            "decode;dur=4.1, queue;dur=0.3, paint;dur=412.0, encode;dur=9.8",
+        ),
+        "Content-Disposition": _header("A name for the file.", 'inline; filename="mosaic-iebn.png"'),
+    },
+}
+
+
+@router.post(
+    "/stylize",
+    summary="Paint a photo",
+    tags=["paint"],
+    response_class=Response,
+    responses={
+        200: _PAINTED,
+        **described(
+            400,
+            UnknownStyleError,
+            NotAcceptableError,
+            408,
+            UploadTooLargeError,
+            UnsupportedImageError,
+            InvalidRequestError,
+            UnreadableImageError,
+            ImageSizeError,
+            UnknownNormError,
+            SettingError,
+            500,
+            QueueFullError,
+            NotReadyError,
+            ShuttingDownError,
+            DeadlineError,
+        ),
+    },
+)
+async def stylize(
+    request: Request,
+    studio: Shared,
+    image: Annotated[
+        UploadFile,
+        File(
+            description="The photo: JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF. It is turned upright; "
+            "transparency is kept; an animation gives its first frame. One that is larger than the server "
+            "paints is shrunk first."
+        ),
+    ],
+    style: Annotated[
+        str,
+        Form(
+            description="Name of a style, as GET /styles lists it; or a blend of several with their shares, "
+            "painted by the weighted mean of their networks. Networks that did not begin at the same base "
+            "network cannot be blended.",
+            examples=["mosaic", "wave:0.6,cubist:0.4"],
+            max_length=128,
+        ),
+    ],
+    norm: Annotated[
+        str,
+        Form(
+            description="Normalizer: `bn`, `in`, `bn+se` or `iebn`; several with commas, or `all`, for a "
+            "side-by-side picture.",
+            examples=["iebn", "bn,iebn", "all"],
+            max_length=64,
+        ),
+    ],
+    max_side: Annotated[
+        int | None,
+        Form(
+            description="Shrink the photo to this longer side first, in pixels. Default: its own size, or "
+            "the largest that the server paints where that is less.",
+            examples=[640],
+            ge=16,
+        ),
+    ] = None,
+    strength: Annotated[
+        float,
+        Form(
+            description="From 0, the photo itself, to 1, the painting at its full strength.",
+            examples=[0.7],
+            ge=0,
+            le=1,
+        ),
+    ] = 1.0,
+    keep_colour: Annotated[
+        bool,
+        Form(description="The style's light and strokes in the photo's own colours."),
+    ] = False,
+    match_palette: Annotated[
+        bool,
+        Form(
+            description="Move the photo's colours towards the style picture's before anything else. With "
+            "`keep_colour`, the painting has the colours of that."
+        ),
+    ] = False,
+    mask: Annotated[
+        UploadFile | None,
+        File(
+            description="A picture that chooses between two styles, `style=wave,cubist` (without it, that is "
+            "a blend): where it is black, the first; where it is white, the second; grey mixes them. It is "
+            "stretched to the photo's size."
+        ),
+    ] = None,
+    stroke_scale: Annotated[
+        float,
+        Form(
+            description="How many times as large the brush strokes are: the photo is painted smaller and "
+            "the painting enlarged, with the photo's edges.",
+            examples=[2],
+            ge=1,
+            le=LARGEST_STROKES,
+        ),
+    ] = 1.0,
+    format: Annotated[
+        Literal["png", "jpeg", "webp"] | None,
+        Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16", "int8"],
+        Form(
+            description="Number format of the computation. `int8` and `bf16` are faster and nearly the same, "
+            "where the server's engine is OpenVINO; not for blends."
+        ),
+    ] = "fp32",
+) -> Response:
+    """Paint `image` in a style: with one normalizer, or with several for comparison.
+
+    One normalizer gives that painting, with the size of the photo; photos above the largest size that the
+    server paints, or above `max_side`, are shrunk to it first. Several give a labelled picture of the photo
+    and its paintings side by side; under `Accept: application/zip`, an archive with each painting in the
+    size it was painted in and that picture. The same request gives the same bytes.
+    """
+    _only_known_fields(await request.form())
+    kind, archive = choose(request.headers.get("accept"), format)
+    norms = _norms(studio, style, norm, mask is not None)
+    data = await _bytes(studio, image)
+
+    clock = Clock()
+    photo = await studio.read(data, max_side)
+    del data
+    where = await studio.read_mask(await _bytes(studio, mask), photo.size) if mask else None
+    clock.lap("decode")
+    look = Look(strength, keep_colour, match_palette, stroke_scale)
+    paintings = await studio.paint_all(
+        photo, style, norms, max_side, look, request.is_disconnected, where, precision
+    )
+    seconds = sum(painting.seconds for painting in paintings)
+    clock.lap("queue", less=seconds)
+    clock.add("paint", seconds)
+    body = await studio.do(lambda: answer(photo, paintings, kind, archive))
+    clock.lap("encode")
+    return Response(
+        body,
+        media_type=ZIP if archive else MEDIA_TYPES[kind],
+        headers={
+            "X-Stylizer-Style": paintings[0].style,
+            "X-Stylizer-Norm": ",".join(painting.norm for painting in paintings),
+            "X-Stylizer-Size": "{}x{}".format(*paintings[0].image.size),
+            "X-Stylizer-Seconds": f"{seconds:.3f}",
+            "X-Stylizer-Precision": paintings[0].precision,
+            "Server-Timing": clock.header(),
+            "Content-Disposition": disposition(paintings[0].style, norms, kind, archive),
+            "Vary": "Accept",
+        },
+    )
+
+
+@router.get(
+    "/styles",
+    summary="What can be painted",
+    tags=["catalogue"],
+    responses=described(NotReadyError),
+)
+async def list_styles(request: Request, studio: Shared) -> Catalogue:
+    """The styles; for each normalizer, the size of its model and its losses on photos kept from training."""
+    root = request.scope.get("root_path", "").rstrip("/")
+    return Catalogue(styles=[style_info(studio, style, root) for style in studio.styles()])
+
+
+@router.get(
+    "/styles/{style}/image",
+    summary="The picture whose style it is",
+    tags=["catalogue"],
+    response_class=Response,
+    responses={
+        200: {"description": "The picture.", "content": {"image/png": _BINARY, "image/jpeg": _BINARY}},
+        **described(UnknownStyleError, InvalidRequestError),
+    },
+)
+async def style_image(
+    studio: Shared,
+    style: StyleName,
+    size: Annotated[
+        int | None,
+        Query(
+            description="Longer side of a thumbnail (JPEG), in pixels, from 64 on in steps of 32: the next "
+            "smaller is taken. Default: the picture itself (PNG).",
+            examples=[256],
+            ge=16,
+            le=1024,
+        ),
+    ] = None,
+) -> Response:
+    """The style's picture, or a thumbnail of it."""
+    found = studio.style(style)
+    headers = {"Cache-Control": "public, max-age=3600"}
+    if size is None:
+        # Not a FileResponse, which answers errors of its own for ranges.
+        data = await studio.do(lambda: picture(found))
+        return Response(data, media_type="image/png", headers=headers)
+    data = await studio.do(lambda: thumbnail(found, size))
+    return Response(data, media_type="image/jpeg", headers=headers)
+
+
+@router.get("/healthz", summary="Is the process alive?", tags=["operation"])
+async def healthz() -> State:
+    """200 as long as the server answers at all."""
+    return State(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Can it paint now?",
+    tags=["operation"],
+    responses=described(NotReadyError, QueueFullError),
+)
+async def readyz(studio: Shared) -> State:
+    """200 if the models are loaded and the queue has a place, else 503."""
+    if not studio.ready:
+        raise NotReadyError("The models are being loaded.", retry_after=2)
+    if studio.jobs.full:
+        raise QueueFullError("All places in the queue are taken.", retry_after=studio.jobs.retry_after)
+    return State(status="ready")
+
+
+@router.get(
+    "/metrics",
+    summary="Counters for Prometheus",
+    tags=["operation"],
+    response_class=Response,
+    responses={
+        200: {
+            "description": "Prometheus text format.",
+            "content": {"text/plain": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def metrics(studio: Shared) -> Response:
+    """Requests by route and status, seconds per painting, the queue, refusals, memory."""
+    return Response(studio.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _only_known_fields(form: Any) -> None:
+    """Refuses a field that does not exist or is repeated: no option must be ignored in silence."""
+    wrong = {name: "There is no such field" for name in form if name not in FIELDS}
+    counts = Counter(name for name, _ in form.multi_items())
+    wrong |= {name: "It is there more than once" for name in form if counts[name] > 1}
+    if wrong:
+        raise RequestValidationError(
+            [{"loc": ("body", name[:64]), "msg": why} for name, why in sorted(wrong.items())]
+        )
+
+
+async def _bytes(studio: Studio, upload: UploadFile) -> bytes:
+    data = await upload.read()
+    if len(data) > studio.settings.max_upload_bytes:
+        raise UploadTooLargeError(
+            f"The picture has {len(data):,} bytes; at most {studio.settings.max_upload_bytes:,} are accepted."
+        )
+    return data
+
+
+def _norms(studio: Studio, style: str, names: str, masked: bool) -> list[str]:
+    styles = [name for part in studio.parts(style, masked) for name in part]
+    if names.strip().lower() != "all":
+        return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
+    return studio.norms(*styles)

@@ -1,0 +1,1 @@
+"""ASGI middleware: what is decided about a request before its body is read."""

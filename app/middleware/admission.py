@@ -1,0 +1,197 @@
+"""What is decided about a request before its body is read, and counted after it was answered."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette._utils import get_route_path
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.http.problems import (
+    QueueFullError,
+    ServiceError,
+    ShuttingDownError,
+    UploadTooLargeError,
+    problem_response,
+)
+from app.painting.service import Studio
+from app.settings import Settings
+
+_FORM_OVERHEAD = 16_384
+"""Bytes of a request for a painting beside the picture: boundaries, part headers and the small fields."""
+
+_LONGEST_NUMBER = 20
+"""Digits of a declared length that are looked at; Python refuses to read thousands."""
+
+_LINGER_SECONDS = 10.0
+"""How long what still comes of a refused upload is read and dropped."""
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def largest_body(settings: Settings) -> int:
+    """Bytes that the body of a request for a painting may have."""
+    return settings.max_upload_bytes + _FORM_OVERHEAD
+
+
+class Guard:
+    """ASGI middleware: refuses what cannot be served before reading it, sets headers, counts.
+
+    A full queue refuses an upload before it travels; a declared length over the limit likewise. (A body
+    without a declared length is cut off by the framework when it passes the limit.) HEAD is answered as GET,
+    whose body the server leaves out.
+
+    Args:
+        app: What comes next.
+        studio: Whose queue and limits apply.
+    """
+
+    def __init__(self, app: ASGIApp, studio: Studio) -> None:
+        self._app, self._studio, self._settings = app, studio, studio.settings
+        self._uploads = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        root_path = self._settings.root_path
+        if root_path:
+            scope = _below(root_path, scope)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 500  # what it is if an exception comes through before an answer began
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+                headers.setdefault("Referrer-Policy", "same-origin")
+            await send(message)
+
+        method = scope["method"]
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}
+        metrics = self._studio.metrics
+        metrics.in_flight.inc()
+        try:
+            if _is_stylize(scope):
+                await self._stylize(scope, receive, watched)
+            else:
+                await self._app(scope, receive, watched)
+        finally:
+            metrics.in_flight.dec()
+            # No invented methods: each label is a time series for ever.
+            label = method if method in _METHODS else "other"
+            metrics.requests.labels(label, _route(scope, root_path), status).inc()
+
+    async def _stylize(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (error := self._refusal(scope)) is not None:
+            response = problem_response(error)
+            response.headers["Connection"] = "close"  # the body is still on its way
+            await response(scope, receive, _lingering(receive, send))
+            return
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        self._uploads += 1
+        try:
+            await self._app(scope, _in_time(receive, self._settings.upload_seconds), noting)
+        except asyncio.CancelledError:
+            if begun or not self._studio.jobs.closed:
+                raise
+            # The grace period is over. The server would tell the client of a bug, and log a traceback.
+            await problem_response(ShuttingDownError())(scope, receive, send)
+        finally:
+            self._uploads -= 1
+
+    def _refusal(self, scope: Scope) -> ServiceError | None:
+        length = Headers(scope=scope).get("content-length", "").lstrip("0")
+        if len(length) > _LONGEST_NUMBER:
+            return UploadTooLargeError("The request has more bytes than are accepted.")
+        if length.isdecimal() and int(length) > largest_body(self._settings):
+            return UploadTooLargeError(
+                f"The request has {int(length):,} bytes; pictures of at most "
+                f"{self._settings.max_upload_bytes:,} bytes are accepted."
+            )
+        jobs = self._studio.jobs
+        if jobs.closed:
+            return ShuttingDownError()
+        if jobs.full or self._uploads >= self._settings.max_requests:
+            self._studio.metrics.refused.labels("full").inc()
+            return QueueFullError("All places in the queue are taken.", retry_after=jobs.retry_after)
+        return None
+
+
+def _route(scope: Scope, root_path: str) -> str:
+    """The template of the route that answered, or the prefix of the mounted application that did."""
+    if mounted := scope.get("root_path", "").removeprefix(root_path):
+        return str(mounted)
+    if _is_stylize(scope):  # also where it was refused before it came to a route
+        return "/stylize"
+    return getattr(scope.get("route"), "path", "unmatched")
+
+
+def _below(root_path: str, scope: Scope) -> Scope:
+    """`scope` as ASGI wants it, with the prefix in its path, whether the proxy cut that off or left it there.
+
+    Mounted applications, as the page is, find their own part of the path by it.
+    """
+    path = scope.get("path", "")
+    if scope["type"] not in ("http", "websocket") or f"{path}/".startswith(f"{root_path}/"):
+        return {**scope, "root_path": root_path}
+    raw = root_path.encode() + (scope.get("raw_path") or path.encode())
+    return {**scope, "root_path": root_path, "path": root_path + path, "raw_path": raw}
+
+
+def _is_stylize(scope: Scope) -> bool:
+    return bool(scope["method"] == "POST" and get_route_path(scope) == "/stylize")
+
+
+def _lingering(receive: Receive, send: Send) -> Send:
+    """`send`, but after the last of the answer the rest of the request is read and dropped for a while.
+
+    A connection that is closed on a client that still sends is reset, and the answer is often lost with it.
+    """
+
+    async def patient(message: Message) -> None:
+        if message["type"] != "http.response.body" or message.get("more_body", False):
+            await send(message)
+            return
+        await send({**message, "more_body": True})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while (await receive()).get("more_body", False):
+                    pass
+        await send({"type": "http.response.body"})
+
+    return patient
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """`receive`, but the whole body has to come within `seconds`; what follows the body may take longer."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    complete = False
+
+    async def timed() -> Message:
+        nonlocal complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            # The framework lets an HTTPException out of its form parser, and nothing else.
+            raise HTTPException(
+                408, f"The upload took longer than {seconds:g} seconds.", {"Connection": "close"}
+            ) from None
+        complete = not message.get("more_body", False)
+        return message
+
+    return timed

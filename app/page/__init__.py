@@ -1,0 +1,70 @@
+"""The page: a photo, a style, four paintings that differ in one layer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from app.page import file_access
+from app.page.layout import build
+from app.page.theme import css, theme
+from app.painting.service import Studio
+from app.training.manager import Apprentice
+
+__all__ = ["mount"]
+
+_SCRIPTS = [Path(__file__).parent / "assets" / name for name in ("page.js", "live.js")]
+
+_ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#2c66ad" d="M1 1h6v6H1z"/>'
+    '<path fill="#0b7a5f" d="M9 1h6v6H9z"/><path fill="#7d4fb3" d="M1 9h6v6H1z"/>'
+    '<path fill="#b83a1b" d="M9 9h6v6H9z"/></svg>'
+)
+"""Four squares in the colours of the four normalizers."""
+
+
+def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
+    """Serve the page at /ui.
+
+    Routes of `app` that are declared later are shadowed where they begin with /ui.
+
+    Args:
+        app: The application; its lifespan runs before the page's.
+        studio: Where the page paints.
+        apprentice: Who trains new styles.
+    """
+    app.add_api_route(
+        "/favicon.ico", _icon, include_in_schema=False
+    )  # asked for before the page names its own
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    file_access.claim()
+    file_access.sweep(file_access.KEPT_FOR)
+    gr.set_static_paths([file_access.EXAMPLES])  # served from where they are, never copied or cleaned up
+    page = build(studio, apprentice)
+    # Gradio checks the paths that a browser sends only once this is set; `launch` does it, a mount does not.
+    page.has_launched = True
+    mounted: FastAPI = gr.mount_gradio_app(
+        app,
+        page,
+        path="/ui",
+        root_path=studio.settings.root_path + "/ui" if studio.settings.root_path else None,
+        theme=theme(),
+        css=css(studio.styles()),
+        head="".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in _SCRIPTS),
+        max_file_size=studio.settings.max_upload_bytes,
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        show_error=False,  # our own errors are shown all the same; others may name internal paths
+    )
+    return mounted
+
+
+def _icon() -> Response:
+    return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})

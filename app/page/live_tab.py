@@ -1,0 +1,156 @@
+"""The tab in which the camera is painted as it runs."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any, Final
+
+import gradio as gr
+
+from app.http.problems import QueueFullError, UploadTooLargeError
+from app.page import card_captions, style_pickers
+from app.painting.service import Studio
+from styles.catalog import Style
+from transformer_net.errors import StylizerError, UnreadableImageError
+from transformer_net.imaging.decode import encode
+from transformer_net.norms import NORMS
+
+_EVERY: Final = 1 / 15
+"""Seconds between two frames that a browser sends. What it sends while one is painted replaces what it sent
+before: Gradio keeps the last one only, and asks for the next painting when the last is on its way."""
+
+_TURN: Final = 60
+"""Seconds after which a camera lets another one have its place, if one waits."""
+
+_QUALITY: Final = 80
+"""Of the JPEG. A frame has 40 kB, at the quality of other paintings 65, and is seen for a moment."""
+
+_READY: Final = "<p>The painting will hang here. Your camera's pictures are painted and not kept.</p>"
+
+_HEAD: Final = "data:image/jpeg;base64,"
+
+_BUSY: Final = "<p>Photos are being painted; the camera goes on after them.</p>"
+
+
+class Live:
+    """The event of the tab. One instance serves all visitors and keeps nothing of theirs.
+
+    Args:
+        studio: Where the painting is done.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._turn = asyncio.Lock()  # fair: cameras take turns, in the order in which they came
+
+    async def paint(self, frame: dict[str, Any] | None, style: str, norm: str) -> tuple[Any, str]:
+        """Paint a frame, if nobody's photo is being painted.
+
+        Args:
+            frame: As Gradio's camera sends it: a dictionary with `url`, a picture in base64.
+            style: A style of the catalogue.
+            norm: A normalizer.
+
+        Returns:
+            The painting, in the same form, or what leaves the last one there; and a sentence about it. There
+            are many frames, so that errors are sentences, too.
+        """
+        studio = self._studio
+        side = min(studio.settings.live_side, studio.settings.api_max_side)
+        try:
+            photo = await studio.read(_bytes(frame, studio.settings.max_upload_bytes), side)
+            precision = studio.model(str(style), str(norm)).quickest
+            async with self._turn:
+                (painted,) = await studio.paint_all(
+                    photo, str(style), [str(norm)], precision=precision, spare=True
+                )
+            jpeg = await studio.do(lambda: encode(painted.image, "jpeg", quality=_QUALITY))
+        except QueueFullError:
+            return gr.skip(), _BUSY
+        except StylizerError as error:
+            return gr.skip(), f"<p>{error}</p>"
+        width, height = photo.size
+        said = f"<p>{width} × {height}, {precision}, {1000 * painted.seconds:.0f} ms a frame</p>"
+        # An address with the picture in it: a file for each frame would fill the disk.
+        return {"url": _HEAD + base64.b64encode(jpeg).decode("ascii")}, said
+
+
+def build(studio: Studio, offered: Sequence[Style]) -> gr.Radio:
+    """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
+    side = studio.settings.live_side
+    with gr.Row(elem_id="stage"):
+        camera = gr.Image(
+            label="Camera",
+            show_label=False,
+            sources=["webcam"],
+            streaming=True,
+            buttons=[],
+            alt_text="Your camera",
+            # What the camera is asked for: less to send than its largest picture, and the same painting.
+            webcam_options=gr.WebcamOptions(
+                constraints={"video": {"width": {"ideal": side}, "height": {"ideal": side * 3 // 4}}}
+            ),
+            elem_id="camera",
+        )
+        with gr.Column(elem_id="live", min_width=0):
+            painting = gr.Image(
+                label="Live painting",
+                show_label=False,
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                alt_text="Live painting",
+                elem_id="out-live",
+            )
+            # The rate is counted where the frames arrive; see live.js.
+            gr.HTML("<p></p>", elem_id="live-rate", apply_default_css=False)
+            said = gr.HTML(_READY, elem_id="live-said", apply_default_css=False)
+        with gr.Column(elem_id="live-choices", min_width=0):
+            off = gr.Button("Turn the camera off", elem_id="camera-off", min_width=0)
+            style = style_pickers.with_pictures(offered, "live-style")
+            norm = gr.Radio(
+                [(card_captions.title(norm), norm) for norm in NORMS],
+                value="iebn",  # in int8, the four are about equally quick
+                label="Normalizer",
+                elem_id="live-norm",
+            )
+    # What leaves the page ends its stream and lets go of the device; the camera's own button does not.
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    gone = off.click(None, None, camera, js=_shown(False), **quiet)
+    gone.then(None, None, camera, js=_shown(True), **quiet)
+    camera.stream(
+        Live(studio).paint,
+        inputs=[camera, style, norm],
+        outputs=[painting, said],
+        preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
+        postprocess=False,  # it would write a file
+        stream_every=_EVERY,
+        time_limit=_TURN,
+        concurrency_limit=studio.settings.live_cameras,
+        **quiet,
+    )
+    return style
+
+
+def _shown(visible: bool) -> str:
+    return f"() => ({{ __type__: 'update', visible: {str(visible).lower()} }})"
+
+
+def _bytes(frame: object, most: int) -> bytes:
+    """The file in a frame.
+
+    Raises:
+        UnreadableImageError: There is none.
+        UploadTooLargeError: It has more than `most` bytes.
+    """
+    url = frame.get("url") if isinstance(frame, dict) else None
+    head, _, data = url.partition(",") if isinstance(url, str) else ("", "", "")
+    if len(data) // 4 * 3 > most:
+        raise UploadTooLargeError(f"The camera's frame has more than {most:,} bytes.")
+    try:
+        if head.startswith("data:image/") and head.endswith(";base64"):
+            return base64.b64decode(data, validate=True)
+    except ValueError:  # binascii.Error, or letters beyond ASCII
+        pass
+    raise UnreadableImageError("What came from the camera is no picture.")

@@ -1,0 +1,244 @@
+"""The tab in which a visitor's own picture becomes a style: choose, start, watch, paint with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import gradio as gr
+
+from app.page import card_captions, file_access, theme, train_view
+from app.page.compare_tab import toast
+from app.page.style_pickers import Pickers
+from app.painting.service import Studio
+from app.training.manager import Apprentice
+from app.training.status import Status
+from transformer_net.errors import SettingError, StylizerError
+from transformer_net.norms import NORMS
+
+LENGTHS: Final = {"Sketch": 150, "Good": 500, "Thorough": 1000}
+"""Steps of the trainings that are offered; 500 is the default of train_style.py."""
+
+_LOOK_SECONDS: Final = 1.0
+"""How often a page that watches asks what is new."""
+
+_OFF: Final = (
+    "<p>This server trains no styles: start it with <code>STYLIZER_ALLOW_TRAINING=true</code>, or run "
+    "<code>python train_style.py --style my-picture.jpg</code> in a terminal.</p>"
+)
+
+_MEASURING: Final = "<p>Making a few steps to measure how long it takes …</p>"
+
+
+class Workshop:
+    """The events of the tab. One instance serves all visitors and keeps nothing of theirs.
+
+    Args:
+        studio: Whose styles are offered.
+        apprentice: Who trains.
+        pickers: Where they are offered.
+    """
+
+    def __init__(self, studio: Studio, apprentice: Apprentice, pickers: Pickers) -> None:
+        self._studio, self._apprentice, self._pickers = studio, apprentice, pickers
+        self._known = [style.name for style in studio.styles()]
+
+    async def estimate(self, upload: dict[str, Any] | None, norm: str, steps: int) -> AsyncIterator[str]:
+        """Yields how long the chosen training takes, for which a few steps are made where it is not known."""
+        if not upload:
+            yield _promise()
+            return
+        yield _MEASURING
+        try:
+            length = _length(steps)
+            picture = await self._open(upload)
+            pace = await asyncio.to_thread(self._apprentice.measure, picture, str(norm))
+        except Exception as error:  # a full disk, say
+            yield _promise()
+            raise (toast(error) if isinstance(error, StylizerError) else error) from None
+        if pace is None:
+            yield "<p>One style is being trained; how long it still takes is said beside it.</p>"
+            return
+        yield (
+            f"<p><strong>{train_view.spoken(pace.seconds(length)).capitalize()}</strong> for {length:,} "
+            f"steps, by a few that were made just now ({pace.step:.2g} s a step). "
+            "It is corrected on the way.</p>"
+        )
+
+    async def begin(self, upload: dict[str, Any] | None, name: str, norm: str, steps: int) -> None:
+        """Start the training.
+
+        Raises:
+            gr.Error: With one sentence, where the picture, the name or the moment will not do.
+        """
+        if not upload:
+            raise gr.Error("Choose a picture first.", title="No picture", print_exception=False)
+        try:
+            length = _length(steps)
+            picture = await self._open(upload)
+            wanted = str(name or "").strip() or Path(str(upload.get("orig_name") or "")).stem
+            await asyncio.to_thread(self._apprentice.start, picture, wanted, str(norm), length)
+        except StylizerError as error:
+            raise toast(error) from None
+
+    async def follow(self) -> AsyncIterator[tuple[Any, ...]]:
+        """Yields progress, sample, curves, thumbnails and choices of styles, until the training ends."""
+        before: Status | None = None
+        known: list[str] | None = None
+        while True:
+            status = self._apprentice.status
+            names = [style.name for style in self._studio.styles()]
+            if known is None or status is not before or names != known:
+                sample = curves = gr.skip() if known is not None else ""
+                if status and (
+                    before is None or (status.sample, status.running) != (before.sample, before.running)
+                ):
+                    sample = await asyncio.to_thread(train_view.sample, status)
+                if status and (before is None or len(status.records) != len(before.records)):
+                    curves = train_view.curves(status)
+                same = names == (known or self._known)
+                offer = [gr.skip()] * (1 + len(self._pickers.components())) if same else self.offer()
+                yield train_view.progress(status), sample, curves, *offer
+            if status is None or not status.running:
+                if before is not None and before.running and status and status.kept:
+                    gr.Info(f"The style {status.lesson.style} can be painted with now.", title="Trained")
+                return
+            before, known = status, names
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def use(self) -> tuple[Any, ...]:
+        """The Compare tab with the new style chosen."""
+        status = self._apprentice.status
+        if status is None or not status.kept:
+            raise gr.Error("There is no new style yet.", title="No style", print_exception=False)
+        return gr.Tabs(selected="compare"), *self.offer(status.lesson.style)
+
+    def offer(self, chosen: str | None = None) -> list[Any]:
+        """The style sheet with the styles' thumbnails, and all choices, as they are now."""
+        styles = self._studio.styles()
+        return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
+
+    async def _open(self, upload: dict[str, Any]) -> Any:
+        path = file_access.resolved(upload.get("path"))
+        if path is None or not path.is_file():
+            raise gr.Error("Choose the picture once more.", title="Picture gone", print_exception=False)
+        data = await asyncio.to_thread(path.read_bytes)
+        return await self._studio.do(lambda: self._apprentice.open_picture(data))
+
+
+def build(
+    studio: Studio, apprentice: Apprentice, page: gr.Blocks, tab: gr.Tab, tabs: gr.Tabs, pickers: Pickers
+) -> None:
+    """Adds the tab's contents to the Blocks being built; no event at all where this server does not train.
+
+    Args:
+        studio: Whose styles are offered.
+        apprentice: Who trains.
+        page: The page, for what happens when it is opened.
+        tab: The tab that is being filled.
+        tabs: All tabs; that of the comparison has the id `compare`.
+        pickers: The choices of a style in all of them.
+    """
+    gr.HTML(_lede(apprentice), apply_default_css=False)
+    if not apprentice.allowed:
+        gr.HTML(_OFF, elem_id="training-off", apply_default_css=False)
+        return
+    workshop = Workshop(studio, apprentice, pickers)
+    with gr.Row(elem_id="workshop"):
+        with gr.Column(elem_id="order", min_width=0):
+            picture, name, norm, steps, estimate, start, stop = _order()
+        with gr.Column(elem_id="lesson", min_width=0):
+            progress = gr.HTML(train_view.progress(None), elem_id="lesson-progress", apply_default_css=False)
+            use = gr.Button("Paint with it", variant="primary", size="lg", elem_id="train-use", min_width=0)
+            sample = gr.HTML("", elem_id="lesson-sample", apply_default_css=False)
+            curves = gr.HTML("", elem_id="lesson-curves", apply_default_css=False)
+    gr.HTML('<p id="lesson-state" role="status" class="unseen"></p>', apply_default_css=False)  # see page.js
+    thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
+    quiet: dict[str, Any] = {
+        "show_progress": "hidden",
+        "api_visibility": "private",
+        "concurrency_limit": None,
+    }
+    gr.on(
+        [picture.change, norm.change, steps.change],
+        workshop.estimate,
+        [picture, norm, steps],
+        estimate,
+        preprocess=False,  # as in the Compare tab
+        trigger_mode="always_last",
+        # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
+        **{**quiet, "concurrency_limit": 1},
+    )
+    styles = [thumbnails, *pickers.components()]
+    watched = [progress, sample, curves, *styles]
+    start.click(workshop.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
+        workshop.follow, None, watched, **quiet
+    )
+    gr.on([page.load, tab.select], workshop.follow, None, watched, trigger_mode="once", **quiet)
+    stop.click(apprentice.stop, queue=False, show_progress="hidden", api_visibility="private")
+    use.click(workshop.use, None, [tabs, *styles], **quiet)
+
+
+def _order() -> tuple[Any, ...]:
+    picture = gr.Image(
+        label="Style picture",
+        show_label=False,
+        sources=["upload", "clipboard"],
+        type="filepath",
+        buttons=[],
+        alt_text="Your style picture",
+        placeholder="# Drop a picture\nwhose strokes and colours you like",
+        elem_id="picture",
+    )
+    name = gr.Textbox(
+        label="Name",
+        info="Empty: the picture's. The same name and picture add a normalizer to a style of yours.",
+        max_length=60,
+        elem_id="style-name",
+    )
+    norm = gr.Radio(
+        [(card_captions.title(norm), norm) for norm in NORMS],
+        value="iebn",
+        label="Normalizer",
+        elem_id="lesson-norm",
+    )
+    steps = gr.Radio(
+        [(f"{word}, {count:,} steps", count) for word, count in LENGTHS.items()],
+        value=LENGTHS["Good"],
+        label="Length",
+        elem_id="lesson-steps",
+    )
+    estimate = gr.HTML(_promise(), elem_id="estimate", apply_default_css=False)
+    with gr.Row(elem_id="lesson-actions"):
+        start = gr.Button("Train", variant="primary", size="lg", elem_id="train", min_width=0)
+        stop = gr.Button("Stop and keep", size="lg", elem_id="train-stop", min_width=0)
+    return picture, name, norm, steps, estimate, start, stop
+
+
+def _lede(apprentice: Apprentice) -> str:
+    photos = (
+        "It practises on the photos that whoever runs this server has set aside for it."
+        if apprentice.has_content
+        else "It practises on the few photos that ship with the project, which is enough to see what your "
+        "picture gives; for a style that suits any photo, name a folder of some 2,000 photos in "
+        "<code>STYLIZER_CONTENT</code>."
+    )
+    return (
+        '<div class="lede"><h2>Your picture as a style</h2><p>A network between all of the styles here '
+        "learns to paint in the strokes and colours of your picture. Train one normalizer, or more under the "
+        f"same name, one after the other, and compare them. {photos}</p></div>"
+    )
+
+
+def _promise() -> str:
+    return "<p>With a picture here, a few steps are made to measure how long it takes.</p>"
+
+
+def _length(steps: object) -> int:
+    """The number of steps that was chosen; raises `SettingError` where it is none that is offered."""
+    for count in LENGTHS.values():
+        if steps == count:
+            return count
+    raise SettingError("Choose one of the lengths.")

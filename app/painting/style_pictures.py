@@ -1,0 +1,39 @@
+"""The style pictures as a browser gets them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from styles.catalog import Style
+from transformer_net.errors import UnknownStyleError
+from transformer_net.imaging.decode import decode, encode, fit
+
+
+def picture(style: Style) -> bytes:
+    """A style's picture, a PNG.
+
+    Raises:
+        UnknownStyleError: Its file is gone.
+    """
+    return _present(style).read_bytes()
+
+
+def thumbnail(style: Style, size: int) -> bytes:
+    """The same as a JPEG whose longer side is at most `size`, by steps of 32 px from 64 on.
+
+    Raises:
+        UnknownStyleError: Its file is gone.
+    """
+    return _thumbnail(style, size if size < 64 else size // 32 * 32)
+
+
+@lru_cache(maxsize=256)  # sizes are the client's choice, and each costs a decoding
+def _thumbnail(style: Style, size: int) -> bytes:
+    return encode(fit(decode(_present(style)).rgb, size), "jpeg", quality=85)
+
+
+def _present(style: Style) -> Path:
+    if not style.picture.is_file():
+        raise UnknownStyleError(f"The picture of the style {style.name!r} is gone.")
+    return style.picture

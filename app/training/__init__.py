@@ -1,0 +1,1 @@
+"""Styles trained from the page, in a process of their own."""

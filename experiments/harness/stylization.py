@@ -1,0 +1,125 @@
+"""The first task: the style network itself, trained as short as still tells the normalizers apart.
+
+The losses are the paper's: content and style alone, each image by itself. What the gallery adds to them
+(palette, grain, locality) is left out. Runs begin at random weights, a seed each, so that ablations, which
+have no base network to begin at, are comparable.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from experiments.harness.foreign_samples import admit, flat_pictures
+from experiments.harness.runner import Inputs, Job, Metrics, rounded
+from styles.catalog import find_style
+from styles.gallery.train import curves_of
+from transformer_net.checkpoint import write_atomically
+from transformer_net.errors import DivergedError
+from transformer_net.imaging.decode import decode, encode, fit
+from transformer_net.norms import norm_slug
+from transformer_net.training.config import TrainConfig
+from transformer_net.training.content import EXAMPLES
+from transformer_net.training.report import STYLE_LOSSES
+from transformer_net.training.run import Run
+from transformer_net.training.run_folder import RunFolder
+from transformer_net.training.trainer import Trainer
+
+SETTING: dict[str, Any] = {
+    "width": 16,
+    "iterations": 300,
+    "warmup_iterations": 150,
+    "batch_size": 4,
+    "size": 96,
+    "early_size": 0,
+    "warmup_size": 96,
+    "crop_scale": 0.2,
+    "lr": 4e-3,
+    "content_weight": 1.0,
+    "style_weight": 10.0,
+    "palette_weight": 0.0,
+    "tv_weight": 0.0,
+    "locality": 1.0,
+    "style_size": 768,
+    "grain": 0.0,
+    "init": "",
+}
+QUICK: dict[str, Any] = {
+    "width": 4,
+    "iterations": 6,
+    "warmup_iterations": 2,
+    "batch_size": 2,
+    "size": 32,
+    "warmup_size": 32,
+    "style_size": 64,
+}
+VALIDATE_EVERY = 75
+PICTURE_SIDE = 256
+
+
+def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
+    """Train one network: its losses over the iterations and, of seed 0, the astronaut as it paints him.
+
+    Losses are the training's, averaged over ten steps, and in evaluation mode on photos kept aside.
+    """
+    settings = TrainConfig.from_dict(config["train"])
+    picture = decode(find_style(settings.style).picture).rgb
+    trainer = Trainer(settings, picture, inputs.vgg, inputs.device)
+    if count := config["strangers"]:
+        admit(trainer.network, count, flat_pictures(count))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder(Path(scratch))
+        folder.create()
+        sample = decode(EXAMPLES / "astronaut.jpg").rgb
+        try:
+            Run(trainer, inputs.photos, folder, sample, sample_every=VALIDATE_EVERY).run()
+        except DivergedError as error:
+            return {"diverged": str(error), "curves": rounded(curves_of(folder.records()))}
+        if settings.seed == 0 and not config.get("again"):  # on another machine: not these results' pictures
+            painting = decode(folder.samples / f"{settings.total_iterations:06}.jpg").rgb
+            file = inputs.pictures / f"{config['label']}.jpg"
+            write_atomically(file, encode(fit(painting, PICTURE_SIDE), "jpeg"))
+        curves = curves_of(folder.records())
+    return {
+        "diverged": "",
+        "final": curves["validation"][-1],
+        "training": _mean_of_last(curves["training"]),
+        "style_picture_sha256": trainer.style_sha256,
+        "photos": len(inputs.photos.training),
+        "curves": curves,
+    }
+
+
+def _mean_of_last(points: list[dict[str, float]]) -> dict[str, float]:
+    """Over the last tenth of the training."""
+    last = points[-max(1, len(points) // 10) :]
+    names = ("content", "style", *STYLE_LOSSES)
+    means: dict[str, float] = rounded({name: sum(p[name] for p in last) / len(last) for name in names})
+    return means
+
+
+def total(losses: Mapping[str, float]) -> float:
+    """What was minimized: content and the sum of the four style terms, weighted."""
+    style = 4 * SETTING["style_weight"] * losses["style"]
+    return float(SETTING["content_weight"] * losses["content"] + style)
+
+
+def job(
+    norm: str,
+    seed: int = 0,
+    *,
+    style: str = "mosaic",
+    variant: str = "",
+    options: Mapping[str, Any] | None = None,
+    strangers: int = 0,
+    quick: bool = False,
+    stage: int = 1,
+) -> Job:
+    """The training of one network; `variant` names what is not usual about it."""
+    train = SETTING | (QUICK if quick else {})
+    train |= {"style": style, "norm": norm, "norm_options": dict(options or {}), "seed": seed}
+    label = "-".join(filter(None, [style, norm_slug(norm), variant, f"seed{seed}"]))
+    config = {"train": train, "strangers": strangers, "label": label}
+    return Job("stylize", label, config, stylize, stage)

@@ -1,0 +1,112 @@
+"""Frames of a camera, without one: what is painted, what is left out, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+
+import pytest
+from PIL import Image
+
+from app.main import create_app
+from app.painting.service import Studio
+from app.settings import Settings
+from tests.app.conftest import SETTINGS, busy, file, picture
+
+gr = pytest.importorskip("gradio")
+
+
+def _frame(data: bytes | None = None) -> dict[str, str]:
+    data = file(picture(64, 48), "JPEG") if data is None else data
+    return {"url": "data:image/jpeg;base64," + base64.b64encode(data).decode()}
+
+
+def _paint(studio: Studio, *frames: object, style: object = "mosaic", norm: object = "iebn"):
+    from app.page.live_tab import Live
+
+    async def paint():
+        live = Live(studio)
+        return await asyncio.gather(*(live.paint(frame, style, norm) for frame in frames))
+
+    return asyncio.run(paint())
+
+
+def test_a_frame_becomes_a_painting_at_the_working_size(client):
+    ((painting, said),) = _paint(client.app.state.studio, _frame(file(picture(640, 480), "JPEG")))
+    head, _, data = painting["url"].partition(",")
+    with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+        assert (head, image.format, image.size) == ("data:image/jpeg;base64", "JPEG", (320, 240))
+    assert said.startswith("<p>320 × 240, fp32, ")  # PyTorch computes in these tests
+
+
+def test_cameras_take_turns(client):
+    painted = _paint(client.app.state.studio, *[_frame()] * 4)
+    assert ["url" in painting for painting, _ in painted] == [True] * 4
+
+
+def test_a_frame_is_left_out_while_a_photo_is_painted(client):
+    studio = client.app.state.studio
+    with busy(studio.jobs):
+        ((painting, said),) = _paint(studio, _frame())
+        assert studio.jobs.waiting == 0
+    assert painting == gr.skip()
+    assert said == "<p>Photos are being painted; the camera goes on after them.</p>"
+
+
+@pytest.mark.parametrize(
+    ("frame", "sentence"),
+    [
+        (None, "What came from the camera is no picture."),
+        ("data:image/jpeg;base64,AAAA", "What came from the camera is no picture."),
+        ({"url": None, "path": "/etc/hostname"}, "What came from the camera is no picture."),
+        ({"url": "http://127.0.0.1:1/a.jpg"}, "What came from the camera is no picture."),
+        ({"url": "data:image/jpeg;base64,no base64!"}, "What came from the camera is no picture."),
+        ({"url": "data:image/jpeg;base64,é"}, "What came from the camera is no picture."),
+        (_frame(b""), "empty"),
+        (_frame(b"no picture"), "not a picture in a format"),
+        (_frame(file(picture(64, 48), "JPEG")[:300]), "damaged"),
+        (_frame(file(picture(8, 8))), "each side needs at least 16"),
+        (_frame(bytes(2_000_000)), "The camera's frame has more than 1,000,000 bytes."),
+    ],
+)
+def test_a_bad_frame_is_told_in_one_sentence(client, monkeypatch, frame, sentence):
+    studio = client.app.state.studio
+    monkeypatch.setattr(studio, "settings", Settings(**SETTINGS, max_upload_bytes=1_000_000))
+    ((painting, said),) = _paint(studio, frame)
+    assert painting == gr.skip()
+    assert sentence in said
+    assert said.endswith(".</p>")
+
+
+@pytest.mark.parametrize("choice", [{"style": "vangogh"}, {"norm": "xn"}, {"style": None}, {"norm": ["in"]}])
+def test_a_bad_choice_is_told_in_one_sentence(client, choice):
+    ((painting, said),) = _paint(client.app.state.studio, _frame(), **choice)
+    assert painting == gr.skip()
+    assert said.startswith("<p>There is no ")
+
+
+def test_the_quickest_precision_that_paints_nearly_the_same(tmp_path, monkeypatch):
+    from app.painting import registry
+    from styles.catalog import find_style
+
+    pytest.importorskip("openvino")
+    mosaic = find_style("mosaic")
+    monkeypatch.setenv("STYLIZER_ENGINE_CACHE", str(tmp_path))
+    assert registry.load(mosaic, "in", Settings(engine="torch")).quickest == "fp32"
+    assert registry.load(mosaic, "in", Settings(engine="openvino")).quickest == "int8"
+    monkeypatch.setattr(registry, "load_ranges", lambda path: None)  # as with a style of one's own
+    for native, quickest in ((True, "bf16"), (False, "fp32")):
+        monkeypatch.setattr(registry, "multiplies_bf16", lambda native=native: native)
+        assert registry.load(mosaic, "in", Settings(engine="openvino")).quickest == quickest
+
+
+@pytest.mark.parametrize("cameras", [0, 3])
+def test_as_many_cameras_as_are_set(cameras):
+    app = create_app(Settings(**{**SETTINGS, "page": True, "live_cameras": cameras}))
+    (page,) = [route.app for route in app.routes if getattr(route, "path", "") == "/ui"]
+    config = page.get_blocks().config
+    tabs = [part["props"]["label"] for part in config["components"] if part["type"] == "tabitem"]
+    assert tabs == ["Compare", *(["Live"] if cameras else []), "New style", "Training", "Why"]
+    streams = [fn for fn in page.get_blocks().fns.values() if fn.connection == "stream"]
+    assert [fn.concurrency_limit for fn in streams] == ([cameras] if cameras else [])

@@ -1,0 +1,328 @@
+"""The API with the page mounted beside it. What the page does is tested in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from tests.app.conftest import SETTINGS, assert_problem, busy, file, opened, picture, post, serving
+from transformer_net.training.content import EXAMPLES
+
+gradio = pytest.importorskip("gradio")
+
+
+@pytest.fixture(scope="module")
+def with_page():
+    with serving(page=True) as client:
+        yield client
+
+
+def test_home_leads_to_the_page(with_page):
+    response = with_page.get("/")
+    assert (response.status_code, response.headers["location"]) == (307, "/ui")
+    page = with_page.get("/ui/")
+    assert page.status_code == 200
+    assert "text/html" in page.headers["content-type"]
+
+
+def test_the_api_answers_as_without_it(with_page, client):
+    data = file(picture())
+    assert opened(post(with_page, data)).size == (40, 32)
+    assert post(with_page, data).content == post(client, data).content
+    assert_problem(with_page.get("/nothing"), 404)
+    assert_problem(with_page.get("/stylize"), 405)
+    assert with_page.get("/openapi.json").json() == client.get("/openapi.json").json()
+    assert with_page.get("/readyz").json() == {"status": "ready"}
+
+
+def test_requests_of_the_page_are_one_series(with_page):
+    with_page.get("/ui/")
+    with_page.get("/ui/no/such/file")
+    routes = {line.split('route="')[1].split('"')[0] for line in _requests(with_page)}
+    assert "/ui" in routes
+    assert not any(route.startswith("/ui/") for route in routes)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """Gradio's folder for uploads, with a painting in it, behind a link as in some temporary folders."""
+    (tmp_path / "cache" / "painting-1").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    folder = tmp_path / "link"
+    (folder / "painting-1" / "cat-mosaic-bn.png").write_bytes(file(picture()))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder
+
+
+def _foreign(folder: Path) -> list[object]:
+    """Paths that a browser may send and that must not be opened; all but the last few are there."""
+    outside = folder.parent
+    for name in ("secret.txt", "secret.png", "drawing.svg"):
+        (outside / name).write_text("<svg>secret</svg>")
+    (folder / "link.png").symlink_to(outside / "secret.png")
+    paths = [*(str(outside / name) for name in ("secret.txt", "secret.png", "drawing.svg"))]
+    paths += [f"{folder}/../secret.png", f"{folder}/link.png", "/etc/hostname", "/proc/self/environ"]
+    paths += ["http://127.0.0.1:1/a.png", "https://127.0.0.1:1/a.png", "file:///etc/hostname", "", ".", "\0"]
+    return [*paths, "/" + "x" * 5000, 3, ["a"], {"path": "b"}, True]
+
+
+def test_only_paintings_are_hung_again(cache):
+    from app.page import file_access
+
+    hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
+    (cache / "drawing.svg").write_text("<svg/>")
+    (cache / "drawing.SVG").write_text("<svg/>")
+    assert file_access.painting({"path": hung}) == hung
+    assert file_access.painting({"path": str((cache / "painting-1" / "cat-mosaic-bn.png").resolve())}) == hung
+    assert file_access.painting(None) is None
+    assert file_access.painting(hung) is None
+    for name in ("drawing.svg", "drawing.SVG", "gone.png", "painting-1"):
+        assert file_access.painting({"path": str(cache / name)}) is None
+    for path in _foreign(cache):
+        assert file_access.painting({"path": path}) is None, path
+
+
+def test_foreign_paths_are_found_wherever_they_are(cache):
+    from app.page import file_access
+
+    for path in (None, str(cache / "gone.png"), str(file_access.EXAMPLES / "cat.jpg")):
+        assert not file_access.foreign([{"path": path}, "mosaic", 3, None, ["x"]])
+    meta = {"_type": "gradio.FileData"}
+    for path in _foreign(cache):
+        for value in ({"path": path}, {"path": path, "meta": meta}, {"path": path, "meta": None}):
+            assert file_access.foreign([None, value]), path
+            assert file_access.foreign([{"value": [value]}]), path
+            assert file_access.foreign({"path": None, "x": value}), path
+
+
+def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, cache):
+    from app.page.compare_tab import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
+    studio = client.app.state.studio
+
+    async def steps(*shown):
+        easel = Easel(studio)
+        return [
+            step
+            async for step in easel.paint(
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *shown
+            )
+        ]
+
+    bad, good = {"path": str(cache.parent / "secret.png")}, {"path": hung}
+    _foreign(cache)
+    first, *_, last = asyncio.run(steps(bad, bad, good, bad, None, *[""] * 4))
+    assert first[2:6] == (None, hung, None, None)
+    assert all(Path(path).is_relative_to(cache) for path in last[1:6])
+    assert len(set(last[1:6])) == 5
+
+
+def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypatch):
+    from app.page.compare_tab import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    studio = client.app.state.studio
+    loaded = {key: model for key, model in studio._models.items() if key[1] == "in"}
+    monkeypatch.setattr(studio, "_models", loaded)  # the other files appeared later
+
+    async def steps():
+        easel = Easel(studio)
+        return [
+            step
+            async for step in easel.paint(
+                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9
+            )
+        ]
+
+    last = asyncio.run(steps())[-1]
+    assert [bool(path) for path in last[2:6]] == [False, True, False, False]
+    assert sum("not trained for this style" in caption for caption in last[6:]) == 3
+
+
+def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, monkeypatch):
+    import gradio as gr
+
+    from app.page.compare_tab import Easel
+
+    (cache / "cat.png").write_bytes(file(picture()))
+    studio = client.app.state.studio
+    loaded = {("mosaic", "in"), ("wave", "bn")}
+    monkeypatch.setattr(studio, "_models", {k: v for k, v in studio._models.items() if k in loaded})
+    options = ("mosaic", 64, 100, False, False, 1, "wave", 50, *[None] * 9)
+    with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
+        asyncio.run(anext(Easel(studio).paint({"path": str(cache / "cat.png")}, *options)))
+
+
+@pytest.mark.parametrize("prefix", ["", "/stylizer"])
+def test_the_page_below_a_prefix(prefix):
+    """Whether the proxy cuts the prefix off the path or leaves it there."""
+    with serving(page=True, root_path="/stylizer") as client:
+        assert client.get(f"{prefix}/").headers["location"] == "/stylizer/ui"
+        assert client.get(f"{prefix}/ui").headers["location"].endswith("/stylizer/ui/")
+        assert "text/html" in client.get(f"{prefix}/ui/").headers["content-type"]
+        assert client.get(f"{prefix}/styles").status_code == 200
+
+
+def test_many_pages_that_watch_leave_room_for_one_that_paints(with_page):
+    """A page that follows a training is an event for as long as that goes on, and Gradio has 40 places."""
+    with_page.get("/ui/")
+    blocks = next(r.app.blocks for r in with_page.app.routes if getattr(r, "path", "") == "/ui")
+    assert len(blocks._queue.active_jobs) >= 1000
+
+
+def test_folders_do_not_outlive_their_files(cache):
+    from app.page import file_access
+
+    for name in ("old", "new", "full"):
+        (cache / name).mkdir()
+    (cache / "full" / "cat.png").write_bytes(b"")
+    for name in ("old", "full"):
+        os.utime(cache / name, (0, 0))
+    file_access.sweep(60)
+    assert sorted(path.name for path in cache.iterdir()) == ["full", "new", "painting-1"]
+    (cache / "half-an-upload").write_bytes(b"half")
+    file_access.sweep(-1)  # everything is older than a second from now
+    assert list(cache.iterdir()) == []
+    assert cache.is_dir()
+
+
+def test_the_oldest_files_go_where_all_are_too_much(cache):
+    from app.page import file_access
+
+    for name in ("first", "second", "third"):
+        (cache / name).write_bytes(bytes(1000))
+        time.sleep(0.02)  # files of one instant have no order
+    file_access.sweep(60, most=2500)
+    assert {path.name for path in cache.iterdir() if path.is_file()} == {"second", "third"}
+
+
+def test_the_cache_is_no_folder_of_other_programs(with_page, cache, monkeypatch):
+    from app.page import file_access
+
+    file_access.claim()
+    assert file_access.cache() == cache / "stylizer"
+    file_access.claim()
+    assert file_access.cache() == cache / "stylizer"
+
+
+@pytest.mark.parametrize(
+    ("method", "address"),
+    [
+        ("GET", "file=https://example.org/a.png"),
+        ("GET", "file=http:/%2Fexample.org/a.png"),
+        ("GET", "file/etc/hostname"),
+        ("POST", "process_recording"),
+        ("POST", "component_server/"),
+        ("POST", "call/v2/x"),
+        ("GET", "proxy=https://example.org"),
+    ],
+)
+def test_what_gradio_has_and_the_page_does_not_need_is_closed(with_page, method, address):
+    assert_problem(with_page.request(method, f"/ui/gradio_api/{address}"), 404)
+
+
+def test_no_body_is_endless(with_page):
+    sent = []
+
+    def body():
+        for _ in range(60):
+            sent.append(1)
+            yield bytes(1_000_000)
+
+    response = with_page.post("/ui/gradio_api/queue/join", content=body())
+    assert response.status_code == 413
+    response = with_page.post("/ui/gradio_api/upload", content=bytes(30_000_000))
+    assert response.status_code == 413
+
+
+def test_pictures_come_whole_and_to_their_owner_alone(with_page):
+    address = f"/ui/gradio_api/file={EXAMPLES / 'cat.jpg'}"
+    for wanted in ("bytes=0-9", "bytes=0-5,10-15"):
+        response = with_page.get(address, headers={"range": wanted, "cookie": "secret=1"})
+        assert (response.status_code, response.content) == (200, (EXAMPLES / "cat.jpg").read_bytes())
+        assert response.headers["cache-control"] == "private"
+        assert "cookie" not in response.headers
+
+
+def _painting(studio, cache):
+    """Steps of a comparison of the page, as a list that grows, and what runs it."""
+    from app.page.compare_tab import Easel
+
+    upload = cache / "cat.png"
+    upload.write_bytes(file(picture()))
+    steps = []
+
+    async def paint():
+        options = ("mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9)
+        async for step in Easel(studio).paint({"path": str(upload)}, *options):
+            steps.append(step)
+
+    return steps, paint
+
+
+def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, monkeypatch):
+    studio = with_page.app.state.studio
+    steps, paint = _painting(studio, cache)
+    write = studio.write
+
+    async def full(image, format):
+        if steps:  # the photo found its place, the first painting does not
+            raise OSError(28, "No space left on device")
+        return await write(image, format)
+
+    monkeypatch.setattr(studio, "write", full)
+    with pytest.raises(OSError, match="No space left"):
+        asyncio.run(paint())
+    assert "Stopped." in steps[-1][0]
+    assert "painting" in "".join(steps[0][-4:])
+    assert not any('data-state="painting"' in caption for caption in steps[-1][-4:])
+
+
+def test_a_visitor_who_left_gives_the_place_back(with_page, cache):
+    from gradio.context import LocalContext
+
+    studio = with_page.app.state.studio
+    event = SimpleNamespace(alive=True)
+    queue = SimpleNamespace(event_ids_to_events={"1": event})
+
+    async def leave():
+        LocalContext.blocks.set(SimpleNamespace(_queue=queue))
+        LocalContext.event_id.set("1")
+        steps, paint = _painting(studio, cache)
+        with busy(studio.jobs):
+            visit = asyncio.create_task(paint())
+            while studio.jobs.waiting == 0:
+                await asyncio.sleep(0.01)
+            event.alive = False
+            while studio.jobs.waiting:
+                await asyncio.sleep(0.01)
+        with pytest.raises(gradio.Error):
+            await visit
+        return steps
+
+    assert "Stopped." in asyncio.run(asyncio.wait_for(leave(), 20))[-1][0]
+
+
+def test_the_picker_shows_each_style():
+    from app.page.theme import css
+    from app.painting.style_pictures import thumbnail
+
+    styles = create_app(Settings(**SETTINGS)).state.studio.styles()
+    assert css(styles).count("--thumbnail: url(data:image/jpeg;base64,") == len(styles) > 0
+    assert thumbnail(styles[0], 64) is thumbnail(styles[0], 64)
+
+
+def _requests(client):
+    text = client.get("/metrics").text
+    return [line for line in text.splitlines() if line.startswith("stylizer_requests_total{")]

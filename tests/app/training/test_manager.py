@@ -1,0 +1,384 @@
+"""Training from the page: what it refuses, what it leaves, how it ends. Tiny, but by the real command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+
+from app.http.problems import ShuttingDownError, TrainingBusyError, TrainingOffError
+from app.painting.service import Studio
+from app.settings import Settings
+from app.training import manager as room
+from app.training.manager import Apprentice
+from app.training.process import ROOT
+from app.training.status import Lesson, Pace, Status, pace_of, seconds_left
+from styles import catalog
+from styles.catalog import find_style, shipped, style_name, styles
+from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
+from tests.conftest import make_picture
+from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
+from transformer_net.training.run_folder import RunFolder
+
+TINY = {"size": 32, "batch-size": 1, "style-size": 64, "precision": "fp32"}
+"""A training that takes no longer than its start."""
+
+PICTURE = make_picture(96, 80, seed=7)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A folder of own styles, empty at first."""
+    monkeypatch.setenv("STYLIZER_OWN_STYLES", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+@pytest.fixture(scope="module")
+def few_models(tmp_path_factory):
+    """A shipped catalogue of one model, so that a server starts at once."""
+    folder = tmp_path_factory.mktemp("shipped")
+    (folder / "mosaic").mkdir()
+    for name in ("style.png", "bn.safetensors"):
+        (folder / "mosaic" / name).write_bytes((catalog.ROOT / "mosaic" / name).read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog, "ROOT", folder)
+        yield
+
+
+@pytest.fixture
+def studio(few_models, own):
+    studio = Studio(Settings(**SETTINGS, allow_training=True))
+    studio.warm()
+    yield studio
+    asyncio.run(studio.close())
+
+
+@pytest.fixture
+def apprentice(studio):
+    apprentice = Apprentice(studio, **TINY)
+    yield apprentice
+    apprentice.close()
+
+
+def ended(apprentice):
+    """The status after the training ended."""
+    apprentice._thread.join(120)
+    assert not apprentice.status.running
+    return apprentice.status
+
+
+def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own):
+    with serving(allow_training=True) as client:
+        apprentice = Apprentice(client.app.state.studio, **TINY)
+        apprentice.start(PICTURE, "Été, 2", "IN", 12)
+        assert apprentice.status.state == "starting"
+        with pytest.raises(TrainingBusyError, match="'ete-2' is being trained"):
+            apprentice.start(PICTURE, "another", "bn", 12)
+        assert apprentice.measure(PICTURE, "in") is None  # neither is there anything to try beside it
+        status = ended(apprentice)
+        assert (status.state, status.iteration, status.kept) == ("finished", 12, True)
+        assert status.sentence == ""
+        assert status.sample.name == "000012.jpg"
+        assert {"style", "validation"} == {record["phase"] for record in status.records}
+
+        painted = opened(post(client, file(make_picture(40, 32)), style="ete-2", norm="all"))
+        assert painted.size == (40, 32)
+        assert [style["name"] for style in client.get("/styles").json()["styles"]] == ["mosaic", "ete-2"]
+        assert client.get("/styles/ete-2/image").status_code == 200
+        problem = assert_problem(
+            post(client, file(make_picture(40, 32)), style="ete-2", norm="bn"), 404, "unknown-style"
+        )
+        assert "has no model for bn; it has: in." in problem["detail"]
+
+    style = find_style("ete-2")  # after a restart, and for the command line
+    assert style.folder == own / "ete-2"
+    assert style.norms == ["in"]
+    assert style.card["norms"]["in"]["iterations_done"] == 12
+    assert "in" in json.loads((style.folder / "curves.json").read_text())
+
+
+def test_stopping_keeps_what_was_learned(apprentice, studio):
+    apprentice.start(PICTURE, "short", "iebn", 100_000)
+    until(lambda: apprentice.status.state != "starting", 120)
+    assert apprentice.status.state == "training"
+    apprentice.stop()
+    assert apprentice.status.state == "stopping"
+    apprentice.stop()  # once more changes nothing
+    status = ended(apprentice)
+    assert (status.state, status.kept) == ("stopped", True)
+    assert 10 <= status.iteration < 100_000
+    assert studio.norms("short") == ["iebn"]
+    done = find_style("short").card["norms"]["iebn"]["iterations_done"]
+    assert done == status.iteration
+
+
+def test_the_end_of_the_server_ends_the_training(apprentice):
+    apprentice.start(PICTURE, "cut-off", "in", 100_000)
+    apprentice.close(60)
+    assert apprentice._trainee.wait(0) is not None
+    assert apprentice.status.state == "stopped"
+    with pytest.raises(ShuttingDownError):
+        apprentice.start(PICTURE, "later", "in", 10)
+    assert apprentice.measure(PICTURE, "in") is None
+
+
+def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
+    options = {"style": "mosaic", "iterations": 100_000, "out": tmp_path / "run", **TINY}
+    server = f"""if True:
+        import time
+        from pathlib import PosixPath
+        from app.training.process import Trainee
+        print(Trainee({options!r}, 1)._process.pid, flush=True)
+        time.sleep(600)"""
+    process = subprocess.Popen([sys.executable, "-c", server], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    training = psutil.Process(int(process.stdout.readline()))
+    assert training.is_running()
+    process.kill()
+    process.wait()
+    until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, 120)
+
+
+def test_what_the_command_complains_of_is_told_in_its_sentence(studio, own):
+    apprentice = Apprentice(studio, **TINY, lr=2)
+    apprentice.start(PICTURE, "wild", "in", 10)
+    status = ended(apprentice)
+    assert (status.state, status.kept) == ("failed", False)
+    assert status.sentence == "lr must be above 0 and at most 1, not 2.0."
+    assert "wild" not in {style.name for style in styles()}
+    with pytest.raises(SettingError, match="lr must be above 0"):
+        apprentice.measure(PICTURE, "in")
+
+
+def test_the_estimate_is_measured_with_the_very_network(apprentice):
+    pace = apprentice.measure(PICTURE, "in")
+    assert min(pace.fixed, pace.step) > 0
+    assert pace.seconds(500) > pace.seconds(150) > 150 * pace.step
+    assert apprentice.measure(PICTURE, "in") is pace  # for some minutes it is believed
+    assert apprentice.status is None
+
+
+def test_nothing_is_trained_where_it_is_off(few_models, own, monkeypatch):
+    monkeypatch.setattr(room, "Trainee", None)
+    apprentice = Apprentice(Studio(Settings(**SETTINGS)))
+    for attempt in (
+        lambda: apprentice.start(PICTURE, "x", "in", 10),
+        lambda: apprentice.measure(PICTURE, "in"),
+    ):
+        with pytest.raises(TrainingOffError, match="STYLIZER_ALLOW_TRAINING=true"):
+            attempt()
+    assert apprentice.status is None
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allowed):
+    pytest.importorskip("gradio")
+    with serving(page=True, allow_training=allowed) as client:
+        config = client.get("/ui/config").json()
+        ids = {part["id"]: part["props"].get("elem_id") for part in config["components"]}
+        targets = [target[0] for event in config["dependencies"] for target in event["targets"]]
+        watched = {ids.get(target) for target in targets}
+        assert ({"train", "train-stop", "picture"} <= watched) == allowed
+        assert ("training-off" in ids.values()) != allowed
+        blocks = next(r.app for r in client.app.routes if getattr(r, "path", "") == "/ui").get_blocks()
+        functions = {getattr(event.fn, "__qualname__", "") for event in blocks.fns.values()}
+        assert any(name.startswith(("Workshop", "Apprentice")) for name in functions) == allowed
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("Mosaic", "'mosaic' comes with the project"),
+        ("mine", "'mine' of another picture"),
+        ("!?", "with a letter or a digit"),
+        ("", "with a letter or a digit"),
+    ],
+)
+def test_names_that_are_taken_or_none_are_refused(studio, own, name, said, monkeypatch):
+    monkeypatch.setattr(room, "Trainee", None)
+    (own / "mine").mkdir(parents=True)
+    make_picture(50, 50).save(own / "mine" / "style.png")
+    apprentice = Apprentice(studio)
+    with pytest.raises(SettingError, match=said):
+        apprentice.start(PICTURE, name, "in", 10)
+    assert apprentice.status is None
+
+
+@pytest.mark.parametrize(
+    ("norm", "iterations", "error"), [("gn", 9, UnknownNormError), ("in", 0, SettingError)]
+)
+def test_settings_out_of_range_start_nothing(studio, monkeypatch, norm, iterations, error):
+    monkeypatch.setattr(room, "Trainee", None)
+    with pytest.raises(error):
+        Apprentice(studio).start(PICTURE, "x", norm, iterations)
+
+
+def test_a_folder_that_cannot_be_written_is_told(studio, own, monkeypatch):
+    own.write_text("in the way")
+    with pytest.raises(SettingError, match=r"No style can be kept here: Not a directory|File exists"):
+        Apprentice(studio).start(PICTURE, "x", "in", 10)
+
+
+def test_pictures_have_the_limits_of_photos(few_models, own):
+    apprentice = Apprentice(Studio(Settings(**SETTINGS, max_pixels=1_000_000, min_side=32)))
+    with pytest.raises(ImageSizeError):
+        apprentice.open_picture(file(make_picture(1001, 1000)))
+    with pytest.raises(ImageSizeError):
+        apprentice.open_picture(file(make_picture(100, 31)))
+    with pytest.raises(UnreadableImageError):
+        apprentice.open_picture(file(PICTURE)[:900])
+    assert apprentice.open_picture(file(PICTURE)).size == PICTURE.size
+    large = Apprentice(Studio(Settings(**SETTINGS)))
+    assert large.open_picture(file(make_picture(3072, 2048))).size == (1536, 1024)  # as large as it is seen
+
+
+def test_own_styles_come_after_the_shipped_ones_and_do_not_shadow_them(own):
+    for name in ("aaa", "mosaic", "Not A Name"):
+        (own / name).mkdir(parents=True)
+        PICTURE.save(own / name / "style.png")
+    (own / ".runs").mkdir()
+    assert [style.name for style in styles()] == [*(style.name for style in shipped()), "aaa"]
+    assert find_style("mosaic").folder == catalog.ROOT / "mosaic"
+
+
+def test_the_folder_of_own_styles(monkeypatch, tmp_path):
+    monkeypatch.delenv("STYLIZER_OWN_STYLES", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert catalog.own_folder() == tmp_path / "stylizer" / "styles"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert catalog.own_folder() == tmp_path / ".local" / "share" / "stylizer" / "styles"
+    monkeypatch.setenv("STYLIZER_OWN_STYLES", "mine")
+    assert catalog.own_folder() == Path.cwd() / "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("My Picture.JPG", "my-picture-jpg"),
+        ("Čeština  2", "cestina-2"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("wave:0.6,ink", "wave-0-6-ink"),
+        ("--resume", "resume"),
+        ("写真", ""),
+        ("x" * 99, "x" * 48),
+    ],
+)
+def test_names_are_safe_everywhere(text, name):
+    assert style_name(text) == name
+    assert style_name(name) == name
+
+
+def test_time_left_is_that_of_the_last_steps():
+    lesson = Lesson("x", "in", 80)  # a sample each 10 steps
+    assert seconds_left(lesson, [{"phase": "validation"}], [(10, 100.0)], 101.0) is None
+    records = [{"images_per_second": 2.0}, {"phase": "validation"}]
+    assert seconds_left(lesson, records, [(10, 100.0)], 101.0) == pytest.approx(70 * 2 - 1)
+    slow_then_fast = [(10, 100.0), (20, 200.0), (30, 210.0), (40, 220.0)]
+    assert seconds_left(lesson, records, slow_then_fast, 220.0) == pytest.approx(40)
+    assert seconds_left(lesson, records, slow_then_fast, 225.0) == pytest.approx(35)
+    assert seconds_left(lesson, records, slow_then_fast, 999.0) == 0.0
+    at_the_end = [*slow_then_fast, (80, 300.0)]
+    assert seconds_left(lesson, records, at_the_end, 300.0) == 0.0
+
+
+def test_a_pace_adds_up():
+    assert Pace(fixed=5, step=2, sample=1).seconds(100) == 5 + 200 + 8
+    assert Pace(fixed=5, step=2, sample=1).seconds(3) == 5 + 6 + 3
+
+
+def test_a_trial_is_divided_into_its_parts(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.create()
+    folder.append({"iteration": 4, "phase": "style", "images_per_second": 2.0})  # 2 s a step
+    folder.append({"iteration": 4, "phase": "validation"})
+    for name, seconds in [("000002.jpg", 100), ("000004.jpg", 107)]:  # two steps and 3 s beside them
+        (folder.samples / name).touch()
+        os.utime(folder.samples / name, (seconds, seconds))
+    assert pace_of(folder, 20.0) == Pace(fixed=6.0, step=2.0, sample=3.0)
+
+
+def _pickers(live=True):
+    gr = pytest.importorskip("gradio")
+    from app.page.style_pickers import Pickers
+
+    return Pickers(gr.Radio(), gr.Dropdown(), gr.Radio(), gr.Radio() if live else None)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_every_choice_of_a_style_offers_what_is_new(tmp_path, live):
+    pickers = _pickers(live)
+    found = [catalog.Style(name, tmp_path) for name in ("mosaic", "small-cat")]
+    offered = [("Mosaic", "mosaic"), ("Small-cat", "small-cat")]
+    updates = pickers.offer(found, "small-cat")
+    assert len(updates) == len(pickers.components()) == 3 + live
+    assert [update.choices for update in updates] == [
+        offered,
+        [("No other style", ""), *offered],
+        *[offered] * (1 + live),
+    ]
+    assert [update.constructor_args.get("value") for update in updates] == ["small-cat", *[None] * (2 + live)]
+
+
+def test_the_tab_follows_a_training_until_it_ends(studio):
+    pytest.importorskip("gradio")
+    from app.page import train_tab
+
+    records = [
+        {"iteration": n, "phase": "style", "total": 9.0, "content": 8.0, "palette": 0.1} for n in (10, 20)
+    ]
+    for record in records:
+        record |= {f"style_relu{layer}": 0.5 for layer in ("1_2", "2_2", "3_3", "4_3")}
+    lesson = Lesson("mine", "in", 150)
+    states = [
+        Status(lesson),
+        Status(lesson, "training", 10, 130.0, records[:1]),
+        Status(lesson, "training", 20, 120.0, records),
+        Status(lesson, "failed", 20, records=records, sentence="The <loss> went away."),
+    ]
+    trainer = SimpleNamespace(status=None)
+    workshop = train_tab.Workshop(studio, trainer, _pickers())
+
+    async def watch():
+        shown = []
+        trainer.status = states[0]
+        async for (
+            progress,
+            *_,
+        ) in workshop.follow():
+            shown.append(progress)
+            trainer.status = states[min(len(shown), len(states) - 1)]
+        return shown
+
+    shown = asyncio.run(watch())
+    assert len(shown) == 4
+    assert "Getting ready" in shown[0]
+    assert "10 of 150 steps. About 2 minutes left." in shown[1]
+    assert 'value="20"' in shown[2]
+    assert "The &lt;loss&gt; went away." in shown[3]
+    assert "<progress" not in shown[3]
+
+
+def test_what_an_estimate_promised_is_taken_back(studio, tmp_path, monkeypatch):
+    """Uploads are deleted after half an hour; a choice that comes later must not seem to be measured."""
+    gr = pytest.importorskip("gradio")
+    from app.page import train_tab
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    workshop = train_tab.Workshop(studio, SimpleNamespace(status=None), _pickers())
+    said = []
+
+    async def measure():
+        async for sentence in workshop.estimate({"path": str(tmp_path / "gone.png")}, "in", 500):
+            said.append(sentence)
+
+    with pytest.raises(gr.Error, match="once more"):
+        asyncio.run(measure())
+    assert said[-1] == train_tab._promise()

@@ -1,0 +1,30 @@
+"""What the workers of test_ray_workers.py run: a module that is imported in a moment, without torch."""
+
+import os
+import signal
+import time
+
+from transformer_net.errors import UnreadableImageError
+
+
+def wait_for_go(folder):
+    """A painter that notes which process paints what, and is done once there is a file `go`."""
+
+    def paint(job):
+        (folder / f"{job.stem}.{os.getpid()}.began").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.02)
+        if job.photo.name == "broken":
+            raise UnreadableImageError("It is broken.")
+
+    return paint
+
+
+def die_of(name):
+    """A painter that a photo of this name kills."""
+
+    def paint(job):
+        if job.stem.name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return paint

@@ -1,0 +1,347 @@
+"""Videos: what is kept of them, what an interruption costs, and how much they flicker."""
+
+import sys
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+import av
+import numpy as np
+import pytest
+
+from benchmarks.video import Walk, make_clip, true_flicker
+from tests.conftest import make_picture
+from tests.inference.networks import random_network
+from transformer_net.checkpoint import ModelInfo
+from transformer_net.errors import SettingError, UnreadableVideoError
+from transformer_net.imaging.decode import decode
+from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.video import pipeline, reader
+from transformer_net.inference.video.pipeline import VideoOptions, ahead, paint_video
+from transformer_net.inference.video.reader import probe, read_frames, turned_back
+from transformer_net.inference.video.temporal_consistency import Steadier, flow, trust
+
+ROOT = Path(__file__).parents[3]
+FRAMES = 20
+WALK = Walk(64, 48, FRAMES)
+UNPAINTED = VideoOptions(look=Look(strength=0))  # all but the network
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return make_picture(200, 150)
+
+
+@pytest.fixture
+def stylizer():
+    return Stylizer(random_network("in"), ModelInfo("in", 4, grain=0.05))
+
+
+@pytest.fixture
+def clip(tmp_path, photo):
+    make_clip(tmp_path / "clip.mp4", WALK, photo)
+    return tmp_path / "clip.mp4"
+
+
+def told(path):
+    """What a player sees of a video: the times of its pictures, how to turn them, how long it takes."""
+    with av.open(str(path)) as file:
+        stream = file.streams.video[0]
+        pictures = list(file.decode(stream))
+        times = [picture.pts * stream.time_base for picture in pictures]
+        return times, pictures[0].rotation, Fraction(file.duration, 1_000_000)
+
+
+def sound(path):
+    with av.open(str(path)) as file:
+        return [
+            [(packet.pts * packet.time_base, bytes(packet)) for packet in file.demux(stream) if packet.size]
+            for stream in file.streams.audio[:1]
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plain.mp4", {}),
+        ("varying.mp4", {"varying": True}),
+        ("turned.mp4", {"rotation": 90}),
+        ("silent.mov", {"sound": None, "rotation": 180}),
+        ("bytes.mkv", {"sound": "pcm_u8"}),  # which mp4 cannot hold
+    ],
+)
+def test_what_is_kept(tmp_path, photo, stylizer, monkeypatch, name, options):
+    monkeypatch.setattr(pipeline, "SEGMENT", 7)
+    source = tmp_path / name
+    make_clip(source, WALK, photo, **options)
+    found = probe(source)
+    target = tmp_path / f"painted{found.suffix}"
+    assert found.suffix == (".mkv" if name == "bytes.mkv" else ".mp4")
+    told_frames = []
+    paint_video(found, target, stylizer, UNPAINTED, told_frames.append)
+    (*shown, takes), (*should, would_take) = told(target), told(source)
+    assert shown == should
+    assert abs(takes - would_take) <= (Fraction(1, 1000) if found.suffix == ".mkv" else 0)
+    assert sound(target) == sound(source)
+    assert told_frames == list(range(FRAMES + 1))
+    assert {path.name for path in tmp_path.iterdir()} == {name, target.name}
+    for before, after in zip(read_frames(found), read_frames(probe(target)), strict=True):
+        assert np.abs(before.pixels.astype(float) - after.pixels).mean() < 5
+
+
+def test_odd_sides_get_one_more_pixel(tmp_path, photo, stylizer):
+    make_clip(tmp_path / "odd.mp4", Walk(65, 49, 3), photo, sound=None)
+    paint_video(probe(tmp_path / "odd.mp4"), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    before, after = (next(read_frames(probe(tmp_path / name))).pixels for name in ("odd.mp4", "out.mp4"))
+    assert (before.shape, after.shape) == ((49, 65, 3), (50, 66, 3))
+    assert np.abs(before.astype(float) - after[:49, :65]).mean() < 5
+
+
+def test_frames_are_painted_as_photos_are(clip, tmp_path, stylizer, monkeypatch):
+    """The pixels that reach the encoder are those of `Stylizer.paint`."""
+    written = []
+
+    def keep(path, frames, clip):
+        written.extend(frame.pixels for frame in islice(frames, 4))
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(pipeline, "write_segment", keep)
+    with pytest.raises(SettingError, match=r"out\.mp4 cannot be written: the disk is full"):
+        paint_video(probe(clip), tmp_path / "out.mp4", stylizer, VideoOptions(max_side=40))
+    for frame, painting in zip(islice(read_frames(probe(clip)), 4), written, strict=True):
+        assert np.array_equal(painting, np.asarray(stylizer.paint(frame.pixels, max_side=40)))
+    assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize(("space", "span"), [(1, 1), (5, 1), (5, 2)])
+def test_colours_do_not_shift(tmp_path, stylizer, space, span):
+    """Whatever the video's coding of colours, the painted one is BT.709 in video range and looks the same."""
+    colours = np.array([[200, 40, 30], [30, 160, 60], [40, 60, 190], [230, 220, 210]], np.uint8)
+    pixels = np.repeat(np.repeat(colours[None], 32, axis=0), 16, axis=1)
+    source, target = tmp_path / "flat.mp4", tmp_path / "out.mp4"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("h264", rate=10, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 32, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = space, span
+        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        file.mux(
+            stream.encode(picture.reformat(format="yuv420p", dst_colorspace=space, dst_color_range=span))
+        )
+        file.mux(stream.encode(None))
+    paint_video(probe(source), target, stylizer, UNPAINTED)
+    with av.open(str(target)) as file:
+        picture = next(file.decode(video=0))
+        tags = picture.colorspace, picture.color_range, picture.color_primaries, picture.color_trc
+        assert tags == (1, 1, 1, 1)
+    for path in (source, target):
+        seen = next(read_frames(probe(path))).pixels[16, 8::16].astype(int)
+        assert np.abs(seen - colours).max() <= 4
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_all_eight_orientations(tmp_path, turn, mirrored):
+    stored = np.asarray(make_picture(64, 48, seed=3))
+    with av.open(str(tmp_path / "clip.mp4"), "w") as file:
+        stream = file.add_stream("h264", rate=10, options={"crf": "4"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        stream.set_display_rotation(turn, hflip=mirrored)
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(stored, format="rgb24")))
+        file.mux(stream.encode(None))
+    found = probe(tmp_path / "clip.mp4")
+    upright = next(read_frames(found)).pixels
+    shown = np.rot90(stored, turn // 90)  # counter-clockwise, as FFmpeg documents the angle
+    shown = shown[:, ::-1] if mirrored else shown
+    assert np.abs(upright.astype(float) - shown).mean() < 4
+    assert np.abs(turned_back(upright, found.matrix).astype(float) - stored).mean() < 4
+
+
+@pytest.mark.parametrize("steady", [False, True])
+def test_an_interrupted_video_goes_on(clip, tmp_path, stylizer, monkeypatch, steady):
+    monkeypatch.setattr(pipeline, "SEGMENT", 6)
+    found, options = probe(clip), VideoOptions(steady=steady)
+    paint_video(found, tmp_path / "whole.mp4", stylizer, options)
+
+    def interrupt(done):
+        if done == 15:  # two segments are complete, and half of the third one
+            raise KeyboardInterrupt
+
+    target = tmp_path / "out.mp4"
+    with pytest.raises(KeyboardInterrupt):
+        paint_video(found, target, stylizer, options, interrupt)
+    assert not target.exists()
+    done = []
+    paint_video(found, target, stylizer, options, done.append)
+    assert done == list(range(12, FRAMES + 1))
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "whole.mp4", "out.mp4"}
+
+    # Segments of other settings are of no use.
+    with pytest.raises(KeyboardInterrupt):
+        paint_video(found, target, stylizer, VideoOptions(look=Look(0.5)), interrupt)
+    begun = []
+    paint_video(found, target, stylizer, options, begun.append)
+    assert begun[0] == 0
+    assert target.read_bytes() == (tmp_path / "whole.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize("share", [0.8, 0.4])
+def test_a_video_that_was_cut_short(tmp_path, photo, kind, share):
+    make_clip(tmp_path / f"whole.{kind}", WALK, photo)
+    data = (tmp_path / f"whole.{kind}").read_bytes()
+    (tmp_path / "cut").write_bytes(data[: int(len(data) * share)])
+    assert probe(tmp_path / f"whole.{kind}").frames == FRAMES
+    with pytest.raises(UnreadableVideoError, match="The video 'cut' is damaged, cut short, or of a kind"):
+        probe(tmp_path / "cut")
+
+
+_NO_STYLES = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\nFormat: Name\r\nStyle: Default\r\n\r\n"
+    b"[Events]\r\nFormat: Layer, Start, End, Style, Text\r\n"
+)
+
+
+def test_a_subtitle_may_outlast_the_pictures(tmp_path, photo):
+    make_clip(tmp_path / "bare.mkv", WALK, photo, sound=None)
+    with av.open(str(tmp_path / "bare.mkv")) as bare, av.open(str(tmp_path / "told.mkv"), "w") as told:
+        pictures, words = told.add_stream_from_template(bare.streams.video[0]), told.add_stream("subrip")
+        words.codec_context.subtitle_header = _NO_STYLES
+        told.start_encoding()
+        word = av.Packet(b"hello")
+        word.stream, word.time_base, word.pts, word.dts, word.duration = words, Fraction(1, 1000), 0, 0, 5000
+        told.mux(word)
+        for packet in bare.demux(video=0):
+            if packet.size:
+                packet.stream = pictures
+                told.mux(packet)
+    with av.open(str(tmp_path / "told.mkv")) as file:
+        assert file.duration == 5_000_000  # of pictures, there is less than a second
+    assert probe(tmp_path / "told.mkv").frames == FRAMES
+
+
+def test_pictures_that_change_their_size_midway_keep_the_first(tmp_path, stylizer, monkeypatch):
+    """As screens that are shared do. A segment of another size could not be joined."""
+    monkeypatch.setattr(pipeline, "SEGMENT", 5)
+    source, tick = tmp_path / "screen.webm", Fraction(1, 24)
+
+    def grey(side, number):
+        pixels = np.full((side * 3 // 4, side, 3), 20 * number, np.uint8)
+        picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+        picture.pts, picture.time_base = number, tick
+        return picture
+
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libvpx", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        larger = av.CodecContext.create("libvpx", "w")
+        larger.width, larger.height, larger.pix_fmt, larger.time_base = 128, 96, "yuv420p", tick
+        for number in range(5):
+            file.mux(stream.encode(grey(64, number)))
+        file.mux(stream.encode(None))
+        late = [packet for number in range(5, 10) for packet in larger.encode(grey(128, number))]
+        for packet in (*late, *larger.encode(None)):
+            packet.stream = stream
+            file.mux(packet)
+    found = probe(source)
+    paint_video(found, tmp_path / f"out{found.suffix}", stylizer, UNPAINTED)
+    painted = list(read_frames(probe(tmp_path / f"out{found.suffix}")))
+    assert {frame.pixels.shape for frame in painted} == {(48, 64, 3)}
+    for number, frame in enumerate(painted):
+        assert np.abs(frame.pixels.astype(float) - 20 * number).mean() < 5
+
+
+def test_sound_that_no_program_reads_is_left_out():
+    """As phones write it beside one that all do."""
+    heard, unknown = SimpleNamespace(codec_context=object()), SimpleNamespace(codec_context=None)
+    container = SimpleNamespace(streams=SimpleNamespace(audio=[unknown, heard]))
+    assert reader.sounds(container) == [heard]
+
+
+def test_a_kind_of_file_may_refuse_a_sound_with_its_header(clip, monkeypatch):
+    """As mp4 refuses TrueHD."""
+    real = av.open
+
+    def opened(file, mode="r", format=None, **options):
+        container = real(file, mode, format=format, **options)
+        if format != "mp4":
+            return container
+        refusal = av.error.ExperimentalError(1, "experimental")
+        return mock.MagicMock(
+            **{"__enter__.return_value.start_encoding.side_effect": refusal, "__exit__.return_value": False}
+        )
+
+    monkeypatch.setattr(av, "open", opened)
+    assert probe(clip).suffix == ".mkv"
+
+
+def test_what_is_no_video(tmp_path):
+    (tmp_path / "text.mp4").write_text("This is no video.\n" * 100)
+    (tmp_path / "empty.mp4").touch()
+    for name in ("text.mp4", "empty.mp4"):
+        with pytest.raises(UnreadableVideoError, match=f"'{name}' is damaged"):
+            probe(tmp_path / name)
+    with pytest.raises(UnreadableVideoError, match=r"There is no file 'none\.mp4'"):
+        probe(tmp_path / "none.mp4")
+
+
+def test_missing_libraries_are_one_sentence(clip, tmp_path, stylizer, monkeypatch):
+    found = probe(clip)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(SettingError, match="pip install opencv-python-headless"):
+        paint_video(found, tmp_path / "out.mp4", stylizer, VideoOptions(steady=True))
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(SettingError, match="Videos need PyAV, which is not installed: pip install av"):
+        probe(clip)
+
+
+def test_steady_lowers_flicker_along_the_true_motion(tmp_path):
+    photo, walk = decode(ROOT / "examples" / "coffee.jpg").rgb, Walk(96, 72, 8)
+    stylizer = Stylizer.from_style("wave", "iebn", engine="torch")
+    make_clip(tmp_path / "clip.mp4", walk, photo, sound=None)
+    found, flicker = probe(tmp_path / "clip.mp4"), {}
+    for steady in (False, True):
+        paint_video(found, tmp_path / "out.mp4", stylizer, VideoOptions(steady=steady))
+        paintings = [frame.pixels for frame in read_frames(probe(tmp_path / "out.mp4"))]
+        flicker[steady] = true_flicker(paintings, walk, photo)
+    assert flicker[True] < 0.8 * flicker[False]
+
+
+def test_nothing_is_carried_over_a_cut():
+    first = np.asarray(make_picture(64, 48)) // 3
+    second = 255 - first
+    steadier = Steadier()
+    assert np.array_equal(steadier(first, first), first)
+    assert np.array_equal(steadier(second, second), second)
+    assert np.array_equal(steadier(first[:32], first[:32]), first[:32])  # another size: nothing to carry
+
+
+def test_trust_ends_where_the_picture_came_in():
+    photo = np.asarray(make_picture(96, 72, seed=4))
+    left, right = photo[:, :80], photo[:, 8:88]
+    seen = trust(flow(right, left), flow(left, right))
+    assert seen[:, -5:].mean() < 0.2  # came in from the right
+    assert seen[:, 16:56].mean() > 0.8
+
+
+def test_ahead_is_bounded_and_raises_what_was_raised():
+    made = []
+
+    def items():
+        for number in range(10):
+            made.append(number)
+            if number == 6:
+                raise ValueError("six")
+            yield number
+
+    coming = ahead(items(), 2)
+    assert next(coming) == 0
+    coming.close()
+    assert len(made) <= 4  # the one that was asked for, two ahead, one in the making
+    made.clear()
+    with pytest.raises(ValueError, match="six"):
+        list(ahead(items(), 2))
+    assert list(ahead(iter("abc"))) == ["a", "b", "c"]

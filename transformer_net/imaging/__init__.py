@@ -1,0 +1,1 @@
+"""Pictures: decoding, encoding, pixel layouts, colour spaces and metadata. Imports no torch."""

@@ -1,0 +1,120 @@
+"""Many photos on many machines: Ray hands them to workers, each of which holds the models.
+
+Only paths travel. Photos and paintings are in folders that every machine sees under the same path, and the
+program is installed on each.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformer_net.errors import SettingError, StylizerError
+from transformer_net.inference.batch.inputs import Job
+
+Paint = Callable[[Job], object]
+"""Paints a photo to its place. A `StylizerError` says why that one cannot be painted."""
+
+_ATTEMPTS = 3
+"""How often a photo may end its worker. Machines do get lost; but a photo that is too large for every
+worker's memory must not keep the cluster busy for ever."""
+
+_BLOCKS = 10_000
+"""Most pieces of work that Ray is given at once: it keeps each in mind. Up to as many photos, each is one."""
+
+
+class _Worker:
+    """A process of the cluster: makes its painter once, and then paints photo after photo."""
+
+    def __init__(self, make_painter: Callable[[], Paint]) -> None:
+        self._make_painter = make_painter
+
+    @cached_property
+    def _paint(self) -> Paint:
+        # Not at the start: a machine that lacks the model tells so of each photo, instead of dying of it.
+        return self._make_painter()
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        """A numbered job becomes its number and what went wrong, empty if the photo is painted."""
+        problem = ""
+        try:
+            self._paint(Job(Path(row["photo"]), Path(row["stem"])))
+        except StylizerError as error:
+            problem = str(error) or type(error).__name__
+        return {"number": row["number"], "problem": problem}
+
+
+def paint_on_ray(
+    jobs: Sequence[Job], make_painter: Callable[[], Paint], address: str | None = None
+) -> Iterator[tuple[Job, StylizerError | None]]:
+    """Paint photos with Ray Data; gives each once, as it is finished, with what went wrong.
+
+    A worker takes one core. A photo whose worker is lost, with its machine or alone, is painted again by
+    another. As paintings get their names when they are complete, that leaves one painting, and a whole one.
+
+    Args:
+        jobs: The photos.
+        make_painter: Called once by each worker. Pickled, so it must be of a module, or of a script's top.
+        address: Of the cluster: `auto` for the one that this machine is part of, `host:port`, or
+            `ray://host:port`. None: this process's connection if it has one, else a cluster of this machine
+            alone, for as long as the call lasts.
+
+    Raises:
+        SettingError: Ray is not installed, or there is no cluster at `address`.
+    """
+    if not jobs:
+        return
+    try:
+        import ray.data
+    except ImportError as error:
+        raise SettingError("Clusters need Ray: pip install 'ray[data,serve]'.") from error
+    ours = not ray.is_initialized()
+    if ours:
+        try:
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise SettingError(f"There is no Ray cluster at {address!r} that can be used.") from error
+    try:
+        left = dict(enumerate(jobs))
+        for at_hand in (2, 1):  # what only waited where a worker was lost gets its attempts by itself
+            for row in _results(dict(left), make_painter, at_hand) if left else ():
+                if (job := left.pop(int(row["number"]), None)) is not None:
+                    yield job, StylizerError(row["problem"]) if row["problem"] else None
+        for job in left.values():
+            attempts = 2 * _ATTEMPTS
+            yield job, StylizerError(f"Every worker that tried to paint it was lost ({attempts} attempts).")
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _results(
+    jobs: dict[int, Job], make_painter: Callable[[], Paint], at_hand: int
+) -> Iterator[dict[str, Any]]:
+    """The outcome of each photo, by its number; nothing of those that are given up."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # the caller has its own
+    context.max_errored_blocks = -1  # photos that end their workers must not end the others' work
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    most = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    rows = [
+        {"number": number, "photo": str(job.photo.absolute()), "stem": str(job.stem)}
+        for number, job in jobs.items()
+    ]
+    done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
+        _Worker,
+        fn_constructor_args=(make_painter,),
+        # With one in hand and none waiting, a worker idles for Ray's round trip after each photo. But what
+        # waits at a worker that is lost has lost an attempt, too.
+        compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=at_hand),
+        num_cpus=1,
+        max_restarts=-1,
+        max_task_retries=_ATTEMPTS - 1,
+    )
+    yield from done.iter_rows()

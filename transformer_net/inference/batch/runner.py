@@ -1,0 +1,275 @@
+"""Many photos and videos on their way to files: each painted, written, and written down, or left out as done.
+
+What fails is told at the end; the others go on.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import console, say
+from transformer_net.errors import SettingError, StylizerError
+from transformer_net.imaging.decode import Limits, check_side, decode, encode, fit
+from transformer_net.imaging.metadata import kept
+from transformer_net.inference.batch.inputs import Job, Ledger, made_of
+from transformer_net.inference.options.mask import TwoStyles
+from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.sheet import side_by_side
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.tiling.tiles import Progress
+from transformer_net.inference.video.pipeline import VideoOptions, paint_video
+from transformer_net.inference.video.reader import probe
+from transformer_net.norms import NORM_TITLES, norm_slug
+
+Painter = Stylizer | TwoStyles
+
+_PANEL = 640
+"""Longer side of a picture in a sheet."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is to be done with each photo or video.
+
+    Attributes:
+        stylizers: Each paints it once; where there are several, a photo gets a sheet of its paintings, too.
+        out: Folder of the paintings.
+        kind: What they are written as, as `encode` names it.
+        max_side: As in `Stylizer.paint_photo`, like `look`, `memory` and `exact`.
+        limits: What photos are accepted.
+        ledger: Notes what each painting was made of; None where nobody will ask.
+        skip: Whether what is painted already is left out.
+        keep_exif: Whether camera, time and author are copied into the paintings.
+        keep_gps: Whether the place is, too.
+    """
+
+    stylizers: Sequence[Painter]
+    out: Path
+    kind: str
+    max_side: int | None
+    look: Look
+    memory: int
+    exact: bool
+    ledger: Ledger | None
+    skip: bool
+    keep_exif: bool
+    keep_gps: bool
+    limits: Limits
+
+    def outputs(self, job: Job) -> list[Path]:
+        """The files to write: a painting for each stylizer, then the sheet if there are several."""
+        extension = {"jpeg": "jpg"}.get(self.kind, self.kind)
+        stem = f"{job.stem}-{self.stylizers[0].info.style}"
+        names = [f"{stem}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
+        if len(names) > 1:
+            names.append(stem)
+        return [self.out / f"{name}.{extension}" for name in names]
+
+    def made_of(self, job: Job) -> str:
+        """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
+        if self.ledger is None or not job.photo.is_file():
+            return ""
+        metadata = (self.keep_exif, self.keep_gps)
+        settings = [self.kind, self.max_side, self.look, self.memory, self.exact, self.models, metadata]
+        return made_of(job.photo, repr(settings))
+
+    def is_done(self, job: Job, of: str) -> bool:
+        """Whether it is left out: all its files are there, and were made of just this."""
+        return all(self.knows(path, of) for path in self.outputs(job))
+
+    def knows(self, path: Path, of: str) -> bool:
+        """Whether a file need not be made again."""
+        return self.skip and self.ledger is not None and self.ledger.is_done(path, of)
+
+    @cached_property
+    def models(self) -> list[str]:
+        """What the paintings of each depend on beside photo and look."""
+        return [stylizer.fingerprint for stylizer in self.stylizers]
+
+
+def paint_photos(found: list[Job], batch: Batch, jobs: int) -> dict[Job, StylizerError]:
+    """Paint every photo, several at a time; gives those that failed, with the reason."""
+    failed: dict[Job, StylizerError] = {}
+    skipped = 0
+    # One paints, the others read and write: a painting takes all cores, and all of the memory allowed.
+    brush = threading.Lock()
+    with _progress() as bar, ThreadPoolExecutor(jobs) as pool:
+        photos = bar.add_task("photos", total=len(found), visible=len(found) > 1)
+        running = {pool.submit(_paint, job, batch, bar, brush): job for job in found}
+        try:
+            for future in as_completed(running):
+                try:
+                    skipped += not future.result()
+                except StylizerError as error:
+                    failed[running[future]] = _bare(error)
+                bar.advance(photos)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what is being painted is finished
+            raise
+    _sum_up(found, skipped, failed)
+    return failed
+
+
+def _bare(error: StylizerError) -> StylizerError:
+    """An error without where it came from, which would keep that photo's pixels in memory."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
+
+
+def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) -> None:
+    if skipped:
+        say(f"{skipped} of {len(found)} painted before")
+    if failed and len(found) > 1:
+        say(f"{len(failed)} of {len(found)} could not be painted")
+
+
+def paint_on_cluster(
+    found: list[Job], batch: Batch, load: Callable[[], Sequence[Painter]], cluster: str, address: str | None
+) -> dict[Job, StylizerError]:
+    """As `paint_photos`, by the workers of a cluster. This process alone keeps the ledger.
+
+    Args:
+        found: The photos.
+        batch: What is to be done with them.
+        load: Makes the batch's stylizers, in each worker; it is pickled.
+        cluster: `ray`.
+        address: See `cluster.paint_on_ray`.
+    """
+    from transformer_net.inference.batch.ray_workers import paint_on_ray
+
+    if cluster.strip().lower() != "ray":
+        raise SettingError(f"There is no cluster engine {cluster!r}: ray.")
+    of = {job: batch.made_of(job) for job in found}  # before painting: a photo may change meanwhile
+    todo = [job for job in found if not batch.is_done(job, of[job])]
+    plan = replace(batch, stylizers=[], out=batch.out.absolute(), ledger=None)
+    failed: dict[Job, StylizerError] = {}
+    with _progress() as bar:
+        photos = bar.add_task("photos", total=len(todo))
+        for job, error in paint_on_ray(todo, partial(_painter, load, plan), address):
+            if error is not None:
+                failed[job] = error
+            else:
+                for path in batch.outputs(job):
+                    if batch.ledger:
+                        batch.ledger.add(path, of[job])
+                    say(str(path))
+            bar.advance(photos)
+    _sum_up(found, len(found) - len(todo), failed)
+    return failed
+
+
+def _painter(load: Callable[[], Sequence[Painter]], plan: Batch) -> Callable[[Job], bool]:
+    """In a worker: what paints a photo, once the models are loaded."""
+    batch, bar, brush = replace(plan, stylizers=load()), Bar(disable=True), threading.Lock()
+    return lambda job: _paint(job, batch, bar, brush)
+
+
+def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
+    """Paint one photo with every normalizer, each time holding `brush`; False where that was done before."""
+    outputs, of = batch.outputs(job), batch.made_of(job)
+    if batch.is_done(job, of):
+        return False
+    photo = decode(job.photo, batch.limits)
+    longest = max(photo.size)  # checked now, not after minutes of painting
+    check_side(min(longest, batch.max_side or longest), batch.kind)
+    several = len(batch.stylizers) > 1
+    panels = []
+    if several:  # a copy: the last painting may take the place of the photo's pixels
+        panels.append(("photo", fit(photo.with_alpha(fit(photo.rgb, batch.max_side)), _PANEL).copy()))
+    for stylizer, path in zip(batch.stylizers, outputs, strict=False):
+        title = NORM_TITLES[stylizer.info.norm]
+        with brush, _tile_progress(bar, f"{job.photo.name} {title}") as tell:
+            start = time.perf_counter()
+            painting = stylizer.paint_photo(
+                photo,
+                batch.max_side,
+                batch.look,
+                max_memory=batch.memory,
+                exact=batch.exact,
+                overwrite=stylizer is batch.stylizers[-1],
+                on_progress=tell,
+            )
+            seconds = time.perf_counter() - start
+        exif = kept(photo.exif, batch.keep_gps) if batch.keep_exif else None
+        _write(batch, path, painting, of, f"{seconds:.1f} s", exif)
+        if several:
+            panels.append((title, fit(painting, _PANEL)))
+    if several:
+        _write(batch, outputs[-1], side_by_side(panels, panel_side=_PANEL), of, "side by side")
+    return True
+
+
+def paint_videos(clips: list[Job], batch: Batch, options: VideoOptions) -> dict[Job, StylizerError]:
+    """Paint every video, one after the other; gives those that failed, with the reason."""
+    failed: dict[Job, StylizerError] = {}
+    with _progress() as bar:
+        for job in clips:
+            try:
+                for stylizer in batch.stylizers:
+                    assert isinstance(stylizer, Stylizer)  # masks are for photos
+                    _paint_video(job, stylizer, batch, options, bar)
+            except StylizerError as error:
+                failed[job] = _bare(error)
+    return failed
+
+
+def _paint_video(job: Job, stylizer: Stylizer, batch: Batch, options: VideoOptions, bar: Bar) -> None:
+    """Paint one video with one normalizer, unless that was done before."""
+    clip = probe(job.photo)
+    norm = stylizer.info.norm
+    path = batch.out / f"{job.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
+    of = options.made_of(clip, stylizer)
+    if batch.knows(path, of):
+        say(f"{path}  painted before")
+        return
+    task = bar.add_task(f"{job.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
+    start = time.perf_counter()
+    try:
+        paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
+    finally:
+        bar.remove_task(task)
+    if batch.ledger:
+        batch.ledger.add(path, of)
+    say(f"{path}  {time.perf_counter() - start:.1f} s")
+
+
+def _write(
+    batch: Batch, path: Path, picture: Image.Image, of: str, remark: str, exif: bytes | None = None
+) -> None:
+    data = encode(picture, batch.kind, exif=exif)
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from error
+    if batch.ledger:
+        batch.ledger.add(path, of)
+    say(f"{path}  {remark}")
+
+
+def _progress() -> Bar:
+    """A bar for each task, on a terminal: how much of it is done, and the time left."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+    hidden = not console.is_terminal
+    return Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
+
+
+@contextmanager
+def _tile_progress(bar: Bar, title: str) -> Iterator[Progress]:
+    """Shows how much of a picture is painted, in percent, once it is known to be painted in tiles."""
+    task = bar.add_task(title, total=100, visible=False)
+    try:
+        yield lambda share: bar.update(task, completed=round(100 * share), visible=True)
+    finally:
+        bar.remove_task(task)

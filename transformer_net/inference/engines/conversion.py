@@ -1,0 +1,185 @@
+"""The network in the formats of other programs, for any height and width.
+
+All three are traced at a size of which nothing is a multiple of `STRIDE`, so that a size that became a
+constant by mistake shows at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import logging
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from transformer_net.errors import SettingError
+from transformer_net.network import MIN_SIDE, ReflectConv2d, TransformerNet
+
+OPSET = 20
+"""ONNX operator set: the default of PyTorch's exporter, which ONNX Runtime and OpenVINO read."""
+
+_EXAMPLE = (1, 3, 37, 54)
+
+# PyTorch's tracer and its warnings filter are the process's, not the thread's.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+def fingerprint(network: TransformerNet) -> str:
+    """SHA-256 of what a network computes: the weights, the norm, and our code for both."""
+    digest = hashlib.sha256(json.dumps([network.norm, network.width, network.norm_options]).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    for module in ("network.py", "norms.py", "spatial.py", "inference/engines/conversion.py"):
+        source = Path(__file__).parents[2] / module
+        digest.update(source.read_bytes() if source.is_file() else b"")
+    return digest.hexdigest()
+
+
+class BlockConv2d(nn.Module):
+    """What a `ReflectConv2d` of stride 1 computes, 2 × 2 pixels at a time: (B, C, H, W), H and W even.
+
+    Libraries compute 16 output channels in the time of 3. Here the channels are those of four pixels, and the
+    kernel moves by two; it is larger by one, with zeros in the row and the column that a pixel does not see.
+
+    Args:
+        convolution: What to compute.
+    """
+
+    def __init__(self, convolution: ReflectConv2d) -> None:
+        super().__init__()
+        self.rim = convolution.rim
+        outputs, inputs, height, width = convolution.weight.shape
+        weight = convolution.weight.detach().new_zeros(outputs, 2, 2, inputs, height + 1, width + 1)
+        for y in range(2):
+            for x in range(2):
+                weight[:, y, x, :, y : y + height, x : x + width] = convolution.weight.detach()
+        assert convolution.bias is not None
+        self.weight = nn.Parameter(weight.flatten(0, 2))
+        self.bias = nn.Parameter(convolution.bias.detach().repeat_interleave(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, self.rim, mode="reflect")
+        return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, stride=2), 2)
+
+
+def faster(module: nn.Module) -> nn.Module:
+    """A copy that computes the same, up to rounding, and sooner once converted: its head paints in blocks."""
+    module = copy.deepcopy(module)
+    for network in module.modules():
+        if isinstance(network, TransformerNet):
+            network.head = BlockConv2d(network.head)  # type: ignore[assignment]
+    return module
+
+
+def to_torchscript(network: torch.nn.Module) -> torch.jit.ScriptModule:
+    """The network traced on the CPU: photo (B, 3, H, W) in, painting of the same shape out, not clamped."""
+    with quiet(), torch.no_grad():
+        example = torch.linspace(0, 1, _numel(_EXAMPLE)).view(_EXAMPLE)
+        traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
+            network, (example,), check_trace=False
+        )
+    return traced
+
+
+def to_openvino(network: torch.nn.Module) -> Any:
+    """The network as an `openvino.Model`: one input (1, 3, H, W), one output of the same shape.
+
+    It calls OpenVINO's reader of TorchScript itself. `openvino.convert_model` does the same in five times the
+    time and reports each use to its maker over the network.
+    """
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    traced = to_torchscript(faster(network))
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    with quiet():
+        decoder = TorchScriptPythonDecoder(traced)  # named, for it has to outlive the conversion
+        model = frontend.convert(frontend.load(decoder))
+    photo = model.input(0)
+    photo.get_node().set_element_type(openvino.Type.f32)
+    photo.get_node().set_partial_shape(openvino.PartialShape([1, 3, -1, -1]))
+    model.validate_nodes_and_infer_types()
+    photo.get_tensor().set_names({"photo"})
+    model.output(0).get_tensor().set_names({"painting"})
+    return model
+
+
+def openvino_bytes(model: Any) -> tuple[bytes, bytes]:
+    """An `openvino.Model` as the contents of its two files: the graph as XML, and the weights in float32."""
+    import openvino
+
+    with tempfile.TemporaryDirectory() as folder:  # it writes to paths only
+        xml = Path(folder, "model.xml")
+        openvino.save_model(model, xml, compress_to_fp16=False)
+        return xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
+
+
+def to_onnx(network: torch.nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The network as an ONNX file: input `photo` (1, 3, height, width), output `painting`.
+
+    Args:
+        network: In evaluation mode, on the CPU.
+        metadata: Entries of the file's metadata.
+
+    Raises:
+        SettingError: onnx or onnxscript is not installed.
+    """
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - torch's exporter needs it
+    except ImportError as error:
+        raise SettingError("Writing ONNX needs two more packages: pip install onnx onnxscript.") from error
+    height, width = (torch.export.Dim(name, min=MIN_SIDE, max=1 << 15) for name in ("height", "width"))
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            faster(network),
+            (torch.rand(_EXAMPLE),),
+            dynamo=True,
+            dynamic_shapes=({2: height, 3: width},),
+            input_names=["photo"],
+            output_names=["painting"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+        assert program is not None
+        model = program.model_proto
+    graph = model.graph
+    for entry in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+        del entry.metadata_props[:]  # the exporter's stack traces, with the paths of this machine
+        entry.doc_string = ""
+    for axis, name in ((2, "height"), (3, "width")):  # for the output, it found long formulas
+        graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
+    onnx.helper.set_model_props(model, dict(metadata or {}))
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the tracers' warnings: that sizes are traced too, which is meant, and that they grow old."""
+    exporter = logging.getLogger("torch.onnx")
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        level = exporter.level
+        exporter.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            exporter.setLevel(level)
+
+
+def _numel(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()

@@ -1,0 +1,1 @@
+"""What a visitor can choose beside style and normalizer."""

@@ -1,0 +1,217 @@
+"""A video becomes a painted video: decoded, painted and encoded at the same time, in segments.
+
+A segment is complete when it has its name, in a hidden folder beside the video to be. Whatever stops the
+work, the next run goes on after the last complete segment and arrives at the same video. At the very end, the
+segments are joined with the sound under the video's own name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from transformer_net.errors import SettingError, UnreadableVideoError
+from transformer_net.imaging.decode import Photo, fit
+from transformer_net.inference.batch.inputs import Ledger, made_of
+from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
+from transformer_net.inference.video.reader import Clip, Frame, Pixels, pyav, read_frames
+from transformer_net.inference.video.temporal_consistency import Steadier
+from transformer_net.inference.video.writer import join, write_segment
+
+SEGMENT = 120
+"""Frames of a segment: what an interruption can cost, and how often the video can be entered at least."""
+
+_AHEAD = 3  # frames that are decoded, and painted, before they are asked for
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """How a video is to be painted.
+
+    Attributes:
+        max_side: Shrink the frames first so that their longer side has at most this many pixels.
+        look: How strong the painting is, and whose colours it has.
+        steady: Whether to lower flicker; see `steady`.
+        max_memory: As in `Stylizer.paint_photo`, for a frame.
+        exact: As in `Stylizer.paint_photo`.
+    """
+
+    max_side: int | None = None
+    look: Look = AS_PAINTED
+    steady: bool = False
+    max_memory: int = DEFAULT_MEMORY
+    exact: bool = False
+
+    def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
+        """What a painted video depends on."""
+        look = (self.max_side, self.look, self.steady, self.max_memory, self.exact)
+        return made_of(clip.path, repr([SEGMENT, *look, stylizer.fingerprint]))
+
+
+AS_IT_COMES = VideoOptions()
+
+
+def paint_video(
+    clip: Clip,
+    target: Path,
+    stylizer: Stylizer,
+    options: VideoOptions = AS_IT_COMES,
+    on_frame: Callable[[int], None] = lambda done: None,
+) -> None:
+    """Paint a video, frame by frame, or what an earlier run has left to be painted.
+
+    Args:
+        clip: What `probe` found.
+        target: The file to write; its suffix should be `clip.suffix`.
+        stylizer: What paints.
+        options: How.
+        on_frame: Is told how many frames are done, those of earlier runs included.
+
+    Raises:
+        UnreadableVideoError: The video is damaged, or its sound cannot be copied.
+        SettingError: A file cannot be written, OpenCV is missing, or memory does not suffice for a frame.
+    """
+    try:
+        _paint_video(clip, target, stylizer, options, on_frame)
+    except OSError as error:
+        raise SettingError(f"{target} cannot be written: {error.strerror or error}.") from error
+    except pyav().FFmpegError as error:  # one video must not be the end of a folder's
+        raise UnreadableVideoError(f"{target} cannot be made of this video: {error}.") from error
+
+
+def _paint_video(
+    clip: Clip, target: Path, stylizer: Stylizer, options: VideoOptions, on_frame: Callable[[int], None]
+) -> None:
+    segments = _Segments(target, options.made_of(clip, stylizer), options.steady)
+    steadier = Steadier(segments.last_frame()) if options.steady else None
+    skipped = len(segments.files) * SEGMENT
+    on_frame(skipped)
+    photos = ahead(read_frames(clip, skipped))
+    with closing(ahead(_paint(photo, stylizer, options, steadier) for photo in photos)) as paintings:
+
+        def shown() -> Iterator[Frame]:
+            for done, (photo, painting) in enumerate(paintings, skipped + 1):
+                segments.at = photo, painting.pixels
+                yield painting
+                on_frame(done)
+
+        frames = shown()
+        while segments.add(islice(frames, SEGMENT), clip):
+            pass
+    segments.join(clip, target)
+
+
+def _paint(
+    frame: Frame, stylizer: Stylizer, options: VideoOptions, steadier: Steadier | None
+) -> tuple[Pixels, Frame]:
+    """A frame's photo, in the size in which it is painted, and the painted frame."""
+    photo = fit(Image.fromarray(frame.pixels), options.max_side)
+    painting = stylizer.paint_photo(
+        Photo(photo), look=options.look, max_memory=options.max_memory, exact=options.exact
+    )
+    before, pixels = np.asarray(photo), np.asarray(painting)
+    if steadier is not None:
+        pixels = steadier(before, pixels)
+    return before, replace(frame, pixels=pixels)
+
+
+class _Segments:
+    """The segments of a video that are complete, in a hidden folder beside it.
+
+    Args:
+        target: The video to be.
+        of: What it is made of; segments that were made of something else do not count.
+        steady: Whether the next segment needs to know where this one ended.
+
+    Attributes:
+        files: The complete segments, in order.
+        at: Photo and painting of the frame written last.
+    """
+
+    def __init__(self, target: Path, of: str, steady: bool) -> None:
+        self._folder, self._of, self._steady = target.with_name(f".{target.name}.parts"), of, steady
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._ledger = Ledger(self._folder)
+        self.files: list[Path] = []
+        self.at: tuple[Pixels, Pixels] | None = None
+        while self._ledger.is_done(self._next, of) and (not steady or _ending(self._next).is_file()):
+            self.files.append(self._next)
+
+    @property
+    def _next(self) -> Path:
+        return self._folder / f"{len(self.files):06}.nut"
+
+    def last_frame(self) -> tuple[Pixels, Pixels] | None:
+        """Photo and painting of the last frame in the last complete segment; None where there is none."""
+        if not self.files:
+            return None
+        with np.load(_ending(self.files[-1])) as arrays:
+            return arrays["photo"], arrays["painting"]
+
+    def add(self, frames: Iterator[Frame], clip: Clip) -> bool:
+        """Write a segment; False, and no segment, where there is no frame left."""
+        segment, unfinished = self._next, self._folder / "unfinished"
+        if not write_segment(unfinished, frames, clip):
+            unfinished.unlink(missing_ok=True)
+            return False
+        if self._steady and self.at is not None:
+            photo, painting = self.at
+            np.savez(_ending(segment), photo=photo, painting=painting)
+        _finish(unfinished, segment)
+        self._ledger.add(segment, self._of)  # now it counts, and with it where it ended
+        self.files.append(segment)
+        return True
+
+    def join(self, clip: Clip, target: Path) -> None:
+        """Make the video of the segments, and remove them."""
+        unfinished = self._folder / "unfinished"
+        join(clip, self.files, unfinished)
+        _finish(unfinished, target)
+        shutil.rmtree(self._folder)
+
+
+def _ending(segment: Path) -> Path:
+    return segment.with_suffix(".npz")
+
+
+def _finish(unfinished: Path, path: Path) -> None:
+    """Give a file its name once all of it is on the disk."""
+    with unfinished.open("rb") as file:
+        os.fsync(file.fileno())
+    unfinished.replace(path)
+
+
+def ahead(items: Iterator[T], number: int = _AHEAD) -> Generator[T]:
+    """The same items, made by a thread of their own, up to `number` of them before they are asked for.
+
+    What is raised in the making is raised here. Closing waits for the item that is being made.
+    """
+    end = object()
+    waiting: deque[Future[T | object]] = deque()
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            while True:
+                while len(waiting) <= number:
+                    waiting.append(thread.submit(next, items, end))
+                item = waiting.popleft().result()
+                if item is end:
+                    return
+                yield item  # type: ignore[misc]
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,1 @@
+"""How a run is executed: CUDA graphs, several processes, signals, schedules of saving, TensorBoard."""

@@ -1,0 +1,1 @@
+"""The loss network and the losses that it computes."""
