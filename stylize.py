@@ -22,8 +22,9 @@ from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, about
-from transformer_net.imaging.decode import Limits, output_format
-from transformer_net.inference.batch.inputs import LEDGER, Ledger, check_writable, find_jobs
+from transformer_net.imaging.decode import Limits
+from transformer_net.imaging.encode import output_format
+from transformer_net.inference.batch.inputs import check_writable, find_jobs
 from transformer_net.inference.batch.runner import (
     Batch,
     Painter,
@@ -31,8 +32,10 @@ from transformer_net.inference.batch.runner import (
     paint_photos,
     paint_videos,
 )
-from transformer_net.inference.engines.factory import ON_CPU
-from transformer_net.inference.options.mask import TwoStyles, read_mask
+from transformer_net.inference.engines.base import ON_CPU
+from transformer_net.inference.ledger import LEDGER, Ledger
+from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.options.mask import read_mask
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory

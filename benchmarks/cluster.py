@@ -23,7 +23,8 @@ from rich.table import Table
 
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, run
-from transformer_net.imaging.decode import decode, encode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.batch.inputs import Job
 from transformer_net.inference.batch.ray_workers import Paint, paint_on_ray
 from transformer_net.inference.stylizer import Stylizer

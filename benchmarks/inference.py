@@ -36,8 +36,9 @@ from transformer_net.commandline import run
 from transformer_net.cores import default_threads
 from transformer_net.devices import describe_machine
 from transformer_net.errors import SettingError
+from transformer_net.inference.engines.base import ENGINES, Floats
 from transformer_net.inference.engines.conversion_cache import VARIABLE
-from transformer_net.inference.engines.factory import ENGINES, Floats, make_engine
+from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet

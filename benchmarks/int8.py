@@ -34,8 +34,9 @@ from transformer_net.commandline import run
 from transformer_net.cores import default_threads
 from transformer_net.devices import describe_machine, multiplies_bf16
 from transformer_net.errors import SettingError
+from transformer_net.inference.engines.base import require_engine
 from transformer_net.inference.engines.conversion import to_openvino
-from transformer_net.inference.engines.factory import make_engine, require_engine
+from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import load_ranges
 from transformer_net.network import TransformerNet
 from transformer_net.training.losses.perceptual import PerceptualLoss

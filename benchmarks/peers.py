@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transformer_net.inference.engines.factory import Floats, require_engine
+from transformer_net.inference.engines.base import Floats, require_engine
 from transformer_net.optional import require
 
 PEER = "pytorch/examples"

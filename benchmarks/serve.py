@@ -28,7 +28,8 @@ import torch
 from PIL import Image
 
 from transformer_net.cores import available_cores
-from transformer_net.imaging.decode import decode, encode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.stylizer import Stylizer
 
 ROOT = Path(__file__).parents[1]

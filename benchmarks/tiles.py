@@ -30,7 +30,8 @@ from styles.catalog import find_style
 from stylize import LIMITS
 from transformer_net.commandline import run
 from transformer_net.devices import describe_machine
-from transformer_net.imaging.decode import decode, encode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Cut, Tiling, fits_whole, parse_memory
 from transformer_net.network import MARGIN

@@ -33,7 +33,8 @@ from transformer_net.checkpoint import ModelInfo
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import describe_machine, pick_device
 from transformer_net.errors import SettingError
-from transformer_net.imaging.decode import decode, fit, from_array, to_array
+from transformer_net.imaging.arrays import fit, from_array, to_array
+from transformer_net.imaging.decode import decode
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
 from transformer_net.inference.stylizer import Stylizer

@@ -18,7 +18,8 @@ from experiments.harness.experiment import main
 from experiments.harness.intervals import Claim
 from experiments.harness.runner import Inputs, Job, Metrics, Store
 from styles.catalog import find_style, shipped
-from transformer_net.imaging.decode import Photo, decode, encode
+from transformer_net.imaging.decode import Photo, decode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
 from transformer_net.training.content import EXAMPLES

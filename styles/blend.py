@@ -24,7 +24,8 @@ from styles.catalog import Style, find_style, shipped
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
 from transformer_net.grain import grain as make_grain
-from transformer_net.imaging.decode import decode, to_array
+from transformer_net.imaging.arrays import to_array
+from transformer_net.imaging.decode import decode
 from transformer_net.inference.options.palette import Palette
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS, BatchNorm

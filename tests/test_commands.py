@@ -22,10 +22,11 @@ from tests.conftest import make_picture
 from train_style import train
 from transformer_net import commandline
 from transformer_net.checkpoint import load_model, read_info
-from transformer_net.imaging import decode
+from transformer_net.imaging import encode
 from transformer_net.imaging.decode import Limits
-from transformer_net.inference.batch.inputs import LEDGER, Job
+from transformer_net.inference.batch.inputs import Job
 from transformer_net.inference.batch.runner import Batch, paint_photos
+from transformer_net.inference.ledger import LEDGER
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
@@ -285,7 +286,7 @@ def test_a_broken_photo_does_not_stay_in_memory(tmp_path):
 
 
 def test_what_a_format_cannot_hold_is_said_before_it_is_painted(photo, invoke, monkeypatch):
-    monkeypatch.setitem(decode._LONGEST_SIDE, "webp", 45)
+    monkeypatch.setitem(encode._LONGEST_SIDE, "webp", 45)
     monkeypatch.setattr(Stylizer, "paint_photo", None)
     code, _, err = invoke(stylize, photo, "--format", "webp")
     assert code == 2

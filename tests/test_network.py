@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from styles.catalog import find_style
 from transformer_net.checkpoint import load_model
-from transformer_net.imaging.decode import decode, to_array
+from transformer_net.imaging.arrays import to_array
+from transformer_net.imaging.decode import decode
 from transformer_net.network import HALO, MARGIN, STRIDE, ReflectConv2d, TransformerNet, parameter_count
 from transformer_net.norms import NORMS
 from transformer_net.training.content import EXAMPLES

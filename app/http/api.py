@@ -9,8 +9,7 @@ from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, Upload
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
-from app.http.negotiation import FORMATS, ZIP, choose
-from app.http.problems import (
+from app.errors import (
     DeadlineError,
     InvalidRequestError,
     NotAcceptableError,
@@ -18,8 +17,9 @@ from app.http.problems import (
     QueueFullError,
     ShuttingDownError,
     UploadTooLargeError,
-    described,
 )
+from app.http.negotiation import FORMATS, ZIP, choose
+from app.http.problems import described
 from app.http.responses import Clock, answer, disposition
 from app.http.schemas import Catalogue, State, style_info
 from app.painting.service import Studio
@@ -32,7 +32,7 @@ from transformer_net.errors import (
     UnreadableImageError,
     UnsupportedImageError,
 )
-from transformer_net.imaging.decode import MEDIA_TYPES
+from transformer_net.imaging.encode import MEDIA_TYPES
 from transformer_net.inference.options.style_options import LARGEST_STROKES, Look
 from transformer_net.norms import canonical_norm
 

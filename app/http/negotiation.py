@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from app.http.problems import NotAcceptableError
-from transformer_net.imaging.decode import MEDIA_TYPES
+from app.errors import NotAcceptableError
+from transformer_net.imaging.encode import MEDIA_TYPES
 
 ZIP: Final = "application/zip"
 

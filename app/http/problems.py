@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from http import HTTPStatus
-from typing import Any, ClassVar
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from app.errors import OUR_FAULT, InvalidRequestError, ServiceError, UploadTooLargeError
 from transformer_net.errors import StylizerError
 
 MEDIA_TYPE = "application/problem+json"
@@ -20,96 +21,6 @@ MEDIA_TYPE = "application/problem+json"
 _FORM = "multipart/form-data"
 
 logger = logging.getLogger("app")
-
-
-class ServiceError(StylizerError):
-    """An error of the service rather than of the picture.
-
-    Attributes:
-        retry_after: Seconds after which the same request may succeed; None where it will not by waiting.
-    """
-
-    retry_after: int | None = None
-
-    def __init__(self, sentence: str, retry_after: int | None = None) -> None:
-        super().__init__(sentence)
-        self.retry_after = retry_after
-
-
-class QueueFullError(ServiceError):
-    """There is no place in the queue."""
-
-    status: ClassVar[int] = 503
-    title: ClassVar[str] = "Queue full"
-
-
-class DeadlineError(ServiceError):
-    """The painting was not there in time. Only one that was never begun is worth repeating."""
-
-    status: ClassVar[int] = 504
-    title: ClassVar[str] = "Deadline exceeded"
-
-
-class NotReadyError(ServiceError):
-    """The models are not loaded yet."""
-
-    status: ClassVar[int] = 503
-    title: ClassVar[str] = "Not ready"
-
-
-class ShuttingDownError(ServiceError):
-    """The server was told to stop."""
-
-    status: ClassVar[int] = 503
-    title: ClassVar[str] = "Shutting down"
-
-    def __init__(self) -> None:
-        super().__init__("The server is shutting down.", retry_after=5)
-
-
-class ClientGoneError(ServiceError):
-    """The client left; nobody will read the answer. 499 is what proxies log for it."""
-
-    status: ClassVar[int] = 499
-    title: ClassVar[str] = "Client closed the connection"
-
-
-class UploadTooLargeError(ServiceError):
-    """The request has more bytes than are accepted."""
-
-    status: ClassVar[int] = 413
-    title: ClassVar[str] = "Upload too large"
-
-
-class NotAcceptableError(ServiceError):
-    """The Accept header allows nothing that we can write."""
-
-    status: ClassVar[int] = 406
-    title: ClassVar[str] = "Not acceptable"
-
-
-class InvalidRequestError(ServiceError):
-    """A field of the request is missing, unknown or out of range."""
-
-    status: ClassVar[int] = 422
-    title: ClassVar[str] = "Invalid request"
-
-
-class TrainingOffError(ServiceError):
-    """This server trains no styles."""
-
-    status: ClassVar[int] = 403
-    title: ClassVar[str] = "Training is off"
-
-    def __init__(self) -> None:
-        super().__init__("This server does not train styles; STYLIZER_ALLOW_TRAINING=true lets it.")
-
-
-class TrainingBusyError(ServiceError):
-    """One style is being trained; two would both be late."""
-
-    status: ClassVar[int] = 409
-    title: ClassVar[str] = "Training already"
 
 
 class InvalidField(BaseModel):
@@ -171,8 +82,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _bug)
 
-
-OUR_FAULT = "Something went wrong on our side; it has been logged."
 
 _SENTENCES = {
     404: "There is nothing at this address.",

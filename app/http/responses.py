@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.painting.registry import Painting
-from transformer_net.imaging.decode import Photo, encode
+from transformer_net.imaging.decode import Photo
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.norms import NORM_TITLES, norm_slug
 

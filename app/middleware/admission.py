@@ -10,13 +10,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.http.problems import (
-    QueueFullError,
-    ServiceError,
-    ShuttingDownError,
-    UploadTooLargeError,
-    problem_response,
-)
+from app.errors import QueueFullError, ServiceError, ShuttingDownError, UploadTooLargeError
+from app.http.problems import problem_response
 from app.painting.service import Studio
 from app.settings import Settings
 

@@ -13,7 +13,7 @@ import gradio as gr
 from gradio.context import LocalContext
 from PIL import Image
 
-from app.http.problems import QueueFullError
+from app.errors import QueueFullError
 from app.page import card_captions, file_access
 from app.painting.registry import Painting
 from app.painting.service import Studio

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import gradio as gr
 
-from app.http.problems import QueueFullError, UploadTooLargeError
+from app.errors import QueueFullError, UploadTooLargeError
 from app.page import card_captions, style_pickers
 from app.painting.service import Studio
 from styles.catalog import Style
 from transformer_net.errors import StylizerError, UnreadableImageError
-from transformer_net.imaging.decode import encode
+from transformer_net.imaging.encode import encode
 from transformer_net.norms import NORMS
 
 _EVERY: Final = 1 / 15

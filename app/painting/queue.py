@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from app.http.problems import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
+from app.errors import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
 
 __all__ = ["ClientGoneError", "DeadlineError", "JobQueue", "QueueFullError", "ShuttingDownError"]
 

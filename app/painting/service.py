@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
-from app.http.problems import ClientGoneError, NotReadyError
+from app.errors import ClientGoneError, NotReadyError
 from app.metrics import Metrics
 from app.painting.queue import JobQueue
 from app.painting.registry import Model, Painting, blended, load
@@ -22,9 +22,12 @@ from styles import catalog
 from styles.blend import check_blend, parse_blend, two_styles
 from styles.catalog import Style
 from transformer_net.errors import SettingError, UnknownStyleError, about
-from transformer_net.imaging.decode import Limits, Photo, decode, encode, fit
-from transformer_net.inference.engines.factory import PRECISIONS
-from transformer_net.inference.options.mask import TwoStyles, read_mask, resized
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import Limits, Photo, decode
+from transformer_net.imaging.encode import encode
+from transformer_net.inference.engines.base import PRECISIONS
+from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.options.mask import read_mask, resized
 from transformer_net.inference.options.style_options import AS_PAINTED, Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS, canonical_norm

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from styles.catalog import Style
 from transformer_net.errors import UnknownStyleError
-from transformer_net.imaging.decode import decode, encode, fit
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 
 
 def picture(style: Style) -> bytes:

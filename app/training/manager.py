@@ -17,7 +17,7 @@ from typing import Final
 
 from PIL import Image
 
-from app.http.problems import OUR_FAULT, ShuttingDownError, TrainingBusyError, TrainingOffError
+from app.errors import OUR_FAULT, ShuttingDownError, TrainingBusyError, TrainingOffError
 from app.painting.service import Studio
 from app.training.process import STOPPED, Trainee
 from app.training.status import TRIAL, Lesson, Pace, Status, latest_sample, pace_of, seconds_left, steps_done
@@ -26,7 +26,9 @@ from styles.catalog import Style, own_folder, style_name
 from styles.gallery.train import put
 from transformer_net.checkpoint import write_atomically
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.imaging.decode import decode, encode, fit
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.run_folder import RunFolder

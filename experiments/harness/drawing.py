@@ -13,7 +13,7 @@ from PIL import Image
 
 from experiments.harness.intervals import Estimate
 from transformer_net.checkpoint import write_atomically
-from transformer_net.imaging.decode import encode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.sheet import side_by_side
 
 COLOURS = {"bn": "#2c66ad", "in": "#0b7a5f", "bn+se": "#7d4fb3", "iebn": "#b83a1b"}

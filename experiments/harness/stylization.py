@@ -18,7 +18,9 @@ from styles.catalog import find_style
 from styles.gallery.train import curves_of
 from transformer_net.checkpoint import write_atomically
 from transformer_net.errors import DivergedError
-from transformer_net.imaging.decode import decode, encode, fit
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.norms import norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES

@@ -21,7 +21,7 @@ from styles.catalog import shipped
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import run, say
 from transformer_net.errors import SettingError
-from transformer_net.imaging.decode import extended, fit
+from transformer_net.imaging.arrays import extended, fit
 from transformer_net.inference.engines.quantization import calibrate, load_ranges, ranges_file, save_ranges
 from transformer_net.inference.tiling.tiles import grained
 from transformer_net.network import MIN_SIDE

@@ -27,19 +27,9 @@ from transformer_net.errors import (
     UnreadableImageError,
     UnsupportedImageError,
 )
-from transformer_net.imaging.decode import (
-    INPUT_FORMATS,
-    MEDIA_TYPES,
-    Limits,
-    Photo,
-    Source,
-    decode,
-    encode,
-    fit,
-    from_array,
-    output_format,
-    to_array,
-)
+from transformer_net.imaging.arrays import fit, from_array, to_array
+from transformer_net.imaging.decode import INPUT_FORMATS, Limits, Photo, Source, decode
+from transformer_net.imaging.encode import MEDIA_TYPES, encode, output_format
 
 SIZE = (24, 20)
 RED = (200, 50, 10)

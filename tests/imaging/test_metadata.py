@@ -6,7 +6,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 
 from tests.conftest import make_picture
-from transformer_net.imaging.decode import decode, encode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.imaging.metadata import kept, srgb_profile
 
 BASE, GPS = ExifTags.Base, ExifTags.GPS

@@ -1,4 +1,4 @@
-"""The one decode and the one encode of pictures, shared by command line, HTTP API and web page.
+"""The one decode of pictures, shared by command line, HTTP API and web page.
 
 What `decode` settles, so that nothing after it has to ask again:
 
@@ -25,31 +25,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from transformer_net.errors import (
-    ImageSizeError,
-    SettingError,
-    StylizerError,
-    UnreadableImageError,
-    UnsupportedImageError,
-)
-from transformer_net.imaging.metadata import exif_of, srgb_profile
-from transformer_net.imaging.pixel_layouts import flatten, from_samples, separate, straight, upright
+from transformer_net.errors import ImageSizeError, StylizerError, UnreadableImageError, UnsupportedImageError
+from transformer_net.imaging.metadata import exif_of
+from transformer_net.imaging.pixel_layouts import from_samples, separate, upright
 
 __all__ = [
     "DEFAULT_LIMITS",
     "INPUT_FORMATS",
-    "MEDIA_TYPES",
     "SUFFIXES",
     "Limits",
     "Photo",
     "Source",
     "decode",
-    "encode",
-    "extended",
-    "fit",
-    "from_array",
-    "output_format",
-    "to_array",
 ]
 
 Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | npt.NDArray[Any]"
@@ -60,12 +47,8 @@ INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
 """What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
 
-MEDIA_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
-"""What `encode` writes, with the media type of each."""
 
 _T = TypeVar("_T")
-
-_LONGEST_SIDE: Final = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
 
 
 @dataclass(frozen=True)
@@ -252,119 +235,3 @@ def _decode_array(array: npt.NDArray[Any], limits: Limits) -> Photo:
     limits.check((array.shape[1], array.shape[0]))
     rgb, alpha = separate(from_samples(array))
     return Photo(rgb, alpha)
-
-
-def output_format(name: str) -> str:
-    """Gives "png", "jpeg" or "webp" for a format's name or suffix in any case, as "JPG" or ".jpg".
-
-    Raises:
-        UnsupportedImageError: Paintings cannot be written in that format.
-    """
-    key = name.lower().removeprefix(".")
-    if key not in MEDIA_TYPES:
-        raise UnsupportedImageError("Paintings can be written as png, jpeg or webp only.")
-    return "jpeg" if key == "jpg" else key
-
-
-def check_side(longest: int, kind: str) -> None:
-    """Raises ImageSizeError where no file of `kind`, see `output_format`, has a longer side like that."""
-    if longest > (most := _LONGEST_SIDE[kind]):
-        sentence = f"A {kind} file can have at most {most:,} pixels on a side; png can hold this painting."
-        raise ImageSizeError(sentence)
-
-
-def encode(image: Image.Image, format: str = "png", quality: int = 92, exif: bytes | None = None) -> bytes:
-    """Writes a picture; the same picture and options always give the same bytes.
-
-    JPEG keeps full colour resolution (4:4:4), since halving it smears the
-    edges of brush strokes, and has transparent pixels laid over white.
-
-    Args:
-        image: The picture; grayscale stays grayscale where the format allows, alpha is kept in PNG
-            and WebP.
-        format: A name or suffix that `output_format` knows.
-        quality: 1 to 100, for JPEG and WebP; PNG has no loss.
-        exif: EXIF to write, perhaps empty, beside a profile that says sRGB; None for no metadata at all.
-
-    Raises:
-        UnsupportedImageError: The format is unknown.
-        SettingError: The quality is out of range.
-        ImageSizeError: The format cannot hold a picture that large.
-    """
-    kind = output_format(format)
-    if not 1 <= quality <= 100:
-        raise SettingError(f"The quality must be within 1 and 100, not {quality}.")
-    check_side(max(image.size), kind)
-    if image.mode not in ("L", "RGB", "RGBA") or "transparency" in image.info:
-        image = straight(image)
-    if image.mode == "RGBA" and kind == "jpeg":
-        image = flatten(image)
-    elif image.info:
-        image = image.copy()
-    image.info = {}  # Pillow would write the profile, comments and density it finds there
-    metadata: dict[str, bytes] = {}
-    if exif is not None:
-        metadata = {"icc_profile": srgb_profile(), **({"exif": exif} if exif else {})}
-    buffer = io.BytesIO()
-    if kind == "png":
-        # Level 3 takes half the time of Pillow's default, 6, for a tenth more bytes (512 x 512 painting).
-        image.save(buffer, "PNG", compress_level=3, **metadata)
-    elif kind == "jpeg":
-        # Not optimize=True: Pillow then fails on noisy pictures, its buffer too small for the whole file.
-        image.save(buffer, "JPEG", quality=quality, subsampling=0, **metadata)
-    else:
-        image.save(buffer, "WEBP", quality=quality, method=4, **metadata)
-    return buffer.getvalue()
-
-
-def to_array(rgb: Image.Image) -> npt.NDArray[np.float32]:
-    """Gives an RGB picture as a new array of shape (3, H, W) within [0, 1]."""
-    planes = np.asarray(rgb.convert("RGB")).transpose(2, 0, 1)
-    array = planes.astype(np.float32, order="C")
-    array /= 255
-    return array
-
-
-def from_array(array: npt.NDArray[Any]) -> Image.Image:
-    """Makes an RGB picture of an array (3, H, W): clipped to [0, 1], rounded to 8 bits.
-
-    Raises:
-        ValueError: The shape is another, or a value is not finite: a network that diverged must not
-            pass as a painting that is black in places.
-    """
-    if array.ndim != 3 or array.shape[0] != 3:
-        raise ValueError(f"expected shape (3, H, W), got {array.shape}")
-    if not bool(np.isfinite(array).all()):
-        raise ValueError("the painting has values that are not finite")
-    levels = np.clip(array, 0, 1).astype(np.float32, copy=False) * np.float32(255)
-    pixels = np.rint(levels, out=levels).astype(np.uint8).transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(pixels))
-
-
-def fit(rgb: Image.Image, max_side: int | None) -> Image.Image:
-    """Shrinks a picture until its longer side is at most `max_side`, in proportion; never enlarges.
-
-    Args:
-        rgb: The picture; it is returned as it is where nothing has to shrink.
-        max_side: Longest side in pixels; None for no bound.
-
-    Raises:
-        SettingError: `max_side` is less than one.
-    """
-    if max_side is None:
-        return rgb
-    if max_side < 1:
-        raise SettingError(f"The longest side must be at least 1 pixel, not {max_side}.")
-    longest = max(rgb.size)
-    if longest <= max_side:
-        return rgb
-    width, height = (max(1, round(side * max_side / longest)) for side in rgb.size)
-    return rgb.resize((width, height), Image.Resampling.LANCZOS)
-
-
-def extended(rgb: Image.Image, side: int) -> Image.Image:
-    """`rgb`, its edge repeated to the right and below as far as it takes for sides of at least `side` px."""
-    below, right = (max(0, side - length) for length in (rgb.height, rgb.width))
-    if not below and not right:
-        return rgb
-    return Image.fromarray(np.pad(np.asarray(rgb), ((0, below), (0, right), (0, 0)), mode="edge"))

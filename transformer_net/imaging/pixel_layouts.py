@@ -1,4 +1,4 @@
-"""From the many pixel layouts of image files to 8-bit sRGB, used by `images` alone.
+"""From the many pixel layouts of image files to 8-bit sRGB, used by `decode`, `encode` and `sheet`.
 
 The functions here trust nothing about the data but assume that its size was checked.
 """

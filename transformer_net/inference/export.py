@@ -19,6 +19,7 @@ import torch
 
 from transformer_net.checkpoint import FORMAT_VERSION, ModelInfo, load_model, write_atomically
 from transformer_net.errors import ExportError, SettingError
+from transformer_net.inference.engines.base import require_engine
 from transformer_net.inference.engines.conversion import (
     openvino_bytes,
     quiet,
@@ -26,7 +27,6 @@ from transformer_net.inference.engines.conversion import (
     to_openvino,
     to_torchscript,
 )
-from transformer_net.inference.engines.factory import require_engine
 from transformer_net.inference.painting_module import PaintingModule
 
 EXTENSIONS = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}

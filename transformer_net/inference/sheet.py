@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from transformer_net.imaging.decode import fit
+from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.pixel_layouts import separate
 
 __all__ = ["Layout", "arrange", "side_by_side"]

@@ -10,19 +10,13 @@ from PIL import Image
 
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
-from transformer_net.imaging.decode import (
-    DEFAULT_LIMITS,
-    Limits,
-    Photo,
-    Source,
-    decode,
-    extended,
-    fit,
-    from_array,
-)
+from transformer_net.imaging.arrays import extended, fit, from_array
+from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Photo, Source, decode
+from transformer_net.inference.engines.base import Engine
 from transformer_net.inference.engines.conversion import fingerprint
-from transformer_net.inference.engines.factory import Engine, TorchEngine, make_engine
+from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import load_ranges
+from transformer_net.inference.engines.torch_engine import TorchEngine
 from transformer_net.inference.options.palette import Palette
 from transformer_net.inference.options.strokes import enlarge
 from transformer_net.inference.options.style_options import AS_PAINTED, Look

@@ -26,7 +26,8 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.errors import ContentError, StylizerError
-from transformer_net.imaging.decode import SUFFIXES, decode, to_array
+from transformer_net.imaging.arrays import to_array
+from transformer_net.imaging.decode import SUFFIXES, decode
 from transformer_net.training.execution.distributed import ALONE, Ranks
 
 log = logging.getLogger(__name__)

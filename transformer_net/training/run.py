@@ -16,7 +16,7 @@ from transformer_net.checkpoint import save_model
 from transformer_net.cores import available_cores
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
-from transformer_net.imaging.decode import extended, fit, from_array, to_array
+from transformer_net.imaging.arrays import extended, fit, from_array, to_array
 from transformer_net.network import MIN_SIDE
 from transformer_net.training.content import ContentBatches, ContentPhotos
 from transformer_net.training.execution.cadence import Recurring, StepTime, Window

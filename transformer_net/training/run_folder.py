@@ -27,7 +27,7 @@ from torch import Tensor
 
 from transformer_net.checkpoint import write_atomically
 from transformer_net.errors import RunFolderError, SettingError
-from transformer_net.imaging.decode import encode
+from transformer_net.imaging.encode import encode
 from transformer_net.training.config import TrainConfig
 
 STATE_VERSION = 1

@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
-from transformer_net.imaging.decode import to_array
+from transformer_net.imaging.arrays import to_array
 from transformer_net.memory import give_back
 from transformer_net.network import TransformerNet
 from transformer_net.norms import gate_of, synchronize

@@ -14,7 +14,8 @@ from styles import catalog
 from tests.app.conftest import assert_problem, file, opened, picture, post, serving
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import save_model
-from transformer_net.imaging.decode import decode, encode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.quantization import calibrate, save_ranges
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer

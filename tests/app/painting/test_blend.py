@@ -15,8 +15,10 @@ from PIL import Image
 import stylize
 from tests.app.conftest import assert_problem, file, opened, picture, post
 from transformer_net import commandline
-from transformer_net.imaging.decode import decode, encode
-from transformer_net.inference.options.mask import TwoStyles, read_mask
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
+from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.options.mask import read_mask
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from app.http.problems import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
+from app.errors import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
 from app.painting.queue import JobQueue
 from tests.app.conftest import assert_problem, busy, file, picture, post, serving, until
 

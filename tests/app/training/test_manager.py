@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from app.http.problems import ShuttingDownError, TrainingBusyError, TrainingOffError
+from app.errors import ShuttingDownError, TrainingBusyError, TrainingOffError
 from app.painting.service import Studio
 from app.settings import Settings
 from app.training import manager as room

@@ -19,8 +19,9 @@ from tests.inference.batch.ray_paint_functions import die_of, wait_for_go
 from transformer_net import commandline
 from transformer_net.errors import SettingError
 from transformer_net.inference.batch import ray_workers as cluster_module
-from transformer_net.inference.batch.inputs import LEDGER, Job
+from transformer_net.inference.batch.inputs import Job
 from transformer_net.inference.batch.ray_workers import paint_on_ray
+from transformer_net.inference.ledger import LEDGER
 
 ROOT = str(Path(__file__).parents[3])
 

@@ -17,7 +17,7 @@ from tests.conftest import make_picture
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo, save_model
 from transformer_net.errors import SettingError
-from transformer_net.inference.engines import conversion_cache, factory, working_memory
+from transformer_net.inference.engines import conversion_cache, factory, openvino_engine, working_memory
 from transformer_net.inference.engines.conversion import fingerprint
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.stylizer import Stylizer
@@ -49,13 +49,13 @@ def cache(tmp_path, monkeypatch):
 def conversions(monkeypatch):
     """Counts how often a network is converted for OpenVINO."""
     count = []
-    convert = factory.to_openvino
+    convert = openvino_engine.to_openvino
 
     def counting(network):
         count.append(network)
         return convert(network)
 
-    monkeypatch.setattr(factory, "to_openvino", counting)
+    monkeypatch.setattr(openvino_engine, "to_openvino", counting)
     return count
 
 

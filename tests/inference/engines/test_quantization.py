@@ -115,7 +115,7 @@ def test_ranges_that_are_broken_or_of_another_model_are_none(model, damage):
         entry["ranges"]["head"] = {"nan": [0, float("nan")], "list": [1], "text": ["a", "b"]}[damage]
         path.write_text(json.dumps(entry))
     assert load_ranges(model) is None
-    with pytest.raises(SettingError, match=r"not prepared for int8.*python -m styles\.quantize"):
+    with pytest.raises(SettingError, match=r"not prepared for int8.*python -m styles\.gallery\.quantize"):
         Stylizer.from_file(model, precision="int8")
     assert Stylizer.from_file(model).engine.precision == "fp32"
 
@@ -139,7 +139,7 @@ def test_bf16_is_nearly_fp32(norm):
 
 
 def test_bf16_is_refused_where_it_would_be_slower(monkeypatch):
-    monkeypatch.setattr("transformer_net.inference.engines.factory.multiplies_bf16", lambda: False)
+    monkeypatch.setattr("transformer_net.inference.engines.openvino_engine.multiplies_bf16", lambda: False)
     with pytest.raises(SettingError, match="This processor has no bfloat16 arithmetic"):
         make_engine(random_network("in"), precision="bf16")
 

@@ -9,7 +9,8 @@ from tests.conftest import make_picture
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import UnsupportedImageError
 from transformer_net.imaging.decode import decode
-from transformer_net.inference.options.mask import TwoStyles, merged, read_mask
+from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.options.mask import merged, read_mask
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet

@@ -7,7 +7,7 @@ from PIL import Image
 from tests.conftest import make_picture
 from tests.inference.test_stylizer import stylizer
 from transformer_net.errors import SettingError
-from transformer_net.imaging.decode import fit
+from transformer_net.imaging.arrays import fit
 from transformer_net.inference.options import strokes
 from transformer_net.inference.options.strokes import enlarge
 from transformer_net.inference.options.style_options import Look

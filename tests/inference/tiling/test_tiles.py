@@ -9,7 +9,8 @@ from tests.conftest import make_picture
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import SettingError
 from transformer_net.grain import grain
-from transformer_net.imaging.decode import decode, to_array
+from transformer_net.imaging.arrays import to_array
+from transformer_net.imaging.decode import decode
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
 from transformer_net.inference.options.style_options import Look

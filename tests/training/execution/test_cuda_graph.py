@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.conftest import make_picture
-from transformer_net.imaging.decode import to_array
+from transformer_net.imaging.arrays import to_array
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.execution.cuda_graph import Recorded

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.conftest import make_picture
-from transformer_net.imaging.decode import to_array
+from transformer_net.imaging.arrays import to_array
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.losses.vgg import TAPS, WEIGHTS

@@ -21,10 +21,13 @@ from rich.progress import Progress as Bar
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, say
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.imaging.decode import Limits, check_side, decode, encode, fit
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import Limits, decode
+from transformer_net.imaging.encode import check_side, encode
 from transformer_net.imaging.metadata import kept
-from transformer_net.inference.batch.inputs import Job, Ledger, made_of
-from transformer_net.inference.options.mask import TwoStyles
+from transformer_net.inference.batch.inputs import Job
+from transformer_net.inference.ledger import Ledger, made_of
+from transformer_net.inference.masked_stylizer import TwoStyles
 from transformer_net.inference.options.style_options import Look
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer

@@ -1,18 +1,12 @@
-"""Two styles in one painting: a mask picture says where which."""
+"""Masks: a picture that says where in a painting which of two styles is."""
 
 from __future__ import annotations
-
-import hashlib
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from transformer_net.imaging.colour_space import Pixels, from_light, strips, to_light
-from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Photo, Source, decode, fit
-from transformer_net.inference.options.style_options import AS_PAINTED, Look
-from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Progress
+from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Source, decode
 
 
 def read_mask(source: Source, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -23,55 +17,6 @@ def read_mask(source: Source, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
 def resized(mask: Image.Image, size: tuple[int, int]) -> Image.Image:
     """The mask, stretched to that width and height; sharper filters would ring at its edges."""
     return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
-
-
-class TwoStyles:
-    """Paints as a `Stylizer` does: the whole photo in both styles, then of each what the mask wants.
-
-    Args:
-        first: Paints where the mask is black.
-        second: Paints where it is white; in between, they are mixed in linear light.
-        mask: Mode L. It is stretched to the size of each photo.
-    """
-
-    def __init__(self, first: Stylizer, second: Stylizer, mask: Image.Image) -> None:
-        self.first, self.second, self.mask = first, second, mask
-        self.info = replace(first.info, style=f"{first.info.style}-{second.info.style}")
-
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of what decides its paintings."""
-        mask = hashlib.sha256(self.mask.tobytes()).hexdigest()
-        return f"{self.first.fingerprint} {self.second.fingerprint} {self.mask.size} {mask}"
-
-    def check(self, look: Look) -> None:
-        """As `Stylizer.check`."""
-        self.first.check(look)
-        self.second.check(look)
-
-    def paint_photo(
-        self,
-        photo: Photo,
-        max_side: int | None = None,
-        look: Look = AS_PAINTED,
-        *,
-        max_memory: int = DEFAULT_MEMORY,
-        exact: bool = False,
-        overwrite: bool = False,
-        on_progress: Progress = lambda share: None,
-    ) -> Image.Image:
-        """As `Stylizer.paint_photo`; both styles have the same look, each with its own palette."""
-        opaque = Photo(fit(photo.rgb, max_side))
-        first = self.first.paint_photo(
-            opaque, None, look, max_memory=max_memory, exact=exact,
-            on_progress=lambda share: on_progress(share / 2),
-        )  # fmt: skip
-        second = self.second.paint_photo(
-            opaque, None, look, max_memory=max_memory, exact=exact,
-            overwrite=overwrite or opaque.rgb is not photo.rgb,
-            on_progress=lambda share: on_progress((1 + share) / 2),
-        )  # fmt: skip
-        return photo.with_alpha(merged(first, second, self.mask))
 
 
 def merged(first: Image.Image, second: Image.Image, mask: Image.Image) -> Image.Image:

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.colour_space import from_oklab, oklab, strips
-from transformer_net.imaging.decode import fit
 
 Matrix = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from transformer_net.imaging.decode import from_array, to_array
+from transformer_net.imaging.arrays import from_array, to_array
 
 Plane = npt.NDArray[np.float32]
 

@@ -1,7 +1,7 @@
 """Pictures of any size in bounded memory: cut into tiles, each painted as if the whole were there.
 
 A tile brings `HALO` px of surroundings, on which its painting depends, and its grain is that of its place in
-the picture. What is left are the norms, which look at the whole picture: they are frozen (see `frozen`) at
+the picture. What is left are the norms, which look at the whole picture: they are folded (`fold_norms`) at
 statistics taken beforehand. Given the same statistics, tiles give the same painting as the whole, to float
 rounding.
 
@@ -26,7 +26,7 @@ from torch import Tensor
 
 from transformer_net.errors import SettingError
 from transformer_net.grain import grain
-from transformer_net.imaging.decode import from_array, to_array
+from transformer_net.imaging.arrays import from_array, to_array
 from transformer_net.inference.tiling.fold_norms import (
     Affine,
     Piecewise,

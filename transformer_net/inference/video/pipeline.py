@@ -22,8 +22,9 @@ import numpy as np
 from PIL import Image
 
 from transformer_net.errors import SettingError, UnreadableVideoError
-from transformer_net.imaging.decode import Photo, fit
-from transformer_net.inference.batch.inputs import Ledger, made_of
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import Photo
+from transformer_net.inference.ledger import Ledger, made_of
 from transformer_net.inference.options.style_options import AS_PAINTED, Look
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY

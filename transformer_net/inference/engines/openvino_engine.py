@@ -1,0 +1,145 @@
+"""OpenVINO on the CPU: float32, bfloat16 or int8."""
+
+from __future__ import annotations
+
+import threading
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from transformer_net.devices import multiplies_bf16
+from transformer_net.errors import SettingError
+from transformer_net.inference.engines import working_memory
+from transformer_net.inference.engines.base import Floats, library_version, on_cpu, require_engine
+from transformer_net.inference.engines.conversion import fingerprint, openvino_bytes, to_openvino
+from transformer_net.inference.engines.conversion_cache import cached
+from transformer_net.inference.engines.openvino_graph import frozen_graph
+from transformer_net.inference.engines.quantization import Ranges, quantize
+from transformer_net.inference.tiling.fold_norms import Piecewise
+from transformer_net.memory import give_back
+from transformer_net.network import TransformerNet
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU.
+
+    Args:
+        network: What to compute.
+        threads: How many compute one painting.
+        precision: fp32; bf16; or int8, in which the convolutions are computed, the rest in float32.
+        ranges: What int8 needs to know of the network.
+
+    Raises:
+        SettingError: OpenVINO is not installed, there are no ranges, or the precision is no gain here.
+    """
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        network: TransformerNet,
+        threads: int,
+        precision: str = "fp32",
+        ranges: Ranges | None = None,
+    ) -> None:
+        self.precision = precision
+        _check(precision, ranges)
+        library = require_engine("openvino")
+        key = f"{fingerprint(network)}-openvino-{library_version(library)}-torch-{library_version(torch)}"
+        entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(on_cpu(network)))))
+        self._threads, self._ranges = threads, ranges
+        self._model = self._compiled(_openvino_core().read_model(*_parted(entry)))
+        self._kept = 0  # pixels of the painting whose memory is kept
+        self._alone = threading.Lock()
+
+    def _compiled(self, model: Any) -> Any:
+        if self.precision == "int8":
+            assert self._ranges is not None
+            quantize(model, self._ranges)
+        return _openvino_core().compile_model(
+            model,
+            "CPU",
+            {
+                # What is not in int8. Left alone, OpenVINO takes bfloat16 where the processor has it.
+                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+                "PERFORMANCE_HINT": "LATENCY",
+                "INFERENCE_NUM_THREADS": self._threads,
+                "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
+            },
+        )
+
+    def __call__(self, pixels: Floats) -> Floats:
+        """As `Engine.__call__`."""
+        tensor = require_engine("openvino").Tensor
+        photos = np.ascontiguousarray(pixels[None])
+        paintings = np.empty_like(photos)
+        working_memory.keeper.is_now(self)
+        # One at a time: a painting uses all threads anyway, and memory can only be released at rest.
+        with self._alone:
+            request = self._model.create_infer_request()
+            request.set_input_tensor(tensor(photos, shared_memory=True))
+            request.set_output_tensor(tensor(paintings, shared_memory=True))  # it would keep one of its own
+            request.infer()
+            del request
+            self._kept = paintings[0, 0].size
+        if paintings[0, 0].size < working_memory.LARGE:
+            working_memory.keeper.is_now(self)
+        else:
+            self.release_memory()
+        painting: Floats = paintings[0]
+        return painting
+
+    def piecewise(self, frozen: TransformerNet) -> Piecewise:
+        """As `Engine.piecewise`, in this engine's precision."""
+        working_memory.keeper.is_now(self)
+        self.release_memory()  # what whole pictures were painted in
+        request = self._compiled(frozen_graph(frozen)).create_infer_request()
+        tensor = require_engine("openvino").Tensor
+
+        def run(padded: Floats) -> torch.Tensor:
+            piece = np.ascontiguousarray(padded[None])
+            with self._alone:
+                request.infer({0: tensor(piece, shared_memory=True)})
+            return torch.from_numpy(request.get_output_tensor().data)
+
+        return run
+
+    def release_memory(self) -> None:
+        """Gives back what the last painting was computed in, unless the next one is being painted."""
+        if self._alone.acquire(blocking=False):
+            try:
+                if self._kept:
+                    self._model.release_memory()
+                if self._kept >= working_memory.TRIMMED:
+                    give_back()
+                self._kept = 0
+            finally:
+                self._alone.release()
+
+
+def _check(precision: str, ranges: Ranges | None) -> None:
+    if precision == "fp16":
+        raise SettingError("The engine openvino computes in fp32, bf16 or int8, not in fp16.")
+    if precision == "bf16" and not multiplies_bf16():
+        raise SettingError("This processor has no bfloat16 arithmetic, so bf16 would take longer than fp32.")
+    if precision == "int8" and ranges is None:
+        raise SettingError(
+            "This model is not prepared for int8, or has changed since: run python -m "
+            "styles.gallery.quantize first, for a file of your own with --model FILE."
+        )
+
+
+@lru_cache
+def _openvino_core() -> Any:
+    return require_engine("openvino").Core()
+
+
+def _joined(xml: bytes, weights: bytes) -> bytes:
+    return len(xml).to_bytes(8, "little") + xml + weights
+
+
+def _parted(entry: bytes) -> tuple[bytes, bytes]:
+    end = 8 + int.from_bytes(entry[:8], "little")
+    return entry[8:end], entry[end:]

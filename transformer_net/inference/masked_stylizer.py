@@ -1,0 +1,64 @@
+"""Two styles in one painting, as a mask says."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+from PIL import Image
+
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import Photo
+from transformer_net.inference.options.mask import merged
+from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.stylizer import Stylizer
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Progress
+
+
+class TwoStyles:
+    """Paints as a `Stylizer` does: the whole photo in both styles, then of each what the mask wants.
+
+    Args:
+        first: Paints where the mask is black.
+        second: Paints where it is white; in between, they are mixed in linear light.
+        mask: Mode L. It is stretched to the size of each photo.
+    """
+
+    def __init__(self, first: Stylizer, second: Stylizer, mask: Image.Image) -> None:
+        self.first, self.second, self.mask = first, second, mask
+        self.info = replace(first.info, style=f"{first.info.style}-{second.info.style}")
+
+    @property
+    def fingerprint(self) -> str:
+        """A checksum of what decides its paintings."""
+        mask = hashlib.sha256(self.mask.tobytes()).hexdigest()
+        return f"{self.first.fingerprint} {self.second.fingerprint} {self.mask.size} {mask}"
+
+    def check(self, look: Look) -> None:
+        """As `Stylizer.check`."""
+        self.first.check(look)
+        self.second.check(look)
+
+    def paint_photo(
+        self,
+        photo: Photo,
+        max_side: int | None = None,
+        look: Look = AS_PAINTED,
+        *,
+        max_memory: int = DEFAULT_MEMORY,
+        exact: bool = False,
+        overwrite: bool = False,
+        on_progress: Progress = lambda share: None,
+    ) -> Image.Image:
+        """As `Stylizer.paint_photo`; both styles have the same look, each with its own palette."""
+        opaque = Photo(fit(photo.rgb, max_side))
+        first = self.first.paint_photo(
+            opaque, None, look, max_memory=max_memory, exact=exact,
+            on_progress=lambda share: on_progress(share / 2),
+        )  # fmt: skip
+        second = self.second.paint_photo(
+            opaque, None, look, max_memory=max_memory, exact=exact,
+            overwrite=overwrite or opaque.rgb is not photo.rgb,
+            on_progress=lambda share: on_progress((1 + share) / 2),
+        )  # fmt: skip
+        return photo.with_alpha(merged(first, second, self.mask))
