@@ -262,7 +262,7 @@ async def stylize(
 async def list_styles(request: Request, studio: Shared) -> Catalogue:
     """The styles; for each normalizer, the size of its model and its losses on photos kept from training."""
     root = request.scope.get("root_path", "").rstrip("/")
-    return Catalogue(styles=[style_info(studio, style, root) for style in studio.styles()])
+    return Catalogue(styles=[style_info(studio, style, root) for style in studio.registry.styles()])
 
 
 @router.get(
@@ -290,7 +290,7 @@ async def style_image(
     ] = None,
 ) -> Response:
     """The style's picture, or a thumbnail of it."""
-    found = studio.style(style)
+    found = studio.registry.style(style)
     headers = {"Cache-Control": "public, max-age=3600"}
     if size is None:
         # Not a FileResponse, which answers errors of its own for ranges.
@@ -359,7 +359,7 @@ async def _bytes(studio: Studio, upload: UploadFile) -> bytes:
 
 
 def _norms(studio: Studio, style: str, names: str, masked: bool) -> list[str]:
-    styles = [name for part in studio.parts(style, masked) for name in part]
+    styles = [name for part in studio.registry.parts(style, masked) for name in part]
     if names.strip().lower() != "all":
         return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
-    return studio.norms(*styles)
+    return studio.registry.norms(*styles)

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from typing import Final
 
-from app.painting.registry import Painting
+from app.painting.service import Painting
 from transformer_net.imaging.decode import Photo
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.sheet import side_by_side

@@ -59,7 +59,9 @@ def style_info(studio: Studio, style: Style, root_path: str) -> StyleInfo:
         name=style.name,
         image=image,
         thumbnail=f"{image}?size=256",
-        norms=[_norm_info(studio.model(style.name, norm)) for norm in studio.norms(style.name)],
+        norms=[
+            _norm_info(studio.registry.model(style.name, norm)) for norm in studio.registry.norms(style.name)
+        ],
     )
 
 

@@ -53,7 +53,7 @@ def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
         path="/ui",
         root_path=studio.settings.root_path + "/ui" if studio.settings.root_path else None,
         theme=theme(),
-        css=css(studio.styles()),
+        css=css(studio.registry.styles()),
         head="".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in _SCRIPTS),
         max_file_size=studio.settings.max_upload_bytes,
         footer_links=[],

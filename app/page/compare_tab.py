@@ -16,8 +16,7 @@ from PIL import Image
 from app.errors import QueueFullError
 from app.page import card_captions, compare_view, file_access, style_pickers
 from app.page.file_access import EXAMPLES
-from app.painting.registry import Painting
-from app.painting.service import Studio
+from app.painting.service import Painting, Studio
 from styles.catalog import Style
 from transformer_net.errors import StylizerError
 from transformer_net.imaging.decode import Photo
@@ -83,7 +82,7 @@ class Easel:
         pictures: Shown = [file_access.painting(value) for value in shown[: len(ALL) + 1]]
         try:
             style = _mixed(str(style), str(second), float(mix)) if second else str(style)
-            norms = self._studio.norms(*self._studio.parts(style)[0])
+            norms = self._studio.registry.norms(*self._studio.registry.parts(style)[0])
             look = Look(float(strength) / 100, bool(keep_colour), bool(match_palette), float(stroke_scale))
             photo, stem = await self._open(upload, side)
         except StylizerError as error:

@@ -36,7 +36,7 @@ _WARM_UP = 0.02
 
 def build(studio: Studio) -> gr.Radio:
     """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
-    offered = studio.styles()
+    offered = studio.registry.styles()
     first = offered[0] if offered else None
     gr.HTML(
         '<div class="lede"><h2>How they learned</h2><p>Losses of the four networks over the training. Thin '
@@ -53,7 +53,7 @@ def build(studio: Studio) -> gr.Radio:
 
     def chosen(name: str) -> str:
         try:
-            return render(studio.style(str(name)))  # which knows those that were trained since
+            return render(studio.registry.style(str(name)))  # which knows those that were trained since
         except UnknownStyleError:
             return _absent("this style")
 

@@ -42,7 +42,7 @@ class Page(gr.Blocks):
 
 def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
     """Makes the page; `mount` serves it."""
-    offered = studio.styles()
+    offered = studio.registry.styles()
     page = Page(
         title="Four norms, one picture",
         analytics_enabled=False,

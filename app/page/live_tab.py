@@ -61,7 +61,7 @@ class Live:
         side = min(studio.settings.live_side, studio.settings.api_max_side)
         try:
             photo = await studio.read(_bytes(frame, studio.settings.max_upload_bytes), side)
-            precision = studio.model(str(style), str(norm)).quickest
+            precision = studio.registry.model(str(style), str(norm)).quickest
             async with self._turn:
                 (painted,) = await studio.paint_all(
                     photo, str(style), [str(norm)], precision=precision, spare=True

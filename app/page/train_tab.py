@@ -43,7 +43,7 @@ class Workshop:
 
     def __init__(self, studio: Studio, apprentice: Apprentice, pickers: Pickers) -> None:
         self._studio, self._apprentice, self._pickers = studio, apprentice, pickers
-        self._known = [style.name for style in studio.styles()]
+        self._known = [style.name for style in studio.registry.styles()]
 
     async def estimate(self, upload: dict[str, Any] | None, norm: str, steps: int) -> AsyncIterator[str]:
         """Yields how long the chosen training takes, for which a few steps are made where it is not known."""
@@ -89,7 +89,7 @@ class Workshop:
         known: list[str] | None = None
         while True:
             status = self._apprentice.status
-            names = [style.name for style in self._studio.styles()]
+            names = [style.name for style in self._studio.registry.styles()]
             if known is None or status is not before or names != known:
                 sample = curves = gr.skip() if known is not None else ""
                 if status and (
@@ -117,7 +117,7 @@ class Workshop:
 
     def offer(self, chosen: str | None = None) -> list[Any]:
         """The style sheet with the styles' thumbnails, and all choices, as they are now."""
-        styles = self._studio.styles()
+        styles = self._studio.registry.styles()
         return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
 
     async def _open(self, upload: dict[str, Any]) -> Any:

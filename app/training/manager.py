@@ -267,7 +267,7 @@ class Apprentice:
             write_atomically(style.picture, picture.read_bytes())  # last: it makes the folder a style
         except OSError as error:
             raise SettingError(f"The style cannot be kept: {error.strerror or error}.") from error
-        self._studio.adopt(style, lesson.norm)
+        self._studio.registry.adopt(style, lesson.norm)
 
 
 def _check_name(name: str, picture: Image.Image) -> None:

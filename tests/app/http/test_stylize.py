@@ -210,12 +210,12 @@ def test_names_in_any_case(client):
 def test_api_and_library_write_the_same_bytes(client):
     studio = client.app.state.studio
     data = file(picture())
-    painting = studio.model("mosaic", "in").stylizer.paint_photo(decode(data))
+    painting = studio.registry.model("mosaic", "in").stylizer.paint_photo(decode(data))
     assert post(client, data, norm="in").content == encode(painting)
 
 
 def test_strength_and_colours_are_the_library_s(client):
-    stylizer = client.app.state.studio.model("mosaic", "in").stylizer
+    stylizer = client.app.state.studio.registry.model("mosaic", "in").stylizer
     data = file(picture())
     response = post(client, data, norm="in", strength="0.4", keep_colour="true")
     assert response.content == encode(stylizer.paint(data, look=Look(0.4, keep_colour=True)))

@@ -133,8 +133,8 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
     studio = client.app.state.studio
-    loaded = {key: model for key, model in studio._models.items() if key[1] == "in"}
-    monkeypatch.setattr(studio, "_models", loaded)  # the other files appeared later
+    loaded = {key: model for key, model in studio.registry._models.items() if key[1] == "in"}
+    monkeypatch.setattr(studio.registry, "_models", loaded)  # the other files appeared later
 
     async def steps():
         easel = Easel(studio)
@@ -158,7 +158,9 @@ def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, 
     (cache / "cat.png").write_bytes(file(picture()))
     studio = client.app.state.studio
     loaded = {("mosaic", "in"), ("wave", "bn")}
-    monkeypatch.setattr(studio, "_models", {k: v for k, v in studio._models.items() if k in loaded})
+    monkeypatch.setattr(
+        studio.registry, "_models", {k: v for k, v in studio.registry._models.items() if k in loaded}
+    )
     options = ("mosaic", 64, 100, False, False, 1, "wave", 50, *[None] * 9)
     with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
         asyncio.run(anext(Easel(studio).paint({"path": str(cache / "cat.png")}, *options)))
@@ -318,7 +320,7 @@ def test_the_picker_shows_each_style():
     from app.page.theme import css
     from app.painting.style_pictures import thumbnail
 
-    styles = create_app(Settings(**SETTINGS)).state.studio.styles()
+    styles = create_app(Settings(**SETTINGS)).state.studio.registry.styles()
     assert css(styles).count("--thumbnail: url(data:image/jpeg;base64,") == len(styles) > 0
     assert thumbnail(styles[0], 64) is thumbnail(styles[0], 64)
 

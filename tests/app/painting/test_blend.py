@@ -74,14 +74,14 @@ def test_a_blend_has_names_of_ours(client):
 
 def test_blends_are_made_once_and_not_kept_for_ever(client):
     studio = client.app.state.studio
-    studio._blend.cache_clear()
+    studio.registry._blend.cache_clear()
     for _ in range(2):
         opened(post(client, PHOTO, style=BLEND))
-    assert studio._blend.cache_info()[:2] == (1, 1)  # one hit, one miss
-    most = studio._blend.cache_info().maxsize
+    assert studio.registry._blend.cache_info()[:2] == (1, 1)  # one hit, one miss
+    most = studio.registry._blend.cache_info().maxsize
     for percent in range(1, most + 3):
         assert post(client, PHOTO, style=f"wave:{percent},ink:{100 - percent}").status_code == 200
-    assert studio._blend.cache_info().currsize == most
+    assert studio.registry._blend.cache_info().currsize == most
 
 
 def test_all_blends_are_one_series(client):
@@ -93,13 +93,13 @@ def test_all_blends_are_one_series(client):
         if line.startswith("stylizer_inference_seconds_count")
     }
     assert "blend" in labels
-    assert labels <= {"blend", *(style.name for style in client.app.state.studio.styles())}
+    assert labels <= {"blend", *(style.name for style in client.app.state.studio.registry.styles())}
 
 
 def test_what_cannot_be_blended_is_refused_with_the_reason(client, cache, monkeypatch):
     studio = client.app.state.studio
     for norm in ("bn", "in"):
-        stylizer = studio.model("ink", norm).stylizer
+        stylizer = studio.registry.model("ink", norm).stylizer
         monkeypatch.setattr(stylizer, "info", replace(stylizer.info, training={}))
     problem = assert_problem(post(client, PHOTO, style="wave,ink", norm="in"), 422, "invalid-option")
     assert problem["detail"] == "wave and ink cannot be blended with in: ink did not begin at a base network."
@@ -110,8 +110,8 @@ def test_what_cannot_be_blended_is_refused_with_the_reason(client, cache, monkey
 
 def test_styles_without_a_common_normalizer(client, monkeypatch):
     studio = client.app.state.studio
-    some = {k: m for k, m in studio._models.items() if k[1] == ("bn" if k[0] == "ink" else "in")}
-    monkeypatch.setattr(studio, "_models", some)
+    some = {k: m for k, m in studio.registry._models.items() if k[1] == ("bn" if k[0] == "ink" else "in")}
+    monkeypatch.setattr(studio.registry, "_models", some)
     problem = assert_problem(post(client, PHOTO, style="wave,ink", norm="all"), 422, "invalid-option")
     assert problem["detail"] == "wave and ink have no normalizer in common."
     assert_problem(post(client, PHOTO, style="wave,ink", norm="in"), 404, "unknown-style")

@@ -114,7 +114,7 @@ def test_stopping_keeps_what_was_learned(apprentice, studio):
     status = ended(apprentice)
     assert (status.state, status.kept) == ("stopped", True)
     assert 10 <= status.iteration < 100_000
-    assert studio.norms("short") == ["iebn"]
+    assert studio.registry.norms("short") == ["iebn"]
     done = find_style("short").card["norms"]["iebn"]["iterations_done"]
     assert done == status.iteration
 
