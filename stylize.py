@@ -24,19 +24,19 @@ from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, about
 from transformer_net.imaging.decode import Limits
 from transformer_net.imaging.encode import output_format
-from transformer_net.inference.batch.inputs import check_writable, find_jobs
+from transformer_net.inference.batch.inputs import check_writable, find_inputs
 from transformer_net.inference.batch.runner import (
-    Batch,
-    Painter,
+    AnyStylizer,
+    BatchPlan,
     paint_on_cluster,
     paint_photos,
     paint_videos,
 )
 from transformer_net.inference.engines.base import ON_CPU
 from transformer_net.inference.ledger import LEDGER, Ledger
-from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
 from transformer_net.inference.video.pipeline import VideoOptions
@@ -155,10 +155,10 @@ def stylize(
     if address is not None and engine_cluster is None:
         raise SettingError("--address is of a cluster: --engine-cluster ray.")
     kind = output_format(format)
-    look = Look(strength, keep_colour, match_palette, stroke_scale)
+    options = StyleOptions(strength, keep_colour, match_palette, stroke_scale)
     memory = parse_memory(max_memory)
-    found = find_jobs(photos, out)
-    clips = [job for job in found if job.is_video]
+    found = find_inputs(photos, out)
+    clips = [file for file in found if file.is_video]
     if steady and not clips:
         raise SettingError("--steady is for videos, and there is none.")
     if clips == found and kind != "png":
@@ -169,18 +169,18 @@ def stylize(
         raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")
     stylizers = _stylizers(style, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
-        stylizer.check(look)  # before a folder of photos is read
+        stylizer.check(options)  # before a folder of photos is read
     check_writable(out)
     skip = any(path.is_dir() for path in photos)
-    batch = Batch(
+    batch = BatchPlan(
         stylizers,
-        out, kind, max_side, look, memory, exact,
+        out, kind, max_side, options, memory, exact,
         Ledger(out) if skip or (out / LEDGER).is_file() else None, skip,
         keep_exif or keep_gps, keep_gps, LIMITS,
     )  # fmt: skip
     if engine_cluster is None:
-        failed = paint_photos([job for job in found if not job.is_video], batch, jobs)
-        failed |= paint_videos(clips, batch, VideoOptions(max_side, look, steady, memory, exact))
+        failed = paint_photos([file for file in found if not file.is_video], batch, jobs)
+        failed |= paint_videos(clips, batch, VideoOptions(max_side, options, steady, memory, exact))
     else:
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
@@ -189,9 +189,9 @@ def stylize(
         files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
         load = partial(_stylizers, style, norm, *files, device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address)
-    for job in found:  # in the order of the photos, whichever was first to fail
-        if job in failed:
-            complain(f"{job.photo}: {failed[job]}")
+    for file in found:  # in the order of the photos, whichever was first to fail
+        if file in failed:
+            complain(f"{file.photo}: {failed[file]}")
     if failed:
         raise typer.Exit(1 if len(failed) < len(found) else 2)
 
@@ -204,7 +204,7 @@ def _stylizers(
     device: str,
     engine: str,
     precision: str,
-) -> Sequence[Painter]:
+) -> Sequence[AnyStylizer]:
     if model is not None:
         if mask is not None:
             raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
@@ -226,7 +226,7 @@ def _stylizers(
         return [stylizer for (stylizer,) in made]
     with about(str(mask)):  # or it would read as if a photo were meant
         picture = read_mask(mask, LIMITS)
-    return [TwoStyles(first, second, picture) for first, second in made]
+    return [MaskedStylizer(first, second, picture) for first, second in made]
 
 
 def _where(device: str, precision: str) -> torch.device:

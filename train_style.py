@@ -26,9 +26,9 @@ from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.pretrained import WIDTH
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
-from transformer_net.training.execution.distributed import joined, own_device
+from transformer_net.training.execution.distributed import own_device, process_group
 from transformer_net.training.execution.signals import StopSignals
-from transformer_net.training.execution.tensorboard import Board, writers
+from transformer_net.training.execution.tensorboard import TensorBoardWriter, require_tensorboard
 from transformer_net.training.losses.vgg import Vgg16Features, VggSource
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
@@ -235,7 +235,7 @@ def train(
     if resume and overwrite:
         raise SettingError("Give --resume or --overwrite, not both.")
     if tensorboard:
-        writers()  # or one would hear that it is not installed when the old run is gone
+        require_tensorboard()  # or one would hear that it is not installed when the old run is gone
     target = pick_device(own_device(device))
     photos = open_content(content)
     if content and not Path(content).is_dir():
@@ -253,7 +253,7 @@ def train(
     configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
     _check_folders(folders.values(), resume, overwrite, bool(compare))
     with (
-        joined(target, sync_bn) as ranks,
+        process_group(target, sync_bn) as ranks,
         StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
     ):
         if ranks.first and content is None:
@@ -270,9 +270,9 @@ def train(
                 began = time.perf_counter()  # a budget is each norm's own, and what all need is nobody's
             config = configs[one]
             with about(f"Style picture {picture}"):
-                look = decode(picture).rgb
-            trainer = Trainer(config, look, loss_network, target, begin[one][1], ranks)
-            del look  # it may be large
+                style_picture = decode(picture).rgb
+            trainer = Trainer(config, style_picture, loss_network, target, begin[one][1], ranks)
+            del style_picture  # it may be large
             going_on = resume and folder.state.exists()
             with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
                 training = Run(
@@ -288,12 +288,12 @@ def train(
                 elif ranks.first:
                     folder.create()
                 if tensorboard and ranks.first:
-                    training.board = Board(folder.path, trainer.iteration)
+                    training.tensorboard_writer = TensorBoardWriter(folder.path, trainer.iteration)
                 try:
                     outcome = training.run()
                 finally:
-                    if training.board:
-                        training.board.close()
+                    if training.tensorboard_writer:
+                        training.tensorboard_writer.close()
             if ranks.first:
                 _report(outcome, folder)
             if not outcome.finished:

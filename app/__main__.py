@@ -19,15 +19,15 @@ from transformer_net.commandline import complain
 from transformer_net.errors import StylizerError
 
 if TYPE_CHECKING:
-    from app.painting.service import Studio
+    from app.painting.service import PaintingService
 
 
 class Server(uvicorn.Server):
     """uvicorn, saying where it can be reached, and sending waiting jobs away once it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, studio: Studio) -> None:
+    def __init__(self, config: uvicorn.Config, service: PaintingService) -> None:
         super().__init__(config)
-        self._studio = studio
+        self._service = service
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
@@ -41,7 +41,7 @@ class Server(uvicorn.Server):
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
-            settings = self._studio.settings
+            settings = self._service.settings
             path = f"{settings.root_path}/{'ui' if settings.page else 'docs'}"
             sys.stdout.write(f"Ready at http://{shown}:{port}{path}\n")
             sys.stdout.flush()
@@ -53,7 +53,7 @@ class Server(uvicorn.Server):
         has to wait its turn in the event loop.
         """
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._studio.jobs.refuse)
+            self._loop.call_soon_threadsafe(self._service.jobs.refuse)
         super().handle_exit(sig, frame)
 
 
@@ -77,8 +77,8 @@ def main() -> None:
 
     try:
         app = create_app(settings)
-        studio = app.state.studio
-        studio.warm()  # here rather than in the server, which would tell of a broken model by a traceback
+        service = app.state.service
+        service.warm()  # here rather than in the server, which would tell of a broken model by a traceback
     except StylizerError as error:
         complain(error)
         raise SystemExit(2) from None
@@ -93,7 +93,7 @@ def main() -> None:
         timeout_graceful_shutdown=settings.grace_seconds,
         server_header=False,
     )
-    Server(config, studio).run()
+    Server(config, service).run()
 
 
 if __name__ == "__main__":

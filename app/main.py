@@ -14,11 +14,11 @@ from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.http import api, problems
-from app.middleware.admission import Guard, largest_body
-from app.middleware.gradio_routes import Gate
-from app.painting.service import Studio
+from app.middleware.admission import AdmissionMiddleware, largest_body
+from app.middleware.gradio_routes import GradioRouteMiddleware
+from app.painting.service import PaintingService
 from app.settings import Settings
-from app.training.manager import Apprentice
+from app.training.manager import TrainingManager
 
 _DESCRIPTION = """Paints photos in a style, with four normalizers to compare: batch norm, instance norm,
 batch norm + squeeze-and-excitation, and instance enhancement batch norm.
@@ -40,15 +40,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Args:
         settings: What is configured; the environment's where None.
     """
-    studio = Studio(settings)
-    settings, apprentice = studio.settings, Apprentice(studio)
+    service = PaintingService(settings)
+    settings, manager = service.settings, TrainingManager(service)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await asyncio.to_thread(studio.warm)
+        await asyncio.to_thread(service.warm)
         yield
-        await studio.close()
-        await asyncio.to_thread(apprentice.close)
+        await service.close()
+        await asyncio.to_thread(manager.close)
 
     app = FastAPIOffline(
         title="Stylizer",
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
     )
-    app.state.studio, app.state.apprentice = studio, apprentice
+    app.state.service, app.state.training_manager = service, manager
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     problems.install(app)
     app.include_router(
@@ -71,18 +71,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.add_api_route("/", _home, include_in_schema=False)
     if settings.page:  # what a camera sends is in base64
-        app.add_middleware(Gate, largest=largest_body(settings) * 4 // 3)
-    app.add_middleware(Guard, studio=studio)
+        app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings) * 4 // 3)
+    app.add_middleware(AdmissionMiddleware, service=service)
     if settings.page:
         from app.page import mount  # here, because it takes seconds and the API alone does not need it
 
-        return mount(app, studio, apprentice)
+        return mount(app, service, manager)
     return app
 
 
 async def _home(request: Request) -> RedirectResponse:
     root = request.scope.get("root_path", "").rstrip("/")
-    page = request.app.state.studio.settings.page
+    page = request.app.state.service.settings.page
     return RedirectResponse(f"{root}/{'ui' if page else 'docs'}")
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from styles.blend import blend_name, load_blend, parse_blend
 from styles.catalog import find_style
-from styles.gallery.quality import Painter, example_photos, gallery_loss, painting_of
+from styles.gallery.quality import PaintFunction, example_photos, gallery_loss, painting_of
 from transformer_net.commandline import console, run
 from transformer_net.norms import canonical_norm
 from transformer_net.training.losses.perceptual import PerceptualLoss
@@ -29,14 +29,14 @@ from transformer_net.training.report import STYLE_LOSSES
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def faded(first: Painter, second: Painter, share: float) -> Painter:
+def faded(first: PaintFunction, second: PaintFunction, share: float) -> PaintFunction:
     """Paints with both, and lays the second over the first."""
     return lambda photo: torch.lerp(first(photo), second(photo), share)
 
 
 @torch.inference_mode()
 def figures(
-    paint: Painter, losses: Mapping[str, PerceptualLoss], photos: Mapping[str, Tensor]
+    paint: PaintFunction, losses: Mapping[str, PerceptualLoss], photos: Mapping[str, Tensor]
 ) -> dict[str, float]:
     """Means over the photos: content, and style and palette against the picture of each style in `losses`."""
     found: list[dict[str, float]] = []

@@ -25,20 +25,20 @@ from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, run
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
-from transformer_net.inference.batch.inputs import Job
-from transformer_net.inference.batch.ray_workers import Paint, paint_on_ray
+from transformer_net.inference.batch.inputs import InputFile
+from transformer_net.inference.batch.ray_workers import PaintFunction, paint_on_ray
 from transformer_net.inference.stylizer import Stylizer
 
 ROOT = Path(__file__).parents[1]
 
 
-def painter(out: Path, max_side: int) -> Paint:
+def painter(out: Path, max_side: int) -> PaintFunction:
     """Decodes, paints and writes, as stylize.py does."""
     stylizer = Stylizer.from_style("mosaic", "iebn")
 
-    def paint(job: Job) -> None:
-        painting = stylizer.paint_photo(decode(job.photo), max_side)
-        write_atomically(out / f"{job.stem}.jpg", encode(painting, "jpeg"))
+    def paint(file: InputFile) -> None:
+        painting = stylizer.paint_photo(decode(file.photo), max_side)
+        write_atomically(out / f"{file.stem}.jpg", encode(painting, "jpeg"))
 
     return paint
 
@@ -46,14 +46,16 @@ def painter(out: Path, max_side: int) -> Paint:
 def rate(photos: int, max_side: int, workers: int) -> float:
     """Pictures a second with so many workers."""
     examples = sorted((ROOT / "examples").glob("*.jpg"))
-    jobs = [Job(photo, Path(str(number))) for number, photo in enumerate(islice(cycle(examples), photos))]
+    files = [
+        InputFile(photo, Path(str(number))) for number, photo in enumerate(islice(cycle(examples), photos))
+    ]
     ray.init("local", num_cpus=workers, log_to_driver=False, logging_level=logging.ERROR)
     try:
         with tempfile.TemporaryDirectory() as folder:
             times = []
-            for job, error in paint_on_ray(jobs, partial(painter, Path(folder), max_side)):
+            for file, error in paint_on_ray(files, partial(painter, Path(folder), max_side)):
                 if error is not None:
-                    raise SystemExit(f"{job.photo}: {error}")
+                    raise SystemExit(f"{file.photo}: {error}")
                 times.append(time.perf_counter())
     finally:
         ray.shutdown()

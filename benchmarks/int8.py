@@ -44,7 +44,7 @@ from transformer_net.training.report import STYLE_LOSSES
 from transformer_net.training.trainer import add_grain
 
 Floats = npt.NDArray[np.float32]
-Painter = Callable[[Floats], Floats]
+ArrayFunction = Callable[[Floats], Floats]
 
 FP32 = "fp32"
 
@@ -75,13 +75,13 @@ def ssim(painting: Tensor, reference: Tensor) -> float:
 
 def painters(
     style: Style, norm: str, photos: dict[str, Tensor], nncf: bool
-) -> tuple[dict[str, Painter], float]:
+) -> tuple[dict[str, ArrayFunction], float]:
     """What paints with a model in each precision, and the model's grain."""
     path = style.model(norm)
     network, info = load_model(path)
     ranges = load_ranges(path)
     precisions = [FP32, *(["bf16"] if multiplies_bf16() else []), *(["int8"] if ranges else [])]
-    found: dict[str, Painter] = {
+    found: dict[str, ArrayFunction] = {
         precision: make_engine(network, engine="openvino", precision=precision, ranges=ranges)
         for precision in precisions
     }
@@ -92,7 +92,9 @@ def painters(
     return found, info.grain
 
 
-def with_nncf(network: TransformerNet, photos: list[Floats], left_alone: list[str] | None = None) -> Painter:
+def with_nncf(
+    network: TransformerNet, photos: list[Floats], left_alone: list[str] | None = None
+) -> ArrayFunction:
     """The network in int8 as NNCF makes it, calibrated on `photos`, by which it is judged, too."""
     try:
         import nncf
@@ -117,7 +119,7 @@ def with_nncf(network: TransformerNet, photos: list[Floats], left_alone: list[st
 
 def compare(
     title: str,
-    found: dict[str, Painter],
+    found: dict[str, ArrayFunction],
     photos: dict[str, Tensor],
     grain: float,
     loss: PerceptualLoss,
@@ -147,7 +149,7 @@ def compare(
     return rows
 
 
-def times_as_fast(found: dict[str, Painter], pixels: Floats, rounds: int) -> dict[str, list[float]]:
+def times_as_fast(found: dict[str, ArrayFunction], pixels: Floats, rounds: int) -> dict[str, list[float]]:
     """How many times as fast as in fp32 each precision is, round by round."""
     for paint in found.values():
         paint(pixels)

@@ -33,8 +33,8 @@ from styles.gallery.quality import (
     PHOTO,
     SIDE,
     SIDES,
-    Book,
-    Painter,
+    PaintFunction,
+    QualityFigures,
     cells,
     config_of,
     example_photos,
@@ -60,7 +60,7 @@ def luminance(image: Tensor) -> Tensor:
     return (image * weights).sum(1, keepdim=True)
 
 
-def border(paint: Painter, photo: Tensor, painting: Tensor) -> float:
+def border(paint: PaintFunction, photo: Tensor, painting: Tensor) -> float:
     """How much of its own the outermost 8 px of `painting` have, 0 to 1; 0 is no border at all.
 
     The mean absolute difference from the same place painted with 64 px of mirrored photo around it, less the
@@ -168,7 +168,7 @@ def figures(painting: Tensor, loss: PerceptualLoss, photo: Tensor, style: Tensor
 
 def measure(style: Style, side: int, optimum: list[str]) -> None:
     """Measure what is missing or out of date of one style at one size."""
-    book, photos = Book(style, side), example_photos(side)
+    book, photos = QualityFigures(style, side), example_photos(side)
     if unknown := [name for name in optimum if name not in photos]:
         raise SettingError(f"There is no example photo {unknown[0]!r}; choose from {', '.join(photos)}.")
     missing = [row for row in (PHOTO, *style.norms) if book.find(row).keys() != photos.keys()]
@@ -220,7 +220,7 @@ def quality(
             drawn = Table("", title=f"{found.name} at {size} px", title_justify="left")
             for column in COLUMNS:
                 drawn.add_column(column.removeprefix("style_"), justify="right")
-            for row, values in Book(found, size).table().items():
+            for row, values in QualityFigures(found, size).table().items():
                 drawn.add_row(row, *cells(values))
             console.print(drawn)
 

@@ -41,7 +41,7 @@ from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video import temporal_consistency
 from transformer_net.inference.video.pipeline import VideoOptions, paint_video
 from transformer_net.inference.video.reader import Frame, probe, pyav, read_frames
-from transformer_net.inference.video.temporal_consistency import Flow, Pixels, Share
+from transformer_net.inference.video.temporal_consistency import Flow, FramePixels, Share
 from transformer_net.inference.video.writer import write_segment
 from transformer_net.network import TransformerNet
 
@@ -58,7 +58,7 @@ class Walk:
     height: int
     frames: int
 
-    def frame(self, photo: Image.Image, number: int) -> Pixels:
+    def frame(self, photo: Image.Image, number: int) -> FramePixels:
         x, y, zoom = self._view(photo, number)
         box = (x, y, x + self.width * zoom, y + self.height * zoom)
         sharp = photo.resize((self.width, self.height), Image.Resampling.LANCZOS, box=box)
@@ -148,7 +148,7 @@ def _tone(length: int) -> Iterator[Any]:
         yield block
 
 
-def true_flicker(paintings: list[Pixels], walk: Walk, photo: Image.Image) -> float:
+def true_flicker(paintings: list[FramePixels], walk: Walk, photo: Image.Image) -> float:
     """Along the true motion."""
     return _mean(
         temporal_consistency.flicker(paintings[n - 1], paintings[n], *walk.back(photo, n))
@@ -156,7 +156,7 @@ def true_flicker(paintings: list[Pixels], walk: Walk, photo: Image.Image) -> flo
     )
 
 
-def estimated_flicker(paintings: list[Pixels], photos: list[Pixels]) -> float:
+def estimated_flicker(paintings: list[FramePixels], photos: list[FramePixels]) -> float:
     """Along the optical flow of the clip."""
 
     def pairs() -> Iterator[float]:
@@ -176,13 +176,13 @@ def _mean(values: Iterator[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def detail(pictures: list[Pixels]) -> float:
+def detail(pictures: list[FramePixels]) -> float:
     """Mean size of the Laplacian, in levels of 255."""
     cv2 = temporal_consistency.opencv()
     return _mean(float(np.abs(cv2.Laplacian(p.astype(np.float32), cv2.CV_32F)).mean()) for p in pictures)
 
 
-def frames_of(path: Path) -> list[Pixels]:
+def frames_of(path: Path) -> list[FramePixels]:
     return [frame.pixels for frame in read_frames(probe(path))]
 
 

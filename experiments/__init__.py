@@ -5,6 +5,7 @@
     python -m experiments.figures                     figures and docs/results.md from what is there
 
 One module a figure or table (`accuracy`, `noise`, `mixed`, `ablations`, `curves`, `inside`, `pictures`): its
-`jobs`, the `figures` and `table` drawn from their results, and the `claims` judged by them. The networks are
-trained by `classification` and `stylization`; nothing outside this package knows of it.
+`trials`, the `figures` and `table` drawn from their results, and the `claims` judged by them. The networks
+are trained by `classification` and `stylization` of `experiments.harness`; nothing outside this package knows
+of it.
 """

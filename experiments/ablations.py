@@ -25,7 +25,7 @@ from experiments.harness.intervals import (
     per_seed,
     reason,
 )
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 from experiments.noise import final_loss
 
 TITLE = "Ablations (Tables 4 to 6, Figure 4)"
@@ -51,15 +51,15 @@ PAPER = {
     "init": ("Figure 4", "Starting at (0, −1) is better than at any other of the 3 x 3 grid"),
 }
 
-Make = Callable[..., Job]
+Make = Callable[..., Trial]
 TASKS: tuple[tuple[str, Make, Callable[[Any], float], int, str], ...] = (
-    ("CIFAR-100", classification.job, classification.accuracy, 1, " points"),
-    ("mosaic", stylization.job, final_loss, -1, " of loss"),
+    ("CIFAR-100", classification.trial, classification.accuracy, 1, " points"),
+    ("mosaic", stylization.trial, final_loss, -1, " of loss"),
 )
-"""Name, maker of jobs, metric, 1 if more is better, unit."""
+"""Name, maker of trials, metric, 1 if more is better, unit."""
 
 
-def variant(make: Make, part: str, name: str, seed: int, **more: Any) -> Job:
+def variant(make: Make, part: str, name: str, seed: int, **more: Any) -> Trial:
     """An IEBN with one part exchanged."""
     if name == USUAL:
         return make("iebn", seed, **more)
@@ -67,7 +67,7 @@ def variant(make: Make, part: str, name: str, seed: int, **more: Any) -> Job:
     return make("iebn", seed, variant=label, options=VARIANTS[part][name], **more)
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """The usual IEBN and every variant on both tasks; the grid of starts and further seeds come later."""
     seeds = SEEDS[:1] if quick else SEEDS
     usual = [make("iebn", seed, quick=quick) for seed in seeds for _, make, *_ in TASKS]

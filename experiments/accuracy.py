@@ -12,7 +12,7 @@ from experiments.harness import classification
 from experiments.harness.drawing import COLOURS, dots, markdown
 from experiments.harness.experiment import main
 from experiments.harness.intervals import SEEDS, Claim, Estimate, difference, per_seed
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 from transformer_net.norms import NORMS
 
 TITLE = "Accuracy (Table 1 in small)"
@@ -20,10 +20,10 @@ COMMAND = "python -m experiments.accuracy"
 NETWORKS = {"ResNet-20": False, "PreResNet-20": True}
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """Four normalizers in ResNet-20, three seeds; later in PreResNet-20."""
     return [
-        classification.job(norm, seed, preact=preact, quick=quick, stage=2 if preact else 1)
+        classification.trial(norm, seed, preact=preact, quick=quick, stage=2 if preact else 1)
         for preact in NETWORKS.values()
         for seed in SEEDS
         for norm in NORMS
@@ -33,12 +33,14 @@ def jobs(quick: bool = False) -> list[Job]:
 
 def accuracies(store: Store, norm: str, preact: bool = False) -> dict[int, float]:
     """Test accuracy in percent, by seed."""
-    return per_seed(store, lambda s: classification.job(norm, s, preact=preact), classification.accuracy)
+    return per_seed(store, lambda s: classification.trial(norm, s, preact=preact), classification.accuracy)
 
 
 def parameters(store: Store, norm: str, preact: bool = False) -> int | None:
     """Number of learned parameters, as counted in a run."""
-    counted = per_seed(store, lambda s: classification.job(norm, s, preact=preact), lambda m: m["parameters"])
+    counted = per_seed(
+        store, lambda s: classification.trial(norm, s, preact=preact), lambda m: m["parameters"]
+    )
     return int(next(iter(counted.values()))) if counted else None
 
 

@@ -19,9 +19,9 @@ from experiments.harness import stylization
 from experiments.harness.drawing import COLOURS, markdown, new_figure, plain_numbers, save
 from experiments.harness.experiment import main
 from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 from styles.catalog import shipped
-from styles.gallery.quality import SIDES, Book
+from styles.gallery.quality import SIDES, QualityFigures
 from transformer_net.norms import NORMS
 
 TITLE = "Training curves (Figures 3 and 5)"
@@ -32,13 +32,15 @@ MODES = {"training": "training", "final": "evaluation"}
 """Key of a run's metrics → what mode it was taken in."""
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """Mosaic with each seed, then two more styles with one."""
     found = [
-        stylization.job(norm, seed, quick=quick) for seed in (SEEDS[:1] if quick else SEEDS) for norm in NORMS
+        stylization.trial(norm, seed, quick=quick)
+        for seed in (SEEDS[:1] if quick else SEEDS)
+        for norm in NORMS
     ]
     if not quick:
-        found += [stylization.job(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
+        found += [stylization.trial(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
     return found
 
 
@@ -46,7 +48,7 @@ def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
     """Loss at the end of training on the mosaic, by seed; infinite if it diverged."""
     return per_seed(
         store,
-        lambda s: stylization.job(norm, s),
+        lambda s: stylization.trial(norm, s),
         lambda m: math.inf if m["diverged"] else m[mode][term],
     )
 
@@ -102,7 +104,7 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
             norm: [
                 m["curves"]
                 for seed in SEEDS
-                if (m := store.metrics(stylization.job(norm, seed, style=style))) and not m["diverged"]
+                if (m := store.metrics(stylization.trial(norm, seed, style=style))) and not m["diverged"]
             ]
             for norm in NORMS
         }
@@ -142,7 +144,7 @@ def claims(store: Store) -> list[Claim]:
     """SE and IEBN are below BN and near IN; IN is lowest."""
     # Once: a book reads the files of all models, to know whether it is still about them.
     examples: dict[int, Tables] = {
-        side: {style.name: Book(style, side).table() for style in shipped()} for side in SIDES
+        side: {style.name: QualityFigures(style, side).table() for style in shipped()} for side in SIDES
     }
     found = []
     for mode, mode_name in MODES.items():

@@ -135,16 +135,16 @@ def minutes(store: Store) -> str:
     booked: set[str] = set()
     rows = []
     for experiment in EXPERIMENTS:
-        ours = [job for job in plan([experiment]) if job.name not in booked]
-        booked |= {job.name for job in ours}
+        ours = [trial for trial in plan([experiment]) if trial.name not in booked]
+        booked |= {trial.name for trial in ours}
         for stage in (1, 2):
-            jobs = [job for job in ours if job.stage == stage]
-            spent = [record["cpu_seconds"] / 60 for job in jobs if (record := store.record(job))]
-            if jobs:
+            trials = [trial for trial in ours if trial.stage == stage]
+            spent = [record["cpu_seconds"] / 60 for trial in trials if (record := store.record(trial))]
+            if trials:
                 mean = f"{sum(spent) / len(spent):.1f}" if spent else ""
                 title = f"{experiment.TITLE}{', later' * (stage == 2)}"
-                rows.append([title, str(len(jobs)), str(len(spent)), mean, f"{sum(spent):.0f}"])
-    machines = Counter(record["machine"] for job in plan(EXPERIMENTS) if (record := store.record(job)))
+                rows.append([title, str(len(trials)), str(len(spent)), mean, f"{sum(spent):.0f}"])
+    machines = Counter(record["machine"] for trial in plan(EXPERIMENTS) if (record := store.record(trial)))
     note = (
         f"\nMinutes of processor time, as each run measured them ({', '.join(sorted(machines))}).\n"
         if machines

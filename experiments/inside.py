@@ -23,7 +23,7 @@ from torch import Tensor, split
 from experiments.harness.drawing import COLOURS, markdown, new_figure, save
 from experiments.harness.experiment import main
 from experiments.harness.intervals import Claim, Estimate, difference
-from experiments.harness.runner import Inputs, Job, Metrics, Store, rounded
+from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
 from styles.catalog import find_style, shipped
 from styles.gallery.quality import gallery_loss
 from transformer_net.checkpoint import load_model
@@ -38,22 +38,22 @@ QUICK = {"photos": 4, "side": 64, "gap_photos": 2, "gap_side": 64, "batches": [1
 GATED = ("bn+se", "iebn")
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """Every shipped model; a retrained one is measured again."""
     return [
-        job(style.name, norm, quick)
+        trial(style.name, norm, quick)
         for style in (shipped()[:1] if quick else shipped())
         for norm in style.norms
         if not quick or norm in ("bn", "iebn")
     ]
 
 
-def job(style: str, norm: str, quick: bool = False) -> Job:
+def trial(style: str, norm: str, quick: bool = False) -> Trial:
     """The measurement of one model."""
     model = find_style(style).model(norm)
     config = SETTING | (QUICK if quick else {})
     config |= {"style": style, "norm": norm, "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
-    return Job("inside", f"{style}-{norm_slug(norm)}", config, inspect)
+    return Trial("inside", f"{style}-{norm_slug(norm)}", config, inspect)
 
 
 def inspect(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
@@ -139,7 +139,7 @@ def quartiles(values: Tensor) -> list[float]:
 
 def measured(store: Store, norm: str) -> dict[str, Metrics]:
     """What has been measured of a norm, by style."""
-    found = {style.name: store.metrics(job(style.name, norm)) for style in shipped() if norm in style.norms}
+    found = {style.name: store.metrics(trial(style.name, norm)) for style in shipped() if norm in style.norms}
     return {name: metrics for name, metrics in found.items() if metrics is not None}
 
 
@@ -172,7 +172,7 @@ def gaps(store: Store, norm: str, batch: int, name: str) -> dict[str, float]:
 
 def outdated(store: Store) -> int:
     """Models that have changed since they were measured, or have not been."""
-    return sum(not store.is_done(one) for one in jobs())
+    return sum(not store.is_done(one) for one in trials())
 
 
 def table(store: Store) -> str:
@@ -196,7 +196,7 @@ def table(store: Store) -> str:
     columns += [f"style loss, training against evaluation mode, batch of {b}, %" for b in (1, 4, 16)]
     late = outdated(store)
     note = (
-        f"\n{late} of {len(jobs())} models are not measured, or have been trained again since.\n"
+        f"\n{late} of {len(trials())} models are not measured, or have been trained again since.\n"
         if late
         else ""
     )

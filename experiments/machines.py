@@ -16,31 +16,31 @@ from experiments.harness import stylization
 from experiments.harness.drawing import markdown
 from experiments.harness.experiment import main
 from experiments.harness.intervals import SEEDS, Claim, Estimate
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 from transformer_net.norms import NORMS
 
 TITLE = "The same runs on another machine"
 KIND = "machines"
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """The mosaic with each normalizer and seed, as in the training curves."""
     return [
-        _again(stylization.job(norm, seed, quick=quick))
+        _again(stylization.trial(norm, seed, quick=quick))
         for seed in (SEEDS[:1] if quick else SEEDS)
         for norm in NORMS
     ]
 
 
-def _again(first: Job) -> Job:
-    return Job(KIND, first.label, {**first.config, "again": True}, first.work, stage=2)
+def _again(first: Trial) -> Trial:
+    return Trial(KIND, first.label, {**first.config, "again": True}, first.work, stage=2)
 
 
 def changes(store: Store, norm: str, term: str) -> dict[str, float]:
     """By how many percent the second run's loss is above the first's in evaluation mode, by run."""
     found: dict[str, float] = {}
     for seed in SEEDS:
-        first = stylization.job(norm, seed)
+        first = stylization.trial(norm, seed)
         one, other = store.metrics(first), store.metrics(_again(first))
         if one and other and not (one["diverged"] or other["diverged"]):
             found[first.label] = 100 * (other["final"][term] / one["final"][term] - 1)

@@ -17,7 +17,7 @@ from experiments.harness import classification, stylization
 from experiments.harness.drawing import COLOURS, dots, markdown
 from experiments.harness.experiment import main
 from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 from experiments.noise import final_loss
 
 TITLE = "Mixed data sets (Table 3)"
@@ -29,22 +29,22 @@ LEVELS = (0, 1, 2)
 FLAT = 4
 
 
-def digits(norm: str, seed: int, k: int, **more: Any) -> Job:
+def digits(norm: str, seed: int, k: int, **more: Any) -> Trial:
     """A ResNet-20 that sees k · 120 digits in each batch."""
     if not k:
-        return classification.job(norm, seed, **more)
-    return classification.job(norm, seed, variant=f"digits-{k}", strangers=k * DIGITS, **more)
+        return classification.trial(norm, seed, **more)
+    return classification.trial(norm, seed, variant=f"digits-{k}", foreign_samples=k * DIGITS, **more)
 
 
-def flat(norm: str, seed: int, count: int, **more: Any) -> Job:
+def flat(norm: str, seed: int, count: int, **more: Any) -> Trial:
     """A style network that sees `count` flat pictures in each batch."""
     if not count:
-        return stylization.job(norm, seed, **more)
-    return stylization.job(norm, seed, variant=f"flat-{count}", strangers=count, **more)
+        return stylization.trial(norm, seed, **more)
+    return stylization.trial(norm, seed, variant=f"flat-{count}", foreign_samples=count, **more)
 
 
-def jobs(quick: bool = False) -> list[Job]:
-    """Both tasks with and without strangers."""
+def trials(quick: bool = False) -> list[Trial]:
+    """Both tasks with and without foreign samples."""
     seeds = SEEDS[:1] if quick else SEEDS
     found = [
         digits(norm, seed, k, quick=quick, stage=1 if k < 2 else 2)
@@ -80,28 +80,28 @@ def table(store: Store) -> str:
             if any(cell.count for cell in cells):
                 count = level * DIGITS if of is accuracies else level
                 rows.append([f"{count} {task}", *(cell.show() for cell in cells)])
-    return markdown(["strangers (accuracy in %, total loss)", *(f"`{norm}`" for norm in NORMS)], rows)
+    return markdown(["foreign samples (accuracy in %, total loss)", *(f"`{norm}`" for norm in NORMS)], rows)
 
 
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
-    """Both tasks by number of strangers."""
+    """Both tasks by number of foreign samples."""
     tasks: dict[str, tuple[Of, tuple[int, ...], int, str]] = {
         "CIFAR-100: test accuracy, %": (accuracies, LEVELS, DIGITS, "digits"),
         "mosaic: total loss, evaluation mode": (losses, (0, FLAT), 1, "flat pictures"),
     }
     groups = {
         task: {
-            f"{level * each} {strangers}": {norm: Estimate.of(of(store, norm, level)) for norm in NORMS}
+            f"{level * each} {foreign_samples}": {norm: Estimate.of(of(store, norm, level)) for norm in NORMS}
             for level in levels
         }
-        for task, (of, levels, each, strangers) in tasks.items()
+        for task, (of, levels, each, foreign_samples) in tasks.items()
     }
-    caption = "Strangers in the statistics of each batch: mean of the seeds and its 95 % interval"
+    caption = "Foreign samples in the statistics of each batch: mean of the seeds and its 95 % interval"
     return [(path, caption) for path in dots(groups, folder / "mixed.png", COLOURS, least=2)]
 
 
 def claims(store: Store) -> list[Claim]:
-    """Strangers harm BN, and IEBN less."""
+    """Foreign samples harm BN, and IEBN less."""
     found = []
     tasks: list[tuple[Of, int, int, str, str]] = [
         (accuracies, k, -1, f"CIFAR-100, ResNet-20, {k * DIGITS} digits a batch", "of its accuracy")

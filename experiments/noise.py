@@ -17,7 +17,7 @@ from experiments.harness import classification, stylization
 from experiments.harness.drawing import COLOURS, dots, markdown, sheet
 from experiments.harness.experiment import main
 from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 
 TITLE = "Noise attack (Table 2)"
 COMMAND = "python -m experiments.noise"
@@ -25,11 +25,11 @@ NORMS = ("bn", "bn+se", "iebn")
 NOISES = ((0.8, 0.8), (0.5, 0.2), (0.8, 0.5), (0.8, 0.2), (0.5, 0.5))
 """(N_a, N_b) beside none; the first two are run first."""
 
-Make = Callable[..., Job]
+Make = Callable[..., Trial]
 Noise = tuple[float, float] | None
 
 
-def attacked(make: Make, norm: str, seed: int, noise: Noise, **more: Any) -> Job:
+def attacked(make: Make, norm: str, seed: int, noise: Noise, **more: Any) -> Trial:
     """The training of a network under `noise`."""
     if noise is None:
         return make(norm, seed, **more)
@@ -41,14 +41,14 @@ def named(noise: Noise) -> str:
     return f"N_a {noise[0]}, N_b {noise[1]}" if noise else "no noise"
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """Both tasks without noise, then with."""
     chosen = NOISES[:1] if quick else NOISES
     seeds = SEEDS[:1] if quick else SEEDS
     return [
         attacked(make, norm, seed, noise, quick=quick, stage=1 if noise in (None, *NOISES[:2]) else 2)
         for noise in (None, *chosen)
-        for make in (classification.job, stylization.job)
+        for make in (classification.trial, stylization.trial)
         for seed in seeds
         for norm in NORMS
     ]
@@ -56,12 +56,12 @@ def jobs(quick: bool = False) -> list[Job]:
 
 def accuracies(store: Store, norm: str, noise: Noise) -> dict[int, float]:
     """Test accuracy in percent, by seed."""
-    return per_seed(store, lambda s: attacked(classification.job, norm, s, noise), classification.accuracy)
+    return per_seed(store, lambda s: attacked(classification.trial, norm, s, noise), classification.accuracy)
 
 
 def losses(store: Store, norm: str, noise: Noise) -> dict[int, float]:
     """Total loss of the style network in evaluation mode, by seed; infinite if it diverged."""
-    return per_seed(store, lambda s: attacked(stylization.job, norm, s, noise), final_loss)
+    return per_seed(store, lambda s: attacked(stylization.trial, norm, s, noise), final_loss)
 
 
 def final_loss(metrics: Any) -> float:
@@ -102,7 +102,7 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     panels = []
     for noise in (None, *NOISES[:2]):
         for norm in NORMS:
-            file = store.pictures / f"{attacked(stylization.job, norm, 0, noise).label}.jpg"
+            file = store.pictures / f"{attacked(stylization.trial, norm, 0, noise).label}.jpg"
             if file.is_file():
                 panels.append((f"{norm}, {named(noise)}", Image.open(file)))
     if panels:

@@ -16,7 +16,7 @@ from PIL import Image
 from experiments.harness.drawing import sheet
 from experiments.harness.experiment import main
 from experiments.harness.intervals import Claim
-from experiments.harness.runner import Inputs, Job, Metrics, Store
+from experiments.harness.runner import Inputs, Metrics, Store, Trial
 from styles.catalog import find_style, shipped
 from transformer_net.imaging.decode import Photo, decode
 from transformer_net.imaging.encode import encode
@@ -29,20 +29,20 @@ PHOTOS = ("astronaut", "coffee")
 SIDE = 256
 
 
-def jobs(quick: bool = False) -> list[Job]:
+def trials(quick: bool = False) -> list[Trial]:
     """A sheet a photo."""
     names = [style.name for style in shipped() if style.norms == list(NORMS)]
-    return [job(photo, names[:1] if quick else names) for photo in (PHOTOS[:1] if quick else PHOTOS)]
+    return [trial(photo, names[:1] if quick else names) for photo in (PHOTOS[:1] if quick else PHOTOS)]
 
 
-def job(photo: str, names: list[str]) -> Job:
+def trial(photo: str, names: list[str]) -> Trial:
     """The sheet of one photo: a row a style."""
     models = {
         f"{name} {norm}": hashlib.sha256(find_style(name).model(norm).read_bytes()).hexdigest()
         for name in names
         for norm in NORMS
     }
-    return Job("pictures", photo, {"photo": photo, "side": SIDE, "models": models}, paint)
+    return Trial("pictures", photo, {"photo": photo, "side": SIDE, "models": models}, paint)
 
 
 def paint(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
@@ -70,7 +70,7 @@ def table(store: Store) -> str:
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     """A sheet a photo."""
     drawn = []
-    for one in jobs():
+    for one in trials():
         if metrics := store.metrics(one):
             panels = [
                 (place, Image.open(store.pictures / "grid" / f"{one.label} {place}.jpg"))

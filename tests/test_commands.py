@@ -24,10 +24,10 @@ from transformer_net import commandline
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.imaging import encode
 from transformer_net.imaging.decode import Limits
-from transformer_net.inference.batch.inputs import Job
-from transformer_net.inference.batch.runner import Batch, paint_photos
+from transformer_net.inference.batch.inputs import InputFile
+from transformer_net.inference.batch.runner import BatchPlan, paint_photos
 from transformer_net.inference.ledger import LEDGER
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
 
@@ -277,10 +277,21 @@ def test_a_broken_photo_does_not_stay_in_memory(tmp_path):
     make_picture(40, 30).save(broken)
     broken.write_bytes(broken.read_bytes()[:-900])
     painter = Stylizer.from_style("mosaic", "in", engine="torch")
-    batch = Batch(
-        [painter], tmp_path, "png", None, Look(), DEFAULT_MEMORY, False, None, False, False, False, Limits()
+    batch = BatchPlan(
+        [painter],
+        tmp_path,
+        "png",
+        None,
+        StyleOptions(),
+        DEFAULT_MEMORY,
+        False,
+        None,
+        False,
+        False,
+        False,
+        Limits(),
     )
-    (error,) = paint_photos([Job(broken, Path("broken"))], batch, 1).values()
+    (error,) = paint_photos([InputFile(broken, Path("broken"))], batch, 1).values()
     assert "damaged" in str(error)
     assert (error.__traceback__, error.__context__, error.__cause__) == (None, None, None)
 

@@ -18,11 +18,11 @@ from app.errors import (
     ShuttingDownError,
     UploadTooLargeError,
 )
-from app.http.negotiation import FORMATS, ZIP, choose
+from app.http.negotiation import FORMATS, ZIP, negotiate
 from app.http.problems import described
-from app.http.responses import Clock, answer, disposition
+from app.http.responses import ServerTiming, content_disposition, response_body
 from app.http.schemas import Catalogue, State, style_info
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from app.painting.style_pictures import picture, thumbnail
 from transformer_net.errors import (
     ImageSizeError,
@@ -33,7 +33,7 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.imaging.encode import MEDIA_TYPES
-from transformer_net.inference.options.style_options import LARGEST_STROKES, Look
+from transformer_net.inference.options.style_options import MAX_STROKE_SCALE, StyleOptions
 from transformer_net.norms import canonical_norm
 
 router = APIRouter()
@@ -56,13 +56,13 @@ FIELDS: Final = frozenset(
 """Of POST /stylize, the two files included."""
 
 
-def get_studio(request: Request) -> Studio:
-    """The application's studio."""
-    studio: Studio = request.app.state.studio
-    return studio
+def get_service(request: Request) -> PaintingService:
+    """What the application paints with."""
+    service: PaintingService = request.app.state.service
+    return service
 
 
-Shared = Annotated[Studio, Depends(get_studio)]
+Service = Annotated[PaintingService, Depends(get_service)]
 StyleName = Annotated[
     str, Path(description="Name of a style, as GET /styles lists it.", examples=["mosaic"], max_length=64)
 ]
@@ -124,7 +124,7 @@ _PAINTED: Final[dict[str, Any]] = {
 )
 async def stylize(
     request: Request,
-    studio: Shared,
+    service: Service,
     image: Annotated[
         UploadFile,
         File(
@@ -196,7 +196,7 @@ async def stylize(
             "the painting enlarged, with the photo's edges.",
             examples=[2],
             ge=1,
-            le=LARGEST_STROKES,
+            le=MAX_STROKE_SCALE,
         ),
     ] = 1.0,
     format: Annotated[
@@ -219,24 +219,24 @@ async def stylize(
     size it was painted in and that picture. The same request gives the same bytes.
     """
     _only_known_fields(await request.form())
-    kind, archive = choose(request.headers.get("accept"), format)
-    norms = _norms(studio, style, norm, mask is not None)
-    data = await _bytes(studio, image)
+    kind, archive = negotiate(request.headers.get("accept"), format)
+    norms = _norms(service, style, norm, mask is not None)
+    data = await _bytes(service, image)
 
-    clock = Clock()
-    photo = await studio.read(data, max_side)
+    timing = ServerTiming()
+    photo = await service.read(data, max_side)
     del data
-    where = await studio.read_mask(await _bytes(studio, mask), photo.size) if mask else None
-    clock.lap("decode")
-    look = Look(strength, keep_colour, match_palette, stroke_scale)
-    paintings = await studio.paint_all(
-        photo, style, norms, max_side, look, request.is_disconnected, where, precision
+    where = await service.read_mask(await _bytes(service, mask), photo.size) if mask else None
+    timing.lap("decode")
+    options = StyleOptions(strength, keep_colour, match_palette, stroke_scale)
+    paintings = await service.paint_all(
+        photo, style, norms, max_side, options, request.is_disconnected, where, precision
     )
     seconds = sum(painting.seconds for painting in paintings)
-    clock.lap("queue", less=seconds)
-    clock.add("paint", seconds)
-    body = await studio.do(lambda: answer(photo, paintings, kind, archive))
-    clock.lap("encode")
+    timing.lap("queue", less=seconds)
+    timing.add("paint", seconds)
+    body = await service.in_codec_thread(lambda: response_body(photo, paintings, kind, archive))
+    timing.lap("encode")
     return Response(
         body,
         media_type=ZIP if archive else MEDIA_TYPES[kind],
@@ -246,8 +246,8 @@ async def stylize(
             "X-Stylizer-Size": "{}x{}".format(*paintings[0].image.size),
             "X-Stylizer-Seconds": f"{seconds:.3f}",
             "X-Stylizer-Precision": paintings[0].precision,
-            "Server-Timing": clock.header(),
-            "Content-Disposition": disposition(paintings[0].style, norms, kind, archive),
+            "Server-Timing": timing.header(),
+            "Content-Disposition": content_disposition(paintings[0].style, norms, kind, archive),
             "Vary": "Accept",
         },
     )
@@ -259,10 +259,10 @@ async def stylize(
     tags=["catalogue"],
     responses=described(NotReadyError),
 )
-async def list_styles(request: Request, studio: Shared) -> Catalogue:
+async def list_styles(request: Request, service: Service) -> Catalogue:
     """The styles; for each normalizer, the size of its model and its losses on photos kept from training."""
     root = request.scope.get("root_path", "").rstrip("/")
-    return Catalogue(styles=[style_info(studio, style, root) for style in studio.registry.styles()])
+    return Catalogue(styles=[style_info(service, style, root) for style in service.registry.styles()])
 
 
 @router.get(
@@ -276,7 +276,7 @@ async def list_styles(request: Request, studio: Shared) -> Catalogue:
     },
 )
 async def style_image(
-    studio: Shared,
+    service: Service,
     style: StyleName,
     size: Annotated[
         int | None,
@@ -290,13 +290,13 @@ async def style_image(
     ] = None,
 ) -> Response:
     """The style's picture, or a thumbnail of it."""
-    found = studio.registry.style(style)
+    found = service.registry.style(style)
     headers = {"Cache-Control": "public, max-age=3600"}
     if size is None:
         # Not a FileResponse, which answers errors of its own for ranges.
-        data = await studio.do(lambda: picture(found))
+        data = await service.in_codec_thread(lambda: picture(found))
         return Response(data, media_type="image/png", headers=headers)
-    data = await studio.do(lambda: thumbnail(found, size))
+    data = await service.in_codec_thread(lambda: thumbnail(found, size))
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
@@ -312,12 +312,12 @@ async def healthz() -> State:
     tags=["operation"],
     responses=described(NotReadyError, QueueFullError),
 )
-async def readyz(studio: Shared) -> State:
+async def readyz(service: Service) -> State:
     """200 if the models are loaded and the queue has a place, else 503."""
-    if not studio.ready:
+    if not service.ready:
         raise NotReadyError("The models are being loaded.", retry_after=2)
-    if studio.jobs.full:
-        raise QueueFullError("All places in the queue are taken.", retry_after=studio.jobs.retry_after)
+    if service.jobs.full:
+        raise QueueFullError("All places in the queue are taken.", retry_after=service.jobs.retry_after)
     return State(status="ready")
 
 
@@ -333,9 +333,9 @@ async def readyz(studio: Shared) -> State:
         }
     },
 )
-async def metrics(studio: Shared) -> Response:
+async def metrics(service: Service) -> Response:
     """Requests by route and status, seconds per painting, the queue, refusals, memory."""
-    return Response(studio.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _only_known_fields(form: Any) -> None:
@@ -349,17 +349,18 @@ def _only_known_fields(form: Any) -> None:
         )
 
 
-async def _bytes(studio: Studio, upload: UploadFile) -> bytes:
+async def _bytes(service: PaintingService, upload: UploadFile) -> bytes:
     data = await upload.read()
-    if len(data) > studio.settings.max_upload_bytes:
+    if len(data) > service.settings.max_upload_bytes:
         raise UploadTooLargeError(
-            f"The picture has {len(data):,} bytes; at most {studio.settings.max_upload_bytes:,} are accepted."
+            f"The picture has {len(data):,} bytes; "
+            f"at most {service.settings.max_upload_bytes:,} are accepted."
         )
     return data
 
 
-def _norms(studio: Studio, style: str, names: str, masked: bool) -> list[str]:
-    styles = [name for part in studio.registry.parts(style, masked) for name in part]
+def _norms(service: PaintingService, style: str, names: str, masked: bool) -> list[str]:
+    styles = [name for part in service.registry.parts(style, masked) for name in part]
     if names.strip().lower() != "all":
         return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
-    return studio.registry.norms(*styles)
+    return service.registry.norms(*styles)

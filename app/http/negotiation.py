@@ -14,7 +14,7 @@ FORMATS: Final = ("png", "jpeg", "webp")
 """What paintings are written as, the preferred first."""
 
 
-def choose(accept: str | None, format: str | None) -> tuple[str, bool]:
+def negotiate(accept: str | None, format: str | None) -> tuple[str, bool]:
     """Gives the format of the pictures, and whether they go into a zip archive.
 
     Args:

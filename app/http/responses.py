@@ -18,7 +18,7 @@ SHEET_PANEL_SIDE: Final = 640
 """Longest side of a panel of the side-by-side picture, in pixels, as on the command line."""
 
 
-class Clock:
+class ServerTiming:
     """Measures the steps of a request."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Clock:
         return ", ".join(f"{step};dur={1000 * seconds:.1f}" for step, seconds in self._steps)
 
 
-def answer(photo: Photo, paintings: Sequence[Painting], kind: str, archive: bool) -> bytes:
+def response_body(photo: Photo, paintings: Sequence[Painting], kind: str, archive: bool) -> bytes:
     """The body of the answer.
 
     Args:
@@ -78,7 +78,7 @@ def _name(style: str, norms: Sequence[str], kind: str) -> str:
     return f"{style}-{norm_slug(norms[0])}.{suffix}" if len(norms) == 1 else f"{style}.{suffix}"
 
 
-def disposition(style: str, norms: Sequence[str], kind: str, archive: bool) -> str:
+def content_disposition(style: str, norms: Sequence[str], kind: str, archive: bool) -> str:
     """A Content-Disposition header; it is made of our own names only, never of the client's."""
     if archive:
         return f'attachment; filename="{style}.zip"'

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from app.painting.registry import Model
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from styles.catalog import Style
 from transformer_net.norms import NORM_TITLES, norm_slug
 
@@ -52,7 +52,7 @@ class Catalogue(BaseModel):
     styles: list[StyleInfo] = Field(description="By name.")
 
 
-def style_info(studio: Studio, style: Style, root_path: str) -> StyleInfo:
+def style_info(service: PaintingService, style: Style, root_path: str) -> StyleInfo:
     """Describes a style whose models are loaded; addresses begin with `root_path`."""
     image = f"{root_path}/styles/{style.name}/image"
     return StyleInfo(
@@ -60,7 +60,8 @@ def style_info(studio: Studio, style: Style, root_path: str) -> StyleInfo:
         image=image,
         thumbnail=f"{image}?size=256",
         norms=[
-            _norm_info(studio.registry.model(style.name, norm)) for norm in studio.registry.norms(style.name)
+            _norm_info(service.registry.model(style.name, norm))
+            for norm in service.registry.norms(style.name)
         ],
     )
 

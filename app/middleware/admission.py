@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import QueueFullError, ServiceError, ShuttingDownError, UploadTooLargeError
 from app.http.problems import problem_response
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from app.settings import Settings
 
 _FORM_OVERHEAD = 16_384
@@ -32,7 +32,7 @@ def largest_body(settings: Settings) -> int:
     return settings.max_upload_bytes + _FORM_OVERHEAD
 
 
-class Guard:
+class AdmissionMiddleware:
     """ASGI middleware: refuses what cannot be served before reading it, sets headers, counts.
 
     A full queue refuses an upload before it travels; a declared length over the limit likewise. (A body
@@ -41,11 +41,11 @@ class Guard:
 
     Args:
         app: What comes next.
-        studio: Whose queue and limits apply.
+        service: Whose queue and limits apply.
     """
 
-    def __init__(self, app: ASGIApp, studio: Studio) -> None:
-        self._app, self._studio, self._settings = app, studio, studio.settings
+    def __init__(self, app: ASGIApp, service: PaintingService) -> None:
+        self._app, self._service, self._settings = app, service, service.settings
         self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +69,7 @@ class Guard:
         method = scope["method"]
         if method == "HEAD":
             scope = {**scope, "method": "GET"}
-        metrics = self._studio.metrics
+        metrics = self._service.metrics
         metrics.in_flight.inc()
         try:
             if _is_stylize(scope):
@@ -99,7 +99,7 @@ class Guard:
         try:
             await self._app(scope, _in_time(receive, self._settings.upload_seconds), noting)
         except asyncio.CancelledError:
-            if begun or not self._studio.jobs.closed:
+            if begun or not self._service.jobs.closed:
                 raise
             # The grace period is over. The server would tell the client of a bug, and log a traceback.
             await problem_response(ShuttingDownError())(scope, receive, send)
@@ -115,11 +115,11 @@ class Guard:
                 f"The request has {int(length):,} bytes; pictures of at most "
                 f"{self._settings.max_upload_bytes:,} bytes are accepted."
             )
-        jobs = self._studio.jobs
+        jobs = self._service.jobs
         if jobs.closed:
             return ShuttingDownError()
         if jobs.full or self._uploads >= self._settings.max_requests:
-            self._studio.metrics.refused.labels("full").inc()
+            self._service.metrics.refused.labels("full").inc()
             return QueueFullError("All places in the queue are taken.", retry_after=jobs.retry_after)
         return None
 

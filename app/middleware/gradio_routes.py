@@ -22,7 +22,7 @@ _CLOSED: Final = re.compile(
 queue, keeps files that nothing deletes, or answers mistakes with a traceback."""
 
 
-class Gate:
+class GradioRouteMiddleware:
     """ASGI middleware in front of the page.
 
     Gradio bounds files that are uploaded, but no other body, and keeps what is sent to an event in memory

@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from app.page import file_access
 from app.page.layout import build
 from app.page.theme import css, theme
-from app.painting.service import Studio
-from app.training.manager import Apprentice
+from app.painting.service import PaintingService
+from app.training.manager import TrainingManager
 
 __all__ = ["mount"]
 
@@ -27,15 +27,15 @@ _ICON = (
 """Four squares in the colours of the four normalizers."""
 
 
-def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
+def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> FastAPI:
     """Serve the page at /ui.
 
     Routes of `app` that are declared later are shadowed where they begin with /ui.
 
     Args:
         app: The application; its lifespan runs before the page's.
-        studio: Where the page paints.
-        apprentice: Who trains new styles.
+        service: Where the page paints.
+        manager: Who trains new styles.
     """
     app.add_api_route(
         "/favicon.ico", _icon, include_in_schema=False
@@ -44,18 +44,18 @@ def mount(app: FastAPI, studio: Studio, apprentice: Apprentice) -> FastAPI:
     file_access.claim()
     file_access.sweep(file_access.KEPT_FOR)
     gr.set_static_paths([file_access.EXAMPLES])  # served from where they are, never copied or cleaned up
-    page = build(studio, apprentice)
+    page = build(service, manager)
     # Gradio checks the paths that a browser sends only once this is set; `launch` does it, a mount does not.
     page.has_launched = True
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         page,
         path="/ui",
-        root_path=studio.settings.root_path + "/ui" if studio.settings.root_path else None,
+        root_path=service.settings.root_path + "/ui" if service.settings.root_path else None,
         theme=theme(),
-        css=css(studio.registry.styles()),
+        css=css(service.registry.styles()),
         head="".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in _SCRIPTS),
-        max_file_size=studio.settings.max_upload_bytes,
+        max_file_size=service.settings.max_upload_bytes,
         footer_links=[],
         run_history=False,
         ssr_mode=False,

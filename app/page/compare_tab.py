@@ -16,11 +16,11 @@ from PIL import Image
 from app.errors import QueueFullError
 from app.page import card_captions, compare_view, file_access, style_pickers
 from app.page.file_access import EXAMPLES
-from app.painting.service import Painting, Studio
+from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
 from transformer_net.errors import StylizerError
 from transformer_net.imaging.decode import Photo
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 
 ALL = tuple(NORMS)
@@ -32,7 +32,7 @@ Shown = list[str | None]
 Gone = Callable[[], Awaitable[bool]]
 
 
-class Easel:
+class CompareHandlers:
     """The events of the Compare tab. One instance serves all visitors and keeps nothing of theirs.
 
     Pictures go to the page as paths: Gradio would encode a PIL image again at each step. The paintings that
@@ -40,11 +40,11 @@ class Easel:
     makes Gradio copy the component, and files of such copies are never cleaned up.
 
     Args:
-        studio: Where the painting is done.
+        service: Where the painting is done.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, service: PaintingService) -> None:
+        self._service = service
 
     async def paint(
         self,
@@ -82,8 +82,10 @@ class Easel:
         pictures: Shown = [file_access.painting(value) for value in shown[: len(ALL) + 1]]
         try:
             style = _mixed(str(style), str(second), float(mix)) if second else str(style)
-            norms = self._studio.registry.norms(*self._studio.registry.parts(style)[0])
-            look = Look(float(strength) / 100, bool(keep_colour), bool(match_palette), float(stroke_scale))
+            norms = self._service.registry.norms(*self._service.registry.parts(style)[0])
+            options = StyleOptions(
+                float(strength) / 100, bool(keep_colour), bool(match_palette), float(stroke_scale)
+            )
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
@@ -101,7 +103,7 @@ class Easel:
             captions[place] = card_captions.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, style, norm, look, gone, patient=place > 0)
+                painted = await self._paint(photo, style, norm, options, gone, patient=place > 0)
                 name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
                 pictures[place + 1] = await self._save(painted.image, folder / name)
             except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
@@ -123,25 +125,25 @@ class Easel:
         path = file_access.resolved(upload["path"])
         if path is None or not path.is_file():
             raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
-        settings = self._studio.settings
+        settings = self._service.settings
         data = await asyncio.to_thread(path.read_bytes)
-        photo = await self._studio.read(data, max(settings.min_side, min(int(side), settings.max_side)))
+        photo = await self._service.read(data, max(settings.min_side, min(int(side), settings.max_side)))
         stem = re.sub(r"[^\w-]+", "-", Path(upload.get("orig_name") or path.name).stem)[:60].strip("-")
         return photo, stem or "photo"
 
     async def _paint(
-        self, photo: Photo, style: str, norm: str, look: Look, gone: Gone, patient: bool
+        self, photo: Photo, style: str, norm: str, options: StyleOptions, gone: Gone, patient: bool
     ) -> Painting:
         """Paints; `patient` waits for a place in a full queue, so that a begun comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
             try:
-                return await self._studio.paint(photo, style, norm, look=look, gone=gone)
+                return await self._service.paint(photo, style, norm, options=options, gone=gone)
             except QueueFullError as error:
                 await asyncio.sleep(error.retry_after or 1)
-        return await self._studio.paint(photo, style, norm, look=look, gone=gone)
+        return await self._service.paint(photo, style, norm, options=options, gone=gone)
 
     async def _save(self, picture: Image.Image, path: Path) -> str:
-        data = await self._studio.write(picture, "png")
+        data = await self._service.write(picture, "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
@@ -178,12 +180,12 @@ def _stopped(captions: Sequence[str]) -> list[str]:
     return [card_captions.stopped(norm, caption) for norm, caption in zip(ALL, captions, strict=True)]
 
 
-def build(studio: Studio, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
+def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
     """Adds the tab's contents; gives the choices of a style and of a second one."""
-    easel = Easel(studio)
+    handlers = CompareHandlers(service)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
-            photo, style, second, options, paint, stop = _controls(studio, offered)
+            photo, style, second, options, paint, stop = _controls(service, offered)
         with gr.Column(elem_id="wall", min_width=0):
             status = gr.HTML(
                 "<p>Four paintings will hang here, one after the other.</p>",
@@ -194,10 +196,10 @@ def build(studio: Studio, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
             before = _picture("photo", "The photo")
             with gr.Row(elem_id="results"):
                 paintings, captions = zip(*(_card(norm) for norm in ALL), strict=True)
-    gr.HTML(compare_view.markup(), elem_id="closer", apply_default_css=False)
+    gr.HTML(compare_view.markup(), elem_id="compare-view", apply_default_css=False)
     shown = [before, *paintings, *captions]
     event = paint.click(
-        easel.paint,
+        handlers.paint,
         inputs=[photo, style, *options, *shown],
         outputs=[status, *shown],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
@@ -206,7 +208,7 @@ def build(studio: Studio, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
         api_visibility="private",
     )
     stop.click(
-        easel.stop,
+        handlers.stop,
         inputs=list(captions),
         outputs=[status, *captions],
         cancels=[event],
@@ -218,7 +220,7 @@ def build(studio: Studio, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
 
 
 def _controls(
-    studio: Studio, offered: list[Style]
+    service: PaintingService, offered: list[Style]
 ) -> tuple[gr.Image, gr.Radio, gr.Dropdown, list[Any], gr.Button, gr.Button]:
     photo = gr.Image(
         label="Photo",
@@ -254,7 +256,7 @@ def _controls(
         paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint", min_width=0)
         stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=0)
     with gr.Accordion("Options", open=False, elem_id="options"):
-        largest = studio.settings.max_side
+        largest = service.settings.max_side
         sides = [*(side for side in (384, 768) if side < largest), largest]
         side = gr.Radio(
             [(f"{side} px", side) for side in sides],

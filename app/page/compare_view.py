@@ -16,7 +16,7 @@ _CHOICES = {"photo": "photo", **{norm_slug(norm): name for norm, name in NORM_TI
 
 def markup() -> str:
     """The two sections; hidden by the style sheet until there is a painting."""
-    return f'<div class="closer">{_wipe()}{_zoom()}</div>'
+    return f'<div class="compare-view">{_wipe()}{_zoom()}</div>'
 
 
 def _wipe() -> str:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from app.page.card_captions import title
 from app.page.style_pickers import choices
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from styles.catalog import Style
 from transformer_net.errors import UnknownStyleError
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
@@ -34,9 +34,9 @@ _WARM_UP = 0.02
 """The first part of the training is not considered for the scale: its losses are of another order."""
 
 
-def build(studio: Studio) -> gr.Radio:
+def build(service: PaintingService) -> gr.Radio:
     """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
-    offered = studio.registry.styles()
+    offered = service.registry.styles()
     first = offered[0] if offered else None
     gr.HTML(
         '<div class="lede"><h2>How they learned</h2><p>Losses of the four networks over the training. Thin '
@@ -53,7 +53,7 @@ def build(studio: Studio) -> gr.Radio:
 
     def chosen(name: str) -> str:
         try:
-            return render(studio.registry.style(str(name)))  # which knows those that were trained since
+            return render(service.registry.style(str(name)))  # which knows those that were trained since
         except UnknownStyleError:
             return _absent("this style")
 

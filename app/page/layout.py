@@ -8,8 +8,8 @@ import gradio as gr
 
 from app.page import compare_tab, curves_tab, explain_tab, file_access, live_tab, train_tab
 from app.page.style_pickers import Pickers
-from app.painting.service import Studio
-from app.training.manager import Apprentice
+from app.painting.service import PaintingService
+from app.training.manager import TrainingManager
 from styles.catalog import Style
 
 _CLEAN_EVERY = 300
@@ -40,9 +40,9 @@ class Page(gr.Blocks):
         return prepared
 
 
-def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
+def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
     """Makes the page; `mount` serves it."""
-    offered = studio.registry.styles()
+    offered = service.registry.styles()
     page = Page(
         title="Four norms, one picture",
         analytics_enabled=False,
@@ -53,26 +53,26 @@ def build(studio: Studio, apprentice: Apprentice) -> gr.Blocks:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
-                style, second = compare_tab.build(studio, offered)
-            live_style = _live(studio, offered)
+                style, second = compare_tab.build(service, offered)
+            live_style = _live(service, offered)
             with gr.Tab("New style", elem_id="tab-new") as new:
                 pass  # filled below: it knows the choices of all tabs
             with gr.Tab("Training", elem_id="tab-training"):
-                curves = curves_tab.build(studio)
+                curves = curves_tab.build(service)
             with gr.Tab("Why", elem_id="tab-explain"):
                 explain_tab.build()
         with new:
             choices = Pickers(style, second, curves, live_style)
-            train_tab.build(studio, apprentice, page, new, tabs, choices)
-    # The studio has the one queue that counts; Gradio's own only keeps a flood of clicks out.
+            train_tab.build(service, manager, page, new, tabs, choices)
+    # The service has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)
     page._queue.max_thread_count = _EVENTS  # what `launch` does with its max_threads
     return page
 
 
-def _live(studio: Studio, offered: list[Style]) -> gr.Radio | None:
+def _live(service: PaintingService, offered: list[Style]) -> gr.Radio | None:
     """Adds the Live tab, unless this server has none; gives its choice of styles."""
-    if not studio.settings.live_cameras:
+    if not service.settings.live_cameras:
         return None
     with gr.Tab("Live", elem_id="tab-live"):
-        return live_tab.build(studio, offered)
+        return live_tab.build(service, offered)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from app.errors import QueueFullError, UploadTooLargeError
 from app.page import card_captions, style_pickers
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from styles.catalog import Style
 from transformer_net.errors import StylizerError, UnreadableImageError
 from transformer_net.imaging.encode import encode
@@ -34,15 +34,15 @@ _HEAD: Final = "data:image/jpeg;base64,"
 _BUSY: Final = "<p>Photos are being painted; the camera goes on after them.</p>"
 
 
-class Live:
+class LiveHandlers:
     """The event of the tab. One instance serves all visitors and keeps nothing of theirs.
 
     Args:
-        studio: Where the painting is done.
+        service: Where the painting is done.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, service: PaintingService) -> None:
+        self._service = service
         self._turn = asyncio.Lock()  # fair: cameras take turns, in the order in which they came
 
     async def paint(self, frame: dict[str, Any] | None, style: str, norm: str) -> tuple[Any, str]:
@@ -57,16 +57,16 @@ class Live:
             The painting, in the same form, or what leaves the last one there; and a sentence about it. There
             are many frames, so that errors are sentences, too.
         """
-        studio = self._studio
-        side = min(studio.settings.live_side, studio.settings.api_max_side)
+        service = self._service
+        side = min(service.settings.live_side, service.settings.api_max_side)
         try:
-            photo = await studio.read(_bytes(frame, studio.settings.max_upload_bytes), side)
-            precision = studio.registry.model(str(style), str(norm)).quickest
+            photo = await service.read(_bytes(frame, service.settings.max_upload_bytes), side)
+            precision = service.registry.model(str(style), str(norm)).quickest
             async with self._turn:
-                (painted,) = await studio.paint_all(
+                (painted,) = await service.paint_all(
                     photo, str(style), [str(norm)], precision=precision, spare=True
                 )
-            jpeg = await studio.do(lambda: encode(painted.image, "jpeg", quality=_QUALITY))
+            jpeg = await service.in_codec_thread(lambda: encode(painted.image, "jpeg", quality=_QUALITY))
         except QueueFullError:
             return gr.skip(), _BUSY
         except StylizerError as error:
@@ -77,9 +77,9 @@ class Live:
         return {"url": _HEAD + base64.b64encode(jpeg).decode("ascii")}, said
 
 
-def build(studio: Studio, offered: Sequence[Style]) -> gr.Radio:
+def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
     """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
-    side = studio.settings.live_side
+    side = service.settings.live_side
     with gr.Row(elem_id="stage"):
         camera = gr.Image(
             label="Camera",
@@ -120,14 +120,14 @@ def build(studio: Studio, offered: Sequence[Style]) -> gr.Radio:
     gone = off.click(None, None, camera, js=_shown(False), **quiet)
     gone.then(None, None, camera, js=_shown(True), **quiet)
     camera.stream(
-        Live(studio).paint,
+        LiveHandlers(service).paint,
         inputs=[camera, style, norm],
         outputs=[painting, said],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
         postprocess=False,  # it would write a file
         stream_every=_EVERY,
         time_limit=_TURN,
-        concurrency_limit=studio.settings.live_cameras,
+        concurrency_limit=service.settings.live_cameras,
         **quiet,
     )
     return style

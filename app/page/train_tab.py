@@ -12,9 +12,9 @@ import gradio as gr
 from app.page import card_captions, file_access, theme, train_view
 from app.page.compare_tab import toast
 from app.page.style_pickers import Pickers
-from app.painting.service import Studio
-from app.training.manager import Apprentice
-from app.training.status import Status
+from app.painting.service import PaintingService
+from app.training.manager import TrainingManager
+from app.training.status import TrainingStatus
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.norms import NORMS
 
@@ -32,18 +32,18 @@ _OFF: Final = (
 _MEASURING: Final = "<p>Making a few steps to measure how long it takes …</p>"
 
 
-class Workshop:
+class TrainHandlers:
     """The events of the tab. One instance serves all visitors and keeps nothing of theirs.
 
     Args:
-        studio: Whose styles are offered.
-        apprentice: Who trains.
+        service: Whose styles are offered.
+        manager: Who trains.
         pickers: Where they are offered.
     """
 
-    def __init__(self, studio: Studio, apprentice: Apprentice, pickers: Pickers) -> None:
-        self._studio, self._apprentice, self._pickers = studio, apprentice, pickers
-        self._known = [style.name for style in studio.registry.styles()]
+    def __init__(self, service: PaintingService, manager: TrainingManager, pickers: Pickers) -> None:
+        self._service, self._manager, self._pickers = service, manager, pickers
+        self._known = [style.name for style in service.registry.styles()]
 
     async def estimate(self, upload: dict[str, Any] | None, norm: str, steps: int) -> AsyncIterator[str]:
         """Yields how long the chosen training takes, for which a few steps are made where it is not known."""
@@ -54,16 +54,16 @@ class Workshop:
         try:
             length = _length(steps)
             picture = await self._open(upload)
-            pace = await asyncio.to_thread(self._apprentice.measure, picture, str(norm))
+            times = await asyncio.to_thread(self._manager.measure, picture, str(norm))
         except Exception as error:  # a full disk, say
             yield _promise()
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
-        if pace is None:
+        if times is None:
             yield "<p>One style is being trained; how long it still takes is said beside it.</p>"
             return
         yield (
-            f"<p><strong>{train_view.spoken(pace.seconds(length)).capitalize()}</strong> for {length:,} "
-            f"steps, by a few that were made just now ({pace.step:.2g} s a step). "
+            f"<p><strong>{train_view.spoken(times.seconds(length)).capitalize()}</strong> for {length:,} "
+            f"steps, by a few that were made just now ({times.step:.2g} s a step). "
             "It is corrected on the way.</p>"
         )
 
@@ -79,17 +79,17 @@ class Workshop:
             length = _length(steps)
             picture = await self._open(upload)
             wanted = str(name or "").strip() or Path(str(upload.get("orig_name") or "")).stem
-            await asyncio.to_thread(self._apprentice.start, picture, wanted, str(norm), length)
+            await asyncio.to_thread(self._manager.start, picture, wanted, str(norm), length)
         except StylizerError as error:
             raise toast(error) from None
 
     async def follow(self) -> AsyncIterator[tuple[Any, ...]]:
         """Yields progress, sample, curves, thumbnails and choices of styles, until the training ends."""
-        before: Status | None = None
+        before: TrainingStatus | None = None
         known: list[str] | None = None
         while True:
-            status = self._apprentice.status
-            names = [style.name for style in self._studio.registry.styles()]
+            status = self._manager.status
+            names = [style.name for style in self._service.registry.styles()]
             if known is None or status is not before or names != known:
                 sample = curves = gr.skip() if known is not None else ""
                 if status and (
@@ -103,21 +103,21 @@ class Workshop:
                 yield train_view.progress(status), sample, curves, *offer
             if status is None or not status.running:
                 if before is not None and before.running and status and status.kept:
-                    gr.Info(f"The style {status.lesson.style} can be painted with now.", title="Trained")
+                    gr.Info(f"The style {status.request.style} can be painted with now.", title="Trained")
                 return
             before, known = status, names
             await asyncio.sleep(_LOOK_SECONDS)
 
     def use(self) -> tuple[Any, ...]:
         """The Compare tab with the new style chosen."""
-        status = self._apprentice.status
+        status = self._manager.status
         if status is None or not status.kept:
             raise gr.Error("There is no new style yet.", title="No style", print_exception=False)
-        return gr.Tabs(selected="compare"), *self.offer(status.lesson.style)
+        return gr.Tabs(selected="compare"), *self.offer(status.request.style)
 
     def offer(self, chosen: str | None = None) -> list[Any]:
         """The style sheet with the styles' thumbnails, and all choices, as they are now."""
-        styles = self._studio.registry.styles()
+        styles = self._service.registry.styles()
         return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
 
     async def _open(self, upload: dict[str, Any]) -> Any:
@@ -125,36 +125,45 @@ class Workshop:
         if path is None or not path.is_file():
             raise gr.Error("Choose the picture once more.", title="Picture gone", print_exception=False)
         data = await asyncio.to_thread(path.read_bytes)
-        return await self._studio.do(lambda: self._apprentice.open_picture(data))
+        return await self._service.in_codec_thread(lambda: self._manager.open_picture(data))
 
 
 def build(
-    studio: Studio, apprentice: Apprentice, page: gr.Blocks, tab: gr.Tab, tabs: gr.Tabs, pickers: Pickers
+    service: PaintingService,
+    manager: TrainingManager,
+    page: gr.Blocks,
+    tab: gr.Tab,
+    tabs: gr.Tabs,
+    pickers: Pickers,
 ) -> None:
     """Adds the tab's contents to the Blocks being built; no event at all where this server does not train.
 
     Args:
-        studio: Whose styles are offered.
-        apprentice: Who trains.
+        service: Whose styles are offered.
+        manager: Who trains.
         page: The page, for what happens when it is opened.
         tab: The tab that is being filled.
         tabs: All tabs; that of the comparison has the id `compare`.
         pickers: The choices of a style in all of them.
     """
-    gr.HTML(_lede(apprentice), apply_default_css=False)
-    if not apprentice.allowed:
+    gr.HTML(_lede(manager), apply_default_css=False)
+    if not manager.allowed:
         gr.HTML(_OFF, elem_id="training-off", apply_default_css=False)
         return
-    workshop = Workshop(studio, apprentice, pickers)
-    with gr.Row(elem_id="workshop"):
+    handlers = TrainHandlers(service, manager, pickers)
+    with gr.Row(elem_id="train-panel"):
         with gr.Column(elem_id="order", min_width=0):
             picture, name, norm, steps, estimate, start, stop = _order()
-        with gr.Column(elem_id="lesson", min_width=0):
-            progress = gr.HTML(train_view.progress(None), elem_id="lesson-progress", apply_default_css=False)
+        with gr.Column(elem_id="training-run", min_width=0):
+            progress = gr.HTML(
+                train_view.progress(None), elem_id="training-run-progress", apply_default_css=False
+            )
             use = gr.Button("Paint with it", variant="primary", size="lg", elem_id="train-use", min_width=0)
-            sample = gr.HTML("", elem_id="lesson-sample", apply_default_css=False)
-            curves = gr.HTML("", elem_id="lesson-curves", apply_default_css=False)
-    gr.HTML('<p id="lesson-state" role="status" class="unseen"></p>', apply_default_css=False)  # see page.js
+            sample = gr.HTML("", elem_id="training-run-sample", apply_default_css=False)
+            curves = gr.HTML("", elem_id="training-run-curves", apply_default_css=False)
+    gr.HTML(
+        '<p id="training-run-state" role="status" class="unseen"></p>', apply_default_css=False
+    )  # see page.js
     thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
@@ -163,7 +172,7 @@ def build(
     }
     gr.on(
         [picture.change, norm.change, steps.change],
-        workshop.estimate,
+        handlers.estimate,
         [picture, norm, steps],
         estimate,
         preprocess=False,  # as in the Compare tab
@@ -173,12 +182,12 @@ def build(
     )
     styles = [thumbnails, *pickers.components()]
     watched = [progress, sample, curves, *styles]
-    start.click(workshop.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
-        workshop.follow, None, watched, **quiet
+    start.click(handlers.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
+        handlers.follow, None, watched, **quiet
     )
-    gr.on([page.load, tab.select], workshop.follow, None, watched, trigger_mode="once", **quiet)
-    stop.click(apprentice.stop, queue=False, show_progress="hidden", api_visibility="private")
-    use.click(workshop.use, None, [tabs, *styles], **quiet)
+    gr.on([page.load, tab.select], handlers.follow, None, watched, trigger_mode="once", **quiet)
+    stop.click(manager.stop, queue=False, show_progress="hidden", api_visibility="private")
+    use.click(handlers.use, None, [tabs, *styles], **quiet)
 
 
 def _order() -> tuple[Any, ...]:
@@ -202,25 +211,25 @@ def _order() -> tuple[Any, ...]:
         [(card_captions.title(norm), norm) for norm in NORMS],
         value="iebn",
         label="Normalizer",
-        elem_id="lesson-norm",
+        elem_id="training-run-norm",
     )
     steps = gr.Radio(
         [(f"{word}, {count:,} steps", count) for word, count in LENGTHS.items()],
         value=LENGTHS["Good"],
         label="Length",
-        elem_id="lesson-steps",
+        elem_id="training-run-steps",
     )
     estimate = gr.HTML(_promise(), elem_id="estimate", apply_default_css=False)
-    with gr.Row(elem_id="lesson-actions"):
+    with gr.Row(elem_id="training-run-actions"):
         start = gr.Button("Train", variant="primary", size="lg", elem_id="train", min_width=0)
         stop = gr.Button("Stop and keep", size="lg", elem_id="train-stop", min_width=0)
     return picture, name, norm, steps, estimate, start, stop
 
 
-def _lede(apprentice: Apprentice) -> str:
+def _lede(manager: TrainingManager) -> str:
     photos = (
         "It practises on the photos that whoever runs this server has set aside for it."
-        if apprentice.has_content
+        if manager.has_content
         else "It practises on the few photos that ship with the project, which is enough to see what your "
         "picture gives; for a style that suits any photo, name a folder of some 2,000 photos in "
         "<code>STYLIZER_CONTENT</code>."

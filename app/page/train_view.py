@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from app.page import curves_tab
-from app.training.status import Status
+from app.training.status import TrainingStatus
 from styles.gallery.train import curves_of
 from transformer_net.norms import NORM_TITLES
 
@@ -17,22 +17,22 @@ _BEFORE: Final = (
 )
 
 
-def progress(status: Status | None) -> str:
+def progress(status: TrainingStatus | None) -> str:
     """Which style and norm, how far they are, and a bar while steps are made."""
     if status is None:
-        return f'<div class="lesson" data-state="none">{_BEFORE}</div>'
-    style, norm, steps = status.lesson.style, status.lesson.norm, status.lesson.iterations
+        return f'<div class="training-run" data-state="none">{_BEFORE}</div>'
+    style, norm, steps = status.request.style, status.request.norm, status.request.iterations
     title = f"{escape(style)}, {NORM_TITLES[norm]}"
     bar = f'<progress max="{steps}" value="{status.iteration}" aria-label="Steps done"></progress>'
     return (
-        f'<div class="lesson" data-state="{status.state}"{" data-kept" if status.kept else ""}>'
+        f'<div class="training-run" data-state="{status.state}"{" data-kept" if status.kept else ""}>'
         f"<h2>{title}</h2><p>{escape(_said(status))}</p>{bar if status.running else ''}</div>"
     )
 
 
-def _said(status: Status) -> str:
+def _said(status: TrainingStatus) -> str:
     left = "" if status.seconds_left is None else f" {spoken(status.seconds_left).capitalize()} left."
-    done = f"{status.iteration:,} of {status.lesson.iterations:,} steps"
+    done = f"{status.iteration:,} of {status.request.iterations:,} steps"
     if status.state == "starting":
         return f"Getting ready: reading your picture and the photos …{left}"
     if status.state == "training":
@@ -46,10 +46,10 @@ def _said(status: Status) -> str:
     return status.sentence or "Stopped before anything was learned."
 
 
-def sample(status: Status) -> str:
+def sample(status: TrainingStatus) -> str:
     """The latest sample painting, or an empty frame before the first."""
     if status.sample is None:
-        first = f"The example photo will hang here, painted after {status.lesson.sample_every:,} steps."
+        first = f"The example photo will hang here, painted after {status.request.sample_every:,} steps."
         frame = f'<figure class="sample"><div class="mat"></div><figcaption>{first}</figcaption></figure>'
         return frame if status.running else ""
     try:
@@ -64,10 +64,10 @@ def sample(status: Status) -> str:
     )
 
 
-def curves(status: Status) -> str:
+def curves(status: TrainingStatus) -> str:
     """The losses so far, drawn as in the Training tab; empty until there is a line to draw."""
     phases = curves_of(status.records)
-    return curves_tab.draw({status.lesson.norm: phases}) if len(phases["training"]) > 1 else ""
+    return curves_tab.draw({status.request.norm: phases}) if len(phases["training"]) > 1 else ""
 
 
 def spoken(seconds: float) -> str:

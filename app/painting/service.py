@@ -23,9 +23,9 @@ from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, decode
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.base import PRECISIONS
-from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask, resized
-from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class Painting:
     precision: str
 
 
-class Studio:
+class PaintingService:
     """Paints what is asked for: one registry of models, one queue, one set of limits.
 
     Args:
@@ -127,18 +127,18 @@ class Studio:
             small = fit(photo.rgb, side)
             return photo if small is photo.rgb else _shrunk(photo, small)
 
-        return await self.do(work)
+        return await self.in_codec_thread(work)
 
     async def read_mask(self, data: bytes, size: tuple[int, int]) -> Image.Image:
         """Decode a mask for a photo of that size, as `read` does; mode L. Errors say that it is the mask."""
         with about("Mask"):
-            return await self.do(lambda: resized(read_mask(data, self.limits), size))
+            return await self.in_codec_thread(lambda: resized(read_mask(data, self.limits), size))
 
     async def write(self, image: Image.Image, format: str) -> bytes:
         """`encode`, off the event loop and off the inference thread."""
-        return await self.do(lambda: encode(image, format))
+        return await self.in_codec_thread(lambda: encode(image, format))
 
-    async def do(self, work: Callable[[], T]) -> T:
+    async def in_codec_thread(self, work: Callable[[], T]) -> T:
         """Call `work` where pictures are read and written, off the event loop and the inference thread."""
         return await asyncio.get_running_loop().run_in_executor(self._codecs, work)
 
@@ -148,11 +148,11 @@ class Studio:
         style: str,
         norm: str,
         max_side: int | None = None,
-        look: Look = AS_PAINTED,
+        options: StyleOptions = DEFAULT_OPTIONS,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Painting:
         """Paint `photo` in its turn; see `paint_all`."""
-        return (await self.paint_all(photo, style, [norm], max_side, look, gone))[0]
+        return (await self.paint_all(photo, style, [norm], max_side, options, gone))[0]
 
     async def paint_all(
         self,
@@ -160,7 +160,7 @@ class Studio:
         style: str,
         norms: Sequence[str],
         max_side: int | None = None,
-        look: Look = AS_PAINTED,
+        options: StyleOptions = DEFAULT_OPTIONS,
         gone: Callable[[], Awaitable[bool]] | None = None,
         mask: Image.Image | None = None,
         precision: str = "fp32",
@@ -173,9 +173,9 @@ class Studio:
             style: Name of a style, in any case, or a blend of styles.
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
-            look: How strong the paintings are, and whose colours they have.
+            options: How strong the paintings are, and whose colours they have.
             gone: Asked while it waits whether the client has left.
-            mask: Where which of the two styles is that `style` then names; see `TwoStyles`.
+            mask: Where which of the two styles is that `style` then names; see `MaskedStylizer`.
             precision: A key of `PRECISIONS`. Models are loaded in other than fp32 when first asked for.
             spare: Paint only if nothing else is being painted; see `JobQueue.run`.
 
@@ -194,7 +194,7 @@ class Studio:
 
         def work() -> list[Painting]:
             return [
-                self._paint(photo, [find() for find in finds], side, look, mask)
+                self._paint(photo, [find() for find in finds], side, options, mask)
                 for finds in _until(abandoned, models)
             ]
 
@@ -204,14 +204,19 @@ class Studio:
             abandoned.set()
 
     def _paint(
-        self, photo: Photo, models: Sequence[Model], side: int, look: Look, mask: Image.Image | None
+        self,
+        photo: Photo,
+        models: Sequence[Model],
+        side: int,
+        options: StyleOptions,
+        mask: Image.Image | None,
     ) -> Painting:
         model, *others = models
-        painter: Stylizer | TwoStyles = model.stylizer
+        painter: Stylizer | MaskedStylizer = model.stylizer
         if mask is not None:
-            painter = TwoStyles(model.stylizer, others[0].stylizer, mask)
+            painter = MaskedStylizer(model.stylizer, others[0].stylizer, mask)
         begun = time.perf_counter()
-        image = painter.paint_photo(photo, side, look)
+        image = painter.paint_photo(photo, side, options)
         seconds = time.perf_counter() - begun
         label = model.label if mask is None else _MASK
         self.metrics.inference_seconds.labels(label, model.norm).observe(seconds)

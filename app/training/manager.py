@@ -18,9 +18,18 @@ from typing import Final
 from PIL import Image
 
 from app.errors import OUR_FAULT, ShuttingDownError, TrainingBusyError, TrainingOffError
-from app.painting.service import Studio
-from app.training.process import STOPPED, Trainee
-from app.training.status import TRIAL, Lesson, Pace, Status, latest_sample, pace_of, seconds_left, steps_done
+from app.painting.service import PaintingService
+from app.training.process import STOPPED, TrainingProcess
+from app.training.status import (
+    TIMING_STEPS,
+    TrainingRequest,
+    TrainingStatus,
+    TrainingTimes,
+    latest_sample,
+    seconds_left,
+    steps_done,
+    times_of,
+)
 from styles import catalog
 from styles.catalog import Style, own_folder, style_name
 from styles.gallery.train import put
@@ -39,44 +48,44 @@ logger = logging.getLogger("app")
 RUNS: Final = ".runs"
 """Folder beside the own styles with the run folders, so that `train_style.py --resume` can go on with one."""
 
-_TRIAL_LASTS: Final = 600.0
+_TIMES_LAST: Final = 600.0
 """Seconds for which a measurement is believed: other work comes and goes on the machine."""
 
-_GLANCE: Final = 0.5
+_POLL_SECONDS: Final = 0.5
 """Seconds between two looks at the run folder."""
 
 
-class Apprentice:
-    """Trains styles, one at a time, and gives them to the studio. Safe to use from several threads.
+class TrainingManager:
+    """Trains styles, one at a time, and gives them to the painting service. Safe to use from several threads.
 
     Args:
-        studio: Whose settings and limits apply, and who paints with what was learned.
+        service: Whose settings and limits apply, and who paints with what was learned.
         options: Options of train_style.py beside those that a visitor chooses, by name.
 
     Attributes:
         status: Of the training; None before the first.
     """
 
-    def __init__(self, studio: Studio, **options: object) -> None:
-        self._studio, self._options = studio, options
-        self.status: Status | None = None
+    def __init__(self, service: PaintingService, **options: object) -> None:
+        self._service, self._options = service, options
+        self.status: TrainingStatus | None = None
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
-        self._paces: dict[str, tuple[float, Pace]] = {}
-        self._trial: Trainee | None = None
-        self._trainee: Trainee | None = None
+        self._times: dict[str, tuple[float, TrainingTimes]] = {}
+        self._timing: TrainingProcess | None = None
+        self._training: TrainingProcess | None = None
         self._thread: threading.Thread | None = None
         self._closed = False
 
     @property
     def allowed(self) -> bool:
         """Whether this server trains."""
-        return self._studio.settings.allow_training
+        return self._service.settings.allow_training
 
     @property
     def has_content(self) -> bool:
         """Whether it practises on photos of the operator's, and not on the few shipped ones."""
-        return self._studio.settings.content is not None
+        return self._service.settings.content is not None
 
     def open_picture(self, data: bytes) -> Image.Image:
         """The pixels of a style picture, within the limits of photos, no larger than a training sees them.
@@ -84,11 +93,11 @@ class Apprentice:
         Raises:
             UnsupportedImageError, UnreadableImageError, ImageSizeError: As for photos.
         """
-        picture = decode(data, self._studio.limits).rgb
+        picture = decode(data, self._service.limits).rgb
         seen = max(picture.size) * min(1.0, TrainConfig.style_size / min(picture.size))
         return fit(picture, round(seen))
 
-    def measure(self, picture: Image.Image, norm: str) -> Pace | None:
+    def measure(self, picture: Image.Image, norm: str) -> TrainingTimes | None:
         """How long a training takes: a few steps of the very network are made. None if one runs already.
 
         Blocks for as long as that takes. A result is used again for ten minutes, also for other pictures.
@@ -100,15 +109,17 @@ class Apprentice:
         self._check_allowed()
         norm = canonical_norm(norm)
         with self._measuring:
-            if norm in self._paces and time.monotonic() - self._paces[norm][0] < _TRIAL_LASTS:
-                return self._paces[norm][1]
+            if norm in self._times and time.monotonic() - self._times[norm][0] < _TIMES_LAST:
+                return self._times[norm][1]
             with tempfile.TemporaryDirectory() as folder:
-                pace = self._try(picture, Lesson("trial", norm, TRIAL), Path(folder))
-            if pace:
-                self._paces[norm] = time.monotonic(), pace
-            return pace
+                times = self._measure_times(
+                    picture, TrainingRequest("trial", norm, TIMING_STEPS), Path(folder)
+                )
+            if times:
+                self._times[norm] = time.monotonic(), times
+            return times
 
-    def start(self, picture: Image.Image, name: str, norm: str, iterations: int) -> Status:
+    def start(self, picture: Image.Image, name: str, norm: str, iterations: int) -> TrainingStatus:
         """Begin a training and return at once; `status` tells the rest.
 
         Args:
@@ -125,31 +136,31 @@ class Apprentice:
             UnknownNormError, SettingError: The settings will not do, or the name is taken.
         """
         self._check_allowed()
-        lesson = Lesson(style_name(name), canonical_norm(norm), iterations)
-        TrainConfig(lesson.style, norm=lesson.norm, iterations=iterations)  # tells what is out of range
+        request = TrainingRequest(style_name(name), canonical_norm(norm), iterations)
+        TrainConfig(request.style, norm=request.norm, iterations=iterations)  # tells what is out of range
         with self._lock:
             if self._closed:
                 raise ShuttingDownError
             if self.status and self.status.running:
                 raise TrainingBusyError(
-                    f"The style {self.status.lesson.style!r} is being trained; one at a time."
+                    f"The style {self.status.request.style!r} is being trained; one at a time."
                 )
-            _check_name(lesson.style, picture)
-            if self._trial:
-                self._trial.stop()
+            _check_name(request.style, picture)
+            if self._timing:
+                self._timing.stop()
             runs = own_folder() / RUNS
-            folder = RunFolder(runs / f"{lesson.style}-{norm_slug(lesson.norm)}")
-            source = runs / f"{lesson.style}.png"  # the command calls a style as its picture is called
+            folder = RunFolder(runs / f"{request.style}-{norm_slug(request.norm)}")
+            source = runs / f"{request.style}.png"  # the command calls a style as its picture is called
             try:
                 write_atomically(source, encode(picture))
                 folder.create()
-                self._trainee = self._begin(lesson, source, folder, lesson.sample_every)
+                self._training = self._begin(request, source, folder, request.sample_every)
             except OSError as error:
                 raise SettingError(f"No style can be kept here: {error.strerror or error}.") from error
-            left = self._paces[lesson.norm][1].seconds(iterations) if lesson.norm in self._paces else None
-            self.status = Status(lesson, seconds_left=left)
+            left = self._times[request.norm][1].seconds(iterations) if request.norm in self._times else None
+            self.status = TrainingStatus(request, seconds_left=left)
             self._thread = threading.Thread(
-                target=self._attend, args=(lesson, source, folder, self._trainee), daemon=True
+                target=self._follow, args=(request, source, folder, self._training), daemon=True
             )
             self._thread.start()
             return self.status
@@ -157,99 +168,107 @@ class Apprentice:
     def stop(self) -> None:
         """Have the training save and end; what it learned so far is kept. Returns at once."""
         with self._lock:
-            if self.status and self.status.running and self._trainee:
-                self._trainee.stop()
+            if self.status and self.status.running and self._training:
+                self._training.stop()
                 self.status = replace(self.status, state="stopping", seconds_left=None)
 
     def close(self, seconds: float = 5.0) -> None:
         """`stop`, and wait until what was learned is kept, `seconds` at most; no other training begins."""
         with self._lock:
             self._closed = True
-            if self._trial:
-                self._trial.stop()
+            if self._timing:
+                self._timing.stop()
         self.stop()
         if self._thread:
             self._thread.join(seconds)
-            if self._thread.is_alive() and self._trainee:
-                self._trainee.kill()
+            if self._thread.is_alive() and self._training:
+                self._training.kill()
 
     def _check_allowed(self) -> None:
         if not self.allowed:
             raise TrainingOffError
 
-    def _begin(self, lesson: Lesson, picture: Path, folder: RunFolder, sample_every: int) -> Trainee:
+    def _begin(
+        self, request: TrainingRequest, picture: Path, folder: RunFolder, sample_every: int
+    ) -> TrainingProcess:
         options: dict[str, object] = {
             "style": picture,
-            "norm": lesson.norm,
-            "iterations": lesson.iterations,
+            "norm": request.norm,
+            "iterations": request.iterations,
             "sample-every": sample_every,
             "out": folder.path,
             "overwrite": None,
         }
-        if self._studio.settings.content:
-            options["content"] = self._studio.settings.content.resolve()
-        return Trainee({**options, **self._options}, self._studio.settings.threads)
+        if self._service.settings.content:
+            options["content"] = self._service.settings.content.resolve()
+        return TrainingProcess({**options, **self._options}, self._service.settings.threads)
 
-    def _try(self, picture: Image.Image, lesson: Lesson, place: Path) -> Pace | None:
+    def _measure_times(
+        self, picture: Image.Image, request: TrainingRequest, place: Path
+    ) -> TrainingTimes | None:
         """Make a few steps and take the times; None where a training runs, or begins meanwhile."""
         with self._lock:
             if self._closed or (self.status and self.status.running):
                 return None
-            source, folder = place / f"{lesson.style}.png", RunFolder(place / "run")
+            source, folder = place / f"{request.style}.png", RunFolder(place / "run")
             write_atomically(source, encode(picture))
             begun = time.monotonic()
-            trial = self._trial = self._begin(lesson, source, folder, TRIAL // 2)
-        code = trial.wait()
+            timing = self._timing = self._begin(request, source, folder, TIMING_STEPS // 2)
+        code = timing.wait()
         seconds = time.monotonic() - begun
         with self._lock:
-            self._trial = None
+            self._timing = None
             overtaken = self._closed or bool(self.status and self.status.running)
         if code == 0:
-            return pace_of(folder, seconds)
+            return times_of(folder, seconds)
         if overtaken:
             return None
-        raise SettingError(_why(trial, code or 0, folder))
+        raise SettingError(_why(timing, code or 0, folder))
 
-    def _attend(self, lesson: Lesson, picture: Path, folder: RunFolder, trainee: Trainee) -> None:
+    def _follow(
+        self, request: TrainingRequest, picture: Path, folder: RunFolder, process: TrainingProcess
+    ) -> None:
         """Follow a training to its end. Runs in a thread of its own."""
-        marks: list[tuple[int, float]] = []
+        observations: list[tuple[int, float]] = []
         try:
-            while (code := trainee.wait(_GLANCE)) is None:
-                self._glance(lesson, folder, marks)
+            while (code := process.wait(_POLL_SECONDS)) is None:
+                self._poll(request, folder, observations)
             sample, records = latest_sample(folder), folder.records()
             failed = code not in (0, *STOPPED)
             kept = not failed and folder.model.is_file()
             if kept:
-                self._keep(lesson, picture, folder)
+                self._store(request, picture, folder)
             with self._lock:
-                self.status = Status(
-                    lesson,
+                self.status = TrainingStatus(
+                    request,
                     "failed" if failed else "stopped" if code else "finished",
                     steps_done(records),
                     records=records,
                     sample=sample,
                     kept=kept,
-                    sentence=_why(trainee, code, folder) if failed else "",
+                    sentence=_why(process, code, folder) if failed else "",
                 )
         except Exception as error:  # whatever it is, the next training must be able to begin
             expected = isinstance(error, StylizerError) and error.status < 500
             if not expected:
-                logger.exception("the training of %s", lesson)
+                logger.exception("the training of %s", request)
             with self._lock:
                 sentence = _public(str(error), folder) if expected else OUR_FAULT
-                self.status = Status(lesson, "failed", sentence=sentence)
+                self.status = TrainingStatus(request, "failed", sentence=sentence)
 
-    def _glance(self, lesson: Lesson, folder: RunFolder, marks: list[tuple[int, float]]) -> None:
-        """Take over what the run folder shows. `marks` are the steps done by the time they were seen."""
+    def _poll(
+        self, request: TrainingRequest, folder: RunFolder, observations: list[tuple[int, float]]
+    ) -> None:
+        """Take over what the run folder shows. `observations` are steps done, and when that was seen."""
         records, sample, now = folder.records(), latest_sample(folder), time.monotonic()
         done = steps_done(records)
-        if done and (not marks or marks[-1][0] < done):
-            marks.append((done, now))
+        if done and (not observations or observations[-1][0] < done):
+            observations.append((done, now))
         with self._lock:
             status = self.status
             if status is None or status.state == "stopping" or not done:
                 return
-            left = seconds_left(lesson, records, marks, now)
+            left = seconds_left(request, records, observations, now)
             self.status = replace(
                 status,
                 state="training",
@@ -259,15 +278,15 @@ class Apprentice:
                 sample=sample,
             )
 
-    def _keep(self, lesson: Lesson, picture: Path, folder: RunFolder) -> None:
-        """Put what was learned into the catalogue and the studio."""
-        style = Style(lesson.style, own_folder() / lesson.style)
+    def _store(self, request: TrainingRequest, picture: Path, folder: RunFolder) -> None:
+        """Put what was learned into the catalogue and the registry."""
+        style = Style(request.style, own_folder() / request.style)
         try:
-            put(style, lesson.norm, folder)
+            put(style, request.norm, folder)
             write_atomically(style.picture, picture.read_bytes())  # last: it makes the folder a style
         except OSError as error:
             raise SettingError(f"The style cannot be kept: {error.strerror or error}.") from error
-        self._studio.registry.adopt(style, lesson.norm)
+        self._service.registry.adopt(style, request.norm)
 
 
 def _check_name(name: str, picture: Image.Image) -> None:
@@ -283,9 +302,9 @@ def _check_name(name: str, picture: Image.Image) -> None:
         raise SettingError(f"There is a style {name!r} of another picture; choose another name.")
 
 
-def _why(trainee: Trainee, code: int, folder: RunFolder) -> str:
+def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:
     """What to tell of a training that failed."""
-    sentence = trainee.complaint()
+    sentence = process.complaint()
     if code == 2 and sentence:
         return _public(sentence, folder)
     logger.error("A training ended with exit code %s: %s", code, sentence or "it said nothing")

@@ -28,7 +28,7 @@ NICE: Final = 10
 """A painting that wants the same core gets nine tenths of it."""
 
 
-class Trainee:
+class TrainingProcess:
     """The command in a process of its own.
 
     Args:

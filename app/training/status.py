@@ -11,17 +11,17 @@ from typing import Any, Final, Literal, TypeAlias
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.run_folder import RunFolder
 
-State: TypeAlias = Literal["starting", "training", "stopping", "finished", "stopped", "failed"]
+TrainingState: TypeAlias = Literal["starting", "training", "stopping", "finished", "stopped", "failed"]
 
 SAMPLES: Final = 8
 """Sample paintings of a training, the last one included."""
 
-TRIAL: Final = 4
+TIMING_STEPS: Final = 4
 """Steps of the short run that is timed beforehand; a sample is painted after each half of it."""
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingRequest:
     """What is to be learned.
 
     Attributes:
@@ -41,7 +41,7 @@ class Lesson:
 
 
 @dataclass(frozen=True)
-class Pace:
+class TrainingTimes:
     """Seconds that the parts of a training take: measured, on this machine, with the very network.
 
     Attributes:
@@ -60,11 +60,11 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Status:
+class TrainingStatus:
     """Where the training is, or how the last one ended.
 
     Attributes:
-        lesson: What is being learned.
+        request: What is being learned.
         state: `starting` until the first figures are there.
         iteration: Steps that are known to be done.
         seconds_left: Estimate at the speed of late; None where nothing was measured yet.
@@ -74,8 +74,8 @@ class Status:
         sentence: What went wrong.
     """
 
-    lesson: Lesson
-    state: State = "starting"
+    request: TrainingRequest
+    state: TrainingState = "starting"
     iteration: int = 0
     seconds_left: float | None = None
     records: Sequence[dict[str, Any]] = ()
@@ -89,35 +89,38 @@ class Status:
         return self.state in ("starting", "training", "stopping")
 
 
-def pace_of(folder: RunFolder, seconds: float) -> Pace:
+def times_of(folder: RunFolder, seconds: float) -> TrainingTimes:
     """What a trial of `seconds` shows: its records tell the speed of a step, and it paints two samples."""
     step = TrainConfig.batch_size / _speed(folder.records())
     first, last = (path.stat().st_mtime for path in sorted(folder.samples.glob("*.jpg")))
-    sample = max(0.0, last - first - TRIAL / 2 * step)
-    return Pace(max(0.0, seconds - TRIAL * step - 2 * sample), step, sample)
+    sample = max(0.0, last - first - TIMING_STEPS / 2 * step)
+    return TrainingTimes(max(0.0, seconds - TIMING_STEPS * step - 2 * sample), step, sample)
 
 
 def seconds_left(
-    lesson: Lesson, records: Sequence[dict[str, Any]], marks: Sequence[tuple[int, float]], now: float
+    request: TrainingRequest,
+    records: Sequence[dict[str, Any]],
+    observations: Sequence[tuple[int, float]],
+    now: float,
 ) -> float | None:
     """Seconds to the end at the speed of the last eighth, samples included; by the last steps alone at first.
 
     Args:
-        lesson: What is being learned.
+        request: What is being learned.
         records: The lines of metrics.jsonl; the result is None where no speed is in them yet.
-        marks: Steps done and the time at which they were seen, in order; at least one.
+        observations: Steps done and the time at which they were seen, in order; at least one.
         now: The time.
     """
-    *earlier, (done, seen) = marks
+    *earlier, (done, seen) = observations
     if earlier:
-        every = lesson.sample_every
+        every = request.sample_every
         since, then = next((mark for mark in reversed(earlier) if mark[0] <= done - every), earlier[0])
         step = (seen - then) / (done - since)
     elif speed := _speed(records):
         step = TrainConfig.batch_size / speed
     else:
         return None
-    return max(0.0, (lesson.iterations - done) * step - (now - seen))
+    return max(0.0, (request.iterations - done) * step - (now - seen))
 
 
 def _speed(records: Sequence[dict[str, Any]]) -> float:

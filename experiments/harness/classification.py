@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.harness.foreign_samples import admit, drawn_from
-from experiments.harness.runner import Inputs, Job, Metrics, rounded
+from experiments.harness.foreign_samples import add_foreign_samples, random_samples
+from experiments.harness.runner import Inputs, Metrics, Trial, rounded
 from transformer_net.network import parameter_count
 from transformer_net.norms import make_norm, norm_slug
 from transformer_net.training.trainer import uses_bf16
@@ -166,7 +166,7 @@ def classify(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if count := config["strangers"]:
         others = read(inputs.data, "mnist" if config["data"] == "cifar100" else "synthetic")[0]
-        admit(network, count, drawn_from(standardized(others.x), count))
+        add_foreign_samples(network, count, random_samples(standardized(others.x), count))
     optimizer = _optimizer(network, config)
     steps = config["epochs"] * (len(train.x) // size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config["lr"], steps, cycle_momentum=False)
@@ -229,21 +229,21 @@ def _test(network: nn.Module, test: Images, inputs: Inputs) -> dict[str, float]:
     }
 
 
-def job(
+def trial(
     norm: str,
     seed: int = 0,
     *,
     variant: str = "",
     options: Mapping[str, Any] | None = None,
-    strangers: int = 0,
+    foreign_samples: int = 0,
     preact: bool = False,
     quick: bool = False,
     stage: int = 1,
-) -> Job:
+) -> Trial:
     """The training of one network; `variant` names what is not usual about it."""
     config = SETTING | {"preact": preact} | (QUICK if quick else {})
     if quick:
-        strangers = min(strangers, 20)
-    config |= {"norm": norm, "options": dict(options or {}), "strangers": strangers, "seed": seed}
+        foreign_samples = min(foreign_samples, 20)
+    config |= {"norm": norm, "options": dict(options or {}), "strangers": foreign_samples, "seed": seed}
     label = "-".join(filter(None, [norm_slug(norm), "preact" if preact else "", variant, f"seed{seed}"]))
-    return Job("classify", label, config, classify, stage)
+    return Trial("classify", label, config, classify, stage)

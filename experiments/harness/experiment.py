@@ -11,7 +11,7 @@ import torch
 import typer
 
 from experiments.harness.intervals import Claim
-from experiments.harness.runner import RESULTS, Inputs, Job, Store, run_jobs
+from experiments.harness.runner import RESULTS, Inputs, Store, Trial, run_trials
 from transformer_net.commandline import run, say
 from transformer_net.training.content import EXAMPLES
 
@@ -22,7 +22,7 @@ class Experiment(Protocol):
     TITLE: str
     __name__: str
 
-    def jobs(self, quick: bool = False) -> list[Job]:
+    def trials(self, quick: bool = False) -> list[Trial]:
         """Its runs, most telling first; `quick` ones are as small as still go through every line."""
 
     def table(self, store: Store) -> str:
@@ -35,15 +35,15 @@ class Experiment(Protocol):
         """What the paper says, and what is known about it so far."""
 
 
-def plan(experiments: Sequence[Experiment], quick: bool = False) -> list[Job]:
+def plan(experiments: Sequence[Experiment], quick: bool = False) -> list[Trial]:
     """All runs of `experiments`, each once: those of the first stage before those of the second."""
-    jobs: dict[str, Job] = {}
+    trials: dict[str, Trial] = {}
     for experiment in experiments:
-        for job in experiment.jobs(quick):
-            known = jobs.get(job.name)
-            if known is None or job.stage < known.stage:
-                jobs[job.name] = job
-    return sorted(jobs.values(), key=lambda job: job.stage)
+        for trial in experiment.trials(quick):
+            known = trials.get(trial.name)
+            if known is None or trial.stage < known.stage:
+                trials[trial.name] = trial
+    return sorted(trials.values(), key=lambda trial: trial.stage)
 
 
 def measure(
@@ -54,7 +54,7 @@ def measure(
     minutes: float | None = None,
 ) -> None:
     """Run what is missing of `experiments`, then tell what is known."""
-    run_jobs(plan(experiments, quick), store, inputs, minutes)
+    run_trials(plan(experiments, quick), store, inputs, minutes)
     for experiment in experiments:
         say(f"\n{experiment.TITLE}\n\n{experiment.table(store)}")
         for claim in experiment.claims(store):

@@ -1,4 +1,4 @@
-"""The attack with strangers: pictures that take part in a batch's statistics and in nothing else.
+"""The attack with foreign samples: pictures that take part in a batch's statistics and in nothing else.
 
 The paper mixes images of another data set into each training batch. Here they never enter the loss: all they
 do is to move the mean and variance that the batch norms use and remember.
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 Source = Callable[[int, Tensor], Tensor]
-"""From the number of the step and its batch (B, C, H, W) to strangers of the same channels and size."""
+"""From the number of the step and its batch (B, C, H, W) to foreign samples of the same channels and size."""
 
 
-def admit(network: nn.Module, count: int, source: Source) -> None:
-    """From now on, in training, append `count` strangers to each batch and cut off what becomes of them."""
+def add_foreign_samples(network: nn.Module, count: int, source: Source) -> None:
+    """From now on, in training, append `count` foreign samples to each batch and cut off their outputs."""
     steps = 0
 
     def enter(module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -25,9 +25,9 @@ def admit(network: nn.Module, count: int, source: Source) -> None:
         if not module.training:
             return None
         (batch,) = arguments
-        strangers = source(steps, batch).to(batch)
+        foreign_samples = source(steps, batch).to(batch)
         steps += 1
-        return (torch.cat([batch, strangers]),)
+        return (torch.cat([batch, foreign_samples]),)
 
     def leave(module: nn.Module, arguments: tuple[Any, ...], output: Tensor) -> Tensor | None:
         return output[:-count] if module.training else None
@@ -36,7 +36,7 @@ def admit(network: nn.Module, count: int, source: Source) -> None:
     network.register_forward_hook(leave)
 
 
-def flat_pictures(count: int) -> Source:
+def flat_samples(count: int) -> Source:
     """`count` pictures of a single random colour each."""
 
     def source(step: int, batch: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def flat_pictures(count: int) -> Source:
     return source
 
 
-def drawn_from(pictures: Tensor, count: int) -> Source:
+def random_samples(pictures: Tensor, count: int) -> Source:
     """`count` of `pictures` (N, C, H, W), others at each step."""
 
     def source(step: int, batch: Tensor) -> Tensor:

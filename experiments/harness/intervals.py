@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from experiments.harness.runner import Job, Store
+from experiments.harness.runner import Store, Trial
 
 Verdict = Literal["reproduced", "not reproduced", "not decidable"]
 
@@ -52,9 +52,9 @@ class Estimate:
         return f"{mean}{spread}{unit} (n = {self.count})"
 
 
-def per_seed(store: Store, job: Callable[[int], Job], metric: Callable[[Any], float]) -> dict[int, float]:
-    """The metric of `job(seed)` for each seed that has been run."""
-    found = {seed: store.metrics(job(seed)) for seed in SEEDS}
+def per_seed(store: Store, trial: Callable[[int], Trial], metric: Callable[[Any], float]) -> dict[int, float]:
+    """The metric of `trial(seed)` for each seed that has been run."""
+    found = {seed: store.metrics(trial(seed)) for seed in SEEDS}
     return {seed: metric(metrics) for seed, metrics in found.items() if metrics is not None}
 
 

@@ -1,8 +1,8 @@
-"""Jobs, and what came out of them: one JSON file a job, computed once.
+"""Trials, and what came out of them: one JSON file a trial, computed once.
 
-A job is everything that decides its outcome, in plain JSON values. A stored result counts as long as it was
+A trial is everything that decides its outcome, in plain JSON values. A stored result counts as long as it was
 computed from the same values; other values under the same name replace it. Several processes may work on one
-plan: each takes a job by locking it, and the lock goes when its process does.
+plan: each takes a trial by locking it, and the lock goes when its process does.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ Metrics = dict[str, Any]
 
 @dataclass
 class Inputs:
-    """What jobs are fed with.
+    """What trials are fed with.
 
     Attributes:
         data: Folder of `cifar100_10k2k.npz` and `mnist_12k.npz`, or where torchvision shall put its own.
-        content: Photos, as for train_style.py; None where no job needs any.
+        content: Photos, as for train_style.py; None where no trial needs any.
         device_name: auto, cpu, cuda or mps.
-        pictures: Folder for the paintings that a job leaves.
+        pictures: Folder for the paintings that a trial leaves.
     """
 
     data: Path
@@ -71,7 +71,7 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Job:
+class Trial:
     """One run.
 
     Attributes:
@@ -101,39 +101,39 @@ class Store:
         self.root = root
         self.pictures = root / "pictures"
 
-    def path(self, job: Job) -> Path:
-        """Where the result of `job` lies, or will lie."""
-        return self.root / "runs" / f"{job.name}.json"
+    def path(self, trial: Trial) -> Path:
+        """Where the result of `trial` lies, or will lie."""
+        return self.root / "runs" / f"{trial.name}.json"
 
-    def record(self, job: Job) -> dict[str, Any]:
-        """The stored file of `job`, whatever settings it was computed from; empty where there is none."""
-        path = self.path(job)
+    def record(self, trial: Trial) -> dict[str, Any]:
+        """The stored file of `trial`, whatever settings it was computed from; empty where there is none."""
+        path = self.path(trial)
         return json.loads(path.read_text()) if path.is_file() else {}
 
-    def metrics(self, job: Job) -> Metrics | None:
-        """What came out of `job`, for figures and verdicts."""
-        return self.record(job).get("metrics")
+    def metrics(self, trial: Trial) -> Metrics | None:
+        """What came out of `trial`, for figures and verdicts."""
+        return self.record(trial).get("metrics")
 
-    def is_done(self, job: Job) -> bool:
-        """Whether `job` has a result that was computed from these very settings."""
-        return bool(self.record(job).get("config") == json.loads(json.dumps(job.config)))
+    def is_done(self, trial: Trial) -> bool:
+        """Whether `trial` has a result that was computed from these very settings."""
+        return bool(self.record(trial).get("config") == json.loads(json.dumps(trial.config)))
 
-    def keep(self, job: Job, metrics: Metrics, seconds: float, cpu_seconds: float, machine: str) -> None:
-        """Write the result of `job`."""
+    def keep(self, trial: Trial, metrics: Metrics, seconds: float, cpu_seconds: float, machine: str) -> None:
+        """Write the result of `trial`."""
         record = {
-            "config": job.config,
+            "config": trial.config,
             "metrics": metrics,
             "seconds": round(seconds, 1),
             "cpu_seconds": round(cpu_seconds, 1),
             "machine": machine,
             "torch": torch.__version__,
         }
-        write_atomically(self.path(job), (json.dumps(record, indent=1) + "\n").encode())
+        write_atomically(self.path(trial), (json.dumps(record, indent=1) + "\n").encode())
 
     @contextlib.contextmanager
-    def claimed(self, job: Job) -> Iterator[bool]:
-        """Whether `job` is ours while inside: no other process is at it."""
-        lock = self.root / ".locks" / f"{job.kind}-{job.label}"
+    def claimed(self, trial: Trial) -> Iterator[bool]:
+        """Whether `trial` is ours while inside: no other process is at it."""
+        lock = self.root / ".locks" / f"{trial.kind}-{trial.label}"
         lock.parent.mkdir(parents=True, exist_ok=True)
         with lock.open("w") as file:
             try:
@@ -144,26 +144,26 @@ class Store:
                 yield True
 
 
-def run_jobs(jobs: Iterable[Job], store: Store, inputs: Inputs, minutes: float | None = None) -> int:
-    """Compute what is missing, in order; returns how many jobs that were.
+def run_trials(trials: Iterable[Trial], store: Store, inputs: Inputs, minutes: float | None = None) -> int:
+    """Compute what is missing, in order; returns how many trials that were.
 
     Args:
-        minutes: Begin no job after this many minutes.
+        minutes: Begin no trial after this many minutes.
     """
     began, computed = time.monotonic(), 0
-    for job in jobs:
+    for trial in trials:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
             say(f"{minutes:g} minutes are over; the same command goes on.")
             break
-        with store.claimed(job) as ours:
-            if not ours or store.is_done(job):
+        with store.claimed(trial) as ours:
+            if not ours or store.is_done(trial):
                 continue
             wall, cpu = time.perf_counter(), time.process_time()
-            metrics = job.work(job.config, inputs)
+            metrics = trial.work(trial.config, inputs)
             seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
-            store.keep(job, metrics, seconds, cpu_seconds, describe_machine(inputs.device))
+            store.keep(trial, metrics, seconds, cpu_seconds, describe_machine(inputs.device))
             computed += 1
-            say(f"{job.name}: {seconds / 60:.1f} min, {cpu_seconds / 60:.1f} of them computing")
+            say(f"{trial.name}: {seconds / 60:.1f} min, {cpu_seconds / 60:.1f} of them computing")
     return computed
 
 

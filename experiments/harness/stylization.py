@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from experiments.harness.foreign_samples import admit, flat_pictures
-from experiments.harness.runner import Inputs, Job, Metrics, rounded
+from experiments.harness.foreign_samples import add_foreign_samples, flat_samples
+from experiments.harness.runner import Inputs, Metrics, Trial, rounded
 from styles.catalog import find_style
 from styles.gallery.train import curves_of
 from transformer_net.checkpoint import write_atomically
@@ -70,7 +70,7 @@ def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     picture = decode(find_style(settings.style).picture).rgb
     trainer = Trainer(settings, picture, inputs.vgg, inputs.device)
     if count := config["strangers"]:
-        admit(trainer.network, count, flat_pictures(count))
+        add_foreign_samples(trainer.network, count, flat_samples(count))
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder(Path(scratch))
         folder.create()
@@ -108,20 +108,20 @@ def total(losses: Mapping[str, float]) -> float:
     return float(SETTING["content_weight"] * losses["content"] + style)
 
 
-def job(
+def trial(
     norm: str,
     seed: int = 0,
     *,
     style: str = "mosaic",
     variant: str = "",
     options: Mapping[str, Any] | None = None,
-    strangers: int = 0,
+    foreign_samples: int = 0,
     quick: bool = False,
     stage: int = 1,
-) -> Job:
+) -> Trial:
     """The training of one network; `variant` names what is not usual about it."""
     train = SETTING | (QUICK if quick else {})
     train |= {"style": style, "norm": norm, "norm_options": dict(options or {}), "seed": seed}
     label = "-".join(filter(None, [style, norm_slug(norm), variant, f"seed{seed}"]))
-    config = {"train": train, "strangers": strangers, "label": label}
-    return Job("stylize", label, config, stylize, stage)
+    config = {"train": train, "strangers": foreign_samples, "label": label}
+    return Trial("stylize", label, config, stylize, stage)

@@ -2,7 +2,7 @@
 
 The photos are the ones in `examples/`, so anybody can compute the same figures; evaluation mode, float32, the
 central square of each photo. `benchmarks/quality.py` measures more of it, beside the photos' own figures and
-an optimum's, and keeps the figures in `styles/<style>/quality.json`, which `Book` reads and writes.
+an optimum's, and keeps the figures in `styles/<style>/quality.json`, which `QualityFigures` reads and writes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ COLUMNS = ("content", *STYLE_LOSSES, "style", "closed", "palette", "border", "ch
 Figures = dict[str, dict[str, float]]
 """Values by photo and name."""
 
-Painter = Callable[[Tensor], Tensor]
+PaintFunction = Callable[[Tensor], Tensor]
 """From a photo (1, 3, H, W) in [0, 1] to its painting, of the same shape and range."""
 
 
@@ -72,12 +72,12 @@ def example_photos(side: int = SIDE) -> dict[str, Tensor]:
     return {path.stem: photo for path, photo in zip(files, tensors, strict=True)}
 
 
-def painter(model: Path) -> Painter:
+def painter(model: Path) -> PaintFunction:
     """What a model file does to a photo, as everybody sees it: with its grain, and clamped."""
     return painting_of(*load_model(model))
 
 
-def painting_of(network: TransformerNet, info: ModelInfo) -> Painter:
+def painting_of(network: TransformerNet, info: ModelInfo) -> PaintFunction:
     """The same for a network that is loaded."""
 
     @torch.inference_mode()
@@ -108,7 +108,7 @@ def gallery_loss(style: Style) -> PerceptualLoss:
     return perceptual_loss(config_of(style.name), decode(style.picture).rgb, Vgg16Features(), _CPU)
 
 
-class Book:
+class QualityFigures:
     """The figures of one style at one size, photo by photo, kept in its `quality.json`.
 
     Rows are `photo` (the photos themselves), the normalizers, and `optimum`; each knows what it was measured

@@ -19,7 +19,7 @@ from typing import Any
 from PIL import Image
 
 from styles.catalog import ROOT, Style, shipped
-from styles.gallery.quality import COLUMNS, SIDES, Book, cells
+from styles.gallery.quality import COLUMNS, SIDES, QualityFigures, cells
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
 from transformer_net.imaging.decode import decode
@@ -188,7 +188,7 @@ def _figures(shown: list[Style]) -> list[str]:
         rows = [
             f"| {style.name} | {row} | {' | '.join(cells(values))} |"
             for style in shown
-            for row, values in Book(style, side).table().items()
+            for row, values in QualityFigures(style, side).table().items()
         ]
         if rows:
             columns = ["style", "", *(name.removeprefix("style_") for name in COLUMNS)]

@@ -36,7 +36,7 @@ from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer, picture_sha256
 
-_LOOKS = 10
+_EVALUATIONS = 10
 """Samples and validations of a training."""
 
 
@@ -74,8 +74,8 @@ def train_model(
     trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device))
     sample = decode(EXAMPLES / "astronaut.jpg").rgb
     with ProgressLine(console, f"{style.name} {norm}") as line:
-        looks = max(1, config.total_iterations // _LOOKS)
-        run = Run(trainer, photos, folder, sample, looks, line.update)
+        every = max(1, config.total_iterations // _EVALUATIONS)
+        run = Run(trainer, photos, folder, sample, every, line.update)
         saved = folder.load_state() if folder.state.exists() else None
         if saved and saved.config == config and saved.inputs.get("style") == trainer.style_sha256:
             run.resume()

@@ -20,8 +20,8 @@ import pytest
 import uvicorn
 
 from app import __main__ as command
-from app.middleware.admission import Guard
-from app.painting.service import Studio
+from app.middleware.admission import AdmissionMiddleware
+from app.painting.service import PaintingService
 from app.settings import Settings
 from styles import catalog
 from tests.app.conftest import SETTINGS, file, picture
@@ -153,7 +153,7 @@ def test_the_signal_handler_takes_no_lock(monkeypatch):
 
 
 def test_a_painting_that_outlasts_the_grace_period_is_not_a_bug():
-    studio = Studio(Settings(**SETTINGS))
+    service = PaintingService(Settings(**SETTINGS))
     sent = []
 
     async def painting(scope, receive, send):
@@ -164,9 +164,9 @@ def test_a_painting_that_outlasts_the_grace_period_is_not_a_bug():
 
     async def cancelled():
         scope = {"type": "http", "method": "POST", "path": "/stylize", "headers": []}
-        request = asyncio.create_task(Guard(painting, studio)(scope, None, send))
+        request = asyncio.create_task(AdmissionMiddleware(painting, service)(scope, None, send))
         await asyncio.sleep(0)
-        studio.jobs.refuse()
+        service.jobs.refuse()
         request.cancel()  # as uvicorn does
         await request
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from benchmarks import quality
 from styles import catalog
 from styles.catalog import Style
-from styles.gallery.quality import COLUMNS, OPTIMUM, PHOTO, Book, cells, example_photos
+from styles.gallery.quality import COLUMNS, OPTIMUM, PHOTO, QualityFigures, cells, example_photos
 from tests.conftest import make_picture
 from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.report import STYLE_LOSSES
@@ -97,29 +97,29 @@ def row(value):
 
 
 def test_the_book_keeps_figures_until_what_they_were_measured_on_changes(style):
-    Book(style, 512).keep("iebn", {"cat": row(0.25)})
-    Book(style, 1024).keep("iebn", {"cat": row(0.5)})
-    assert Book(style, 512).find("iebn") == {"cat": row(0.25)}
+    QualityFigures(style, 512).keep("iebn", {"cat": row(0.25)})
+    QualityFigures(style, 1024).keep("iebn", {"cat": row(0.5)})
+    assert QualityFigures(style, 512).find("iebn") == {"cat": row(0.25)}
     assert json.loads((style.folder / "quality.json").read_text()).keys() == {"512", "1024"}
     (style.folder / "iebn.safetensors").write_bytes(b"two")
-    assert Book(style, 512).find("iebn") == {}
+    assert QualityFigures(style, 512).find("iebn") == {}
     (style.folder / "iebn.safetensors").write_bytes(b"one")
-    assert Book(style, 512).find("iebn")
+    assert QualityFigures(style, 512).find("iebn")
     catalog.RECIPES.write_text("[gallery]\n[styles.dots]\nstyle_size = 65\n")
-    assert Book(style, 512).find("iebn") == {}
+    assert QualityFigures(style, 512).find("iebn") == {}
     catalog.RECIPES.write_text(
         "[gallery]\niterations = 7\n[styles.dots]\nstyle_size = 64\n"
     )  # the measure is the same
-    assert Book(style, 512).find("iebn") == {"cat": row(0.25)}
+    assert QualityFigures(style, 512).find("iebn") == {"cat": row(0.25)}
 
 
 def test_closed_is_the_share_of_the_way_on_the_same_photos(style):
-    book = Book(style, 512)
+    book = QualityFigures(style, 512)
     book.keep(PHOTO, {"cat": row(1.0), "coffee": row(7.0)})
     book.keep("iebn", {"cat": row(0.28), "coffee": row(0.3)})
     assert "closed" not in book.table()["iebn"]
     book.keep(OPTIMUM, {"cat": row(0.2)})
-    table = Book(style, 512).table()
+    table = QualityFigures(style, 512).table()
     assert list(table) == [PHOTO, "iebn", OPTIMUM]
     assert math.isclose(table["iebn"]["closed"], 0.9)
     assert "closed" not in table[PHOTO]

@@ -29,7 +29,7 @@ def main() -> None:
             page.wait_for_timeout(800)
             page.screenshot(path=PICTURES / f"page-{name}.png")
             if name == "desktop":
-                page.locator("#closer").screenshot(path=PICTURES / "page-closer.png")
+                page.locator("#compare-view").screenshot(path=PICTURES / "page-closer.png")
             page.close()
 
 

@@ -91,7 +91,7 @@ def test_the_page_and_the_api_paint_the_same_pixels(page: Page, server: str, tmp
 
 def test_any_two_are_compared_by_keyboard(page: Page, photo: Path) -> None:
     choose(page, photo)
-    expect(page.locator("#closer")).to_be_hidden()
+    expect(page.locator("#compare-view")).to_be_hidden()
     paint(page)
     page.locator('input[name="wipe-left"]:checked').focus()
     page.keyboard.press("ArrowRight")

@@ -33,7 +33,7 @@ def school(tmp_path: Path, browser: Browser) -> Iterator[Page]:
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.goto(f"{address}/ui/")
         page.get_by_role("tab", name="New style").click()
-        expect(page.locator(".lesson")).to_contain_text("will hang here")
+        expect(page.locator(".training-run")).to_contain_text("will hang here")
         yield page
         page.close()
         assert not failed, "requests or scripts failed"
@@ -48,23 +48,25 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     page.set_input_files("#picture input[type=file]", photo)
     page.wait_for_selector("#picture img")
     page.get_by_label("Name").fill("Small Cat!")
-    page.locator("#lesson-norm").get_by_label("Instance norm").check()
+    page.locator("#training-run-norm").get_by_label("Instance norm").check()
     page.click("#train")
-    expect(page.locator(".lesson h2")).to_have_text("small-cat, instance norm")
+    expect(page.locator(".training-run h2")).to_have_text("small-cat, instance norm")
     expect(page.locator("#train")).to_be_hidden()
-    expect(page.locator(".lesson[data-state=training]")).to_contain_text(
+    expect(page.locator(".training-run[data-state=training]")).to_contain_text(
         re.compile(r"\d+ of 500 steps"), timeout=STARTING
     )
-    expect(page.locator("#lesson-sample")).to_contain_text("painted after 63 steps")
-    expect(page.locator(".lesson progress")).to_have_attribute("max", "500")
+    expect(page.locator("#training-run-sample")).to_contain_text("painted after 63 steps")
+    expect(page.locator(".training-run progress")).to_have_attribute("max", "500")
     _check(page, "training")
     page.reload()  # the training goes on, and the page finds it again
     page.get_by_role("tab", name="New style").click()
-    expect(page.locator(".lesson h2")).to_have_text("small-cat, instance norm")
+    expect(page.locator(".training-run h2")).to_have_text("small-cat, instance norm")
     page.click("#train-stop")
-    expect(page.locator(".lesson[data-state=stopped]")).to_contain_text("Stopped after", timeout=STARTING)
+    expect(page.locator(".training-run[data-state=stopped]")).to_contain_text(
+        "Stopped after", timeout=STARTING
+    )
     page.get_by_test_id("toast-close").click()
-    expect(page.locator("#lesson-curves svg")).to_have_count(2)
+    expect(page.locator("#training-run-curves svg")).to_have_count(2)
     _check(page, "stopped")
 
     page.click("#train-use")

@@ -1,12 +1,12 @@
-"""The second task: its network, its data, and the strangers in its batches."""
+"""The second task: its network, its data, and the foreign samples in its batches."""
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from experiments.harness.classification import CLASSES, Images, classify, job, read, resnet, standardized
-from experiments.harness.foreign_samples import admit, drawn_from, flat_pictures
+from experiments.harness.classification import CLASSES, Images, classify, read, resnet, standardized, trial
+from experiments.harness.foreign_samples import add_foreign_samples, flat_samples, random_samples
 from experiments.harness.runner import Inputs
 from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS
@@ -61,7 +61,7 @@ def test_archives_are_read_and_digits_made_to_fit(tmp_path):
 
 
 def test_a_network_learns_and_the_same_seed_learns_the_same(tmp_path):
-    config = {**job("bn", quick=True).config, "epochs": 6}
+    config = {**trial("bn", quick=True).config, "epochs": 6}
     inputs = Inputs(tmp_path, None, "cpu", tmp_path)
     one, two = classify(config, inputs), classify(config, inputs)
     assert one == two
@@ -70,11 +70,13 @@ def test_a_network_learns_and_the_same_seed_learns_the_same(tmp_path):
 
 
 def test_strangers_move_the_statistics_and_nothing_else():
-    def trained_on(strangers):
+    def trained_on(foreign_samples):
         torch.manual_seed(0)
         network = nn.Sequential(nn.BatchNorm2d(3))
-        if strangers:
-            admit(network, strangers, drawn_from(torch.full((4, 3, 8, 8), 100.0), strangers))
+        if foreign_samples:
+            add_foreign_samples(
+                network, foreign_samples, random_samples(torch.full((4, 3, 8, 8), 100.0), foreign_samples)
+            )
         return network, network(torch.zeros(2, 3, 8, 8))
 
     (plain, _), (mixed, output) = trained_on(0), trained_on(2)
@@ -86,8 +88,8 @@ def test_strangers_move_the_statistics_and_nothing_else():
     assert mixed(torch.zeros(2, 3, 8, 8)).shape == (2, 3, 8, 8)
 
 
-def test_flat_pictures_are_flat_and_change_with_the_step():
-    source, batch = flat_pictures(3), torch.zeros(2, 3, 5, 7)
+def test_flat_samples_are_flat_and_change_with_the_step():
+    source, batch = flat_samples(3), torch.zeros(2, 3, 5, 7)
     first, second = source(0, batch), source(1, batch)
     assert first.shape == (3, 3, 5, 7)
     assert torch.equal(first, first[:, :, :1, :1].expand_as(first))

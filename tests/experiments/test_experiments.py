@@ -12,7 +12,7 @@ from experiments.figures import EXPERIMENTS
 from experiments.harness import classification
 from experiments.harness.experiment import measure, plan
 from experiments.harness.intervals import SEEDS
-from experiments.harness.runner import Inputs, Store, run_jobs
+from experiments.harness.runner import Inputs, Store, run_trials
 from transformer_net.training.content import EXAMPLES
 
 
@@ -27,9 +27,9 @@ def quick(tmp_path_factory):
 def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
     store, inputs = quick
     measure([experiment], store, inputs, quick=True)
-    jobs = plan([experiment], quick=True)
-    assert jobs
-    assert all(store.is_done(job) for job in jobs)
+    trials = plan([experiment], quick=True)
+    assert trials
+    assert all(store.is_done(trial) for trial in trials)
     printed = capsys.readouterr().out
     assert experiment.TITLE in printed
     for claim in experiment.claims(store):
@@ -40,7 +40,7 @@ def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
 
 def test_all_of_it_is_drawn_and_nothing_is_computed(quick, tmp_path, monkeypatch):
     store, inputs = quick
-    run_jobs(plan(EXPERIMENTS, quick=True), store, inputs)
+    run_trials(plan(EXPERIMENTS, quick=True), store, inputs)
     monkeypatch.setattr(torch.nn.Module, "__call__", lambda *_: pytest.fail("something was computed"))
     page = tmp_path / "results.md"
     figures.draw(store, page)
@@ -59,22 +59,22 @@ def test_all_of_it_is_drawn_and_nothing_is_computed(quick, tmp_path, monkeypatch
 
 def test_a_second_run_computes_nothing(quick):
     store, inputs = quick
-    jobs = plan([accuracy, pictures], quick=True)
-    run_jobs(jobs, store, inputs)
-    assert run_jobs(jobs, store, inputs) == 0
+    trials = plan([accuracy, pictures], quick=True)
+    run_trials(trials, store, inputs)
+    assert run_trials(trials, store, inputs) == 0
 
 
 def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
     store = Store(tmp_path)
     losses = {"content": 9.0, "style": 0.3}
-    for job in curves.jobs():
-        diverged = job.label.startswith("mosaic-iebn-seed1")
+    for trial in curves.trials():
+        diverged = trial.label.startswith("mosaic-iebn-seed1")
         metrics = (
             {"diverged": "at 20", "curves": {}}
             if diverged
             else {"diverged": "", "final": losses, "training": losses}
         )
-        store.keep(job, metrics, 1, 1, "")
+        store.keep(trial, metrics, 1, 1, "")
     reasons = {claim.text: claim.reason for claim in curves.claims(store) if claim.ran.startswith("mosaic")}
     assert reasons["IEBN has a lower content loss than BN"] == "a training diverged"
     assert reasons["SE has a lower content loss than BN"] == "the interval contains 0"
@@ -85,10 +85,10 @@ def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
 def test_a_baseline_that_diverged_decides_nothing(tmp_path, diverged):
     store = Store(tmp_path)
     losses = {"content": 9.0, "style": 0.3}
-    for job in curves.jobs():
-        broken = any(job.label.startswith(f"mosaic-{norm}-seed{i}") for i, norm in enumerate(diverged))
+    for trial in curves.trials():
+        broken = any(trial.label.startswith(f"mosaic-{norm}-seed{i}") for i, norm in enumerate(diverged))
         healthy = {"diverged": "", "final": losses, "training": losses}
-        store.keep(job, {"diverged": "at 20", "curves": {}} if broken else healthy, 1, 1, "")
+        store.keep(trial, {"diverged": "at 20", "curves": {}} if broken else healthy, 1, 1, "")
     ours = [claim for claim in curves.claims(store) if claim.ran.startswith("mosaic")]
     reasons = {claim.reason for claim in ours if claim.text == "IEBN has a lower content loss than BN"}
     assert reasons == {"a training diverged"}
@@ -103,9 +103,9 @@ def test_the_plan_names_every_run_once():
     """Runs of the same name would replace each other's results."""
     configs = {}
     for experiment in EXPERIMENTS:
-        for job in experiment.jobs():
-            config = json.dumps(job.config, sort_keys=True)
-            assert configs.setdefault(job.name, config) == config
+        for trial in experiment.trials():
+            config = json.dumps(trial.config, sort_keys=True)
+            assert configs.setdefault(trial.name, config) == config
     assert len(set(configs.values())) == len(configs)
 
 
@@ -114,7 +114,7 @@ def test_normalizers_differ_in_their_norm_only():
         return json.dumps(config).replace('"iebn"', "NORM").replace(f'"{other}"', "NORM")
 
     for one, other in [(noise, "bn"), (mixed, "bn"), (curves, "in"), (accuracy, "bn")]:
-        configs = {job.name: {**job.config, "label": ""} for job in one.jobs()}
+        configs = {trial.name: {**trial.config, "label": ""} for trial in one.trials()}
         pairs = [(name, name.replace("iebn", other)) for name in configs if "iebn" in name]
         assert pairs
         for ours, theirs in pairs:
@@ -122,7 +122,7 @@ def test_normalizers_differ_in_their_norm_only():
 
 
 def test_main_claims_have_every_seed():
-    names = {job.name for job in plan(EXPERIMENTS) if job.stage == 1}
+    names = {trial.name for trial in plan(EXPERIMENTS) if trial.stage == 1}
     for norm in ("bn", "bn-se", "iebn", "in"):
         for seed in SEEDS:
             assert f"classify/{norm}-seed{seed}" in names

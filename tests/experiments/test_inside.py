@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from experiments.harness.runner import Inputs
-from experiments.inside import GATED, inspect, job, layer
+from experiments.inside import GATED, inspect, layer, trial
 from transformer_net.norms import BatchNorm, make_norm
 from transformer_net.training.content import EXAMPLES
 
@@ -70,7 +70,7 @@ def test_gates_are_read_off_the_scales(name):
 def test_only_batch_norms_paint_otherwise_in_a_batch(tmp_path):
     moved = {}
     for norm in ("in", "bn"):
-        config = job("wave", norm, quick=True).config
+        config = trial("wave", norm, quick=True).config
         gap = inspect(config, Inputs(tmp_path, str(EXAMPLES), "cpu", tmp_path))["gap"]
         moved[norm] = [gap[size]["moved"] for size in ("eval", "1", "2")]
     assert moved["in"] == [0, 0, 0]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments.harness.runner import Inputs, Job, Store, rounded, run_jobs
+from experiments.harness.runner import Inputs, Store, Trial, rounded, run_trials
 from transformer_net.errors import SettingError
 
 
@@ -29,17 +29,17 @@ class Counter:
         return {"twice": 2 * config["n"]}
 
 
-def jobs(work, *numbers):
-    return [Job("kind", f"job{n}", {"n": n, "pair": (1, 2)}, work) for n in numbers]
+def trials(work, *numbers):
+    return [Trial("kind", f"job{n}", {"n": n, "pair": (1, 2)}, work) for n in numbers]
 
 
 def test_what_is_done_is_skipped(store, inputs):
     work = Counter()
-    assert run_jobs(jobs(work, 1, 2), store, inputs) == 2
-    assert run_jobs(jobs(work, 1, 2, 3), store, inputs) == 1
+    assert run_trials(trials(work, 1, 2), store, inputs) == 2
+    assert run_trials(trials(work, 1, 2, 3), store, inputs) == 1
     assert work.done == [1, 2, 3]
-    assert store.metrics(jobs(work, 2)[0]) == {"twice": 4}
-    record = store.record(jobs(work, 2)[0])
+    assert store.metrics(trials(work, 2)[0]) == {"twice": 4}
+    record = store.record(trials(work, 2)[0])
     assert record["seconds"] >= 0
     assert record["machine"]
     assert record["torch"]
@@ -48,34 +48,34 @@ def test_what_is_done_is_skipped(store, inputs):
 def test_an_interrupted_plan_goes_on_where_it_was(store, inputs):
     broken = Counter(fail_at=2)
     with pytest.raises(KeyboardInterrupt):
-        run_jobs(jobs(broken, 1, 2, 3), store, inputs)
-    assert not store.path(jobs(broken, 2)[0]).exists()
+        run_trials(trials(broken, 1, 2, 3), store, inputs)
+    assert not store.path(trials(broken, 2)[0]).exists()
     work = Counter()
-    run_jobs(jobs(work, 1, 2, 3), store, inputs)
+    run_trials(trials(work, 1, 2, 3), store, inputs)
     assert work.done == [2, 3]
 
 
 def test_other_settings_replace_the_result(store, inputs):
     work = Counter()
-    run_jobs([Job("kind", "same", {"n": 1}, work)], store, inputs)
-    run_jobs([Job("kind", "same", {"n": 5}, work)], store, inputs)
+    run_trials([Trial("kind", "same", {"n": 1}, work)], store, inputs)
+    run_trials([Trial("kind", "same", {"n": 5}, work)], store, inputs)
     assert work.done == [1, 5]
-    assert store.metrics(Job("kind", "same", {"n": 1}, work)) == {"twice": 10}  # figures show what there is
+    assert store.metrics(Trial("kind", "same", {"n": 1}, work)) == {"twice": 10}  # figures show what there is
 
 
 def test_what_another_process_computes_is_left_to_it(store, inputs):
     work = Counter()
-    one, two = jobs(work, 1, 2)
+    one, two = trials(work, 1, 2)
     with store.claimed(one) as ours:
         assert ours
-        assert run_jobs([one, two], store, inputs) == 1
+        assert run_trials([one, two], store, inputs) == 1
     assert work.done == [2]
-    assert run_jobs([one, two], store, inputs) == 1
+    assert run_trials([one, two], store, inputs) == 1
 
 
 def test_no_job_begins_after_the_time_is_over(store, inputs):
     work = Counter()
-    assert run_jobs(jobs(work, 1, 2), store, inputs, minutes=-1) == 0
+    assert run_trials(trials(work, 1, 2), store, inputs, minutes=-1) == 0
     assert work.done == []
 
 

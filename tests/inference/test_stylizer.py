@@ -17,7 +17,7 @@ from transformer_net.errors import (
     UnreadableImageError,
 )
 from transformer_net.grain import grain
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS
@@ -121,16 +121,16 @@ def test_from_file_and_from_style(tmp_path, monkeypatch):
 def test_strength_goes_from_the_photo_to_the_painting():
     painter, photo = stylizer(), make_picture(50, 40)
     painting = painter.paint(photo)
-    assert painter.paint(photo, look=Look(0)).tobytes() == photo.tobytes()
-    assert painter.paint(photo, look=Look(1)).tobytes() == painting.tobytes()
+    assert painter.paint(photo, options=StyleOptions(0)).tobytes() == photo.tobytes()
+    assert painter.paint(photo, options=StyleOptions(1)).tobytes() == painting.tobytes()
     middle = (np.asarray(photo, dtype=float) + np.asarray(painting)) / 2
-    assert np.abs(np.asarray(painter.paint(photo, look=Look(0.5))) - middle).max() <= 1
+    assert np.abs(np.asarray(painter.paint(photo, options=StyleOptions(0.5))) - middle).max() <= 1
 
 
 def test_looks_keep_size_and_transparency():
     photo = make_picture(90, 60).convert("RGBA")
     photo.putalpha(Image.linear_gradient("L").resize(photo.size))
-    for look in (Look(0), Look(0.3), Look(keep_colour=True)):
-        painting = stylizer().paint(photo, 45, look)
+    for options in (StyleOptions(0), StyleOptions(0.3), StyleOptions(keep_colour=True)):
+        painting = stylizer().paint(photo, 45, options)
         assert (painting.mode, painting.size) == ("RGBA", (45, 30))
         assert painting.getchannel("A").getextrema()[0] < 10

@@ -184,7 +184,7 @@ def test_a_network_that_is_no_number_is_not_painted_with(start):
     with torch.no_grad():
         run.trainer.network.head.bias.fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"head\.bias was not finite"):
-        run._look()
+        run._evaluate()
 
 
 def test_a_loss_that_leaves_stops_the_run(start):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.float32]
+FloatPixels = npt.NDArray[np.float32]
 """Float pixels (..., 3)."""
 
 Levels = npt.NDArray[np.uint8]
@@ -50,12 +50,12 @@ def strips(width: int, height: int) -> Iterator[slice]:
     return (slice(top, top + rows) for top in range(0, height, rows))
 
 
-def to_light(levels: Levels) -> Pixels:
+def to_light(levels: Levels) -> FloatPixels:
     """Linear light in [0, 1]."""
     return _LINEAR[levels]
 
 
-def from_light(linear: Pixels) -> Levels:
+def from_light(linear: FloatPixels) -> Levels:
     """The nearest levels; `from_light(to_light(levels))` is `levels`."""
     linear = np.clip(linear, 0, 1)
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** np.float32(1 / 2.4) - 0.055)
@@ -63,14 +63,14 @@ def from_light(linear: Pixels) -> Levels:
     return levels
 
 
-def oklab(levels: Levels) -> Pixels:
+def oklab(levels: Levels) -> FloatPixels:
     """L in [0, 1], a and b."""
     lms = to_light(levels) @ _TO_LMS.T.astype(np.float32)
-    lab: Pixels = np.cbrt(lms, out=lms) @ _TO_LAB.T.astype(np.float32)
+    lab: FloatPixels = np.cbrt(lms, out=lms) @ _TO_LAB.T.astype(np.float32)
     return lab
 
 
-def from_oklab(lab: Pixels) -> Levels:
+def from_oklab(lab: FloatPixels) -> Levels:
     """The nearest levels of Oklab pixels (H, W, 3), whose L is in [0, 1].
 
     Where the display has no colour of that lightness and chroma, chroma is lowered until it has one. Clipping
@@ -79,14 +79,14 @@ def from_oklab(lab: Pixels) -> Levels:
     return from_light(_displayable(lab))
 
 
-def _linear(lab: Pixels) -> Pixels:
+def _linear(lab: FloatPixels) -> FloatPixels:
     """Linear light of Oklab pixels, below 0 or above 1 where no display shows them."""
     lms = lab @ _FROM_LAB.T.astype(np.float32)
-    linear: Pixels = (lms * lms * lms) @ _FROM_LMS.T.astype(np.float32)
+    linear: FloatPixels = (lms * lms * lms) @ _FROM_LMS.T.astype(np.float32)
     return linear
 
 
-def _displayable(lab: Pixels) -> Pixels:
+def _displayable(lab: FloatPixels) -> FloatPixels:
     """Linear light of Oklab pixels (H, W, 3); their chroma is lowered where it has to be."""
     linear = _linear(lab)
     outside = _is_outside(linear)
@@ -104,11 +104,11 @@ def _displayable(lab: Pixels) -> Pixels:
     return linear
 
 
-def _with_chroma(lab: Pixels, factor: Pixels) -> Pixels:
+def _with_chroma(lab: FloatPixels, factor: FloatPixels) -> FloatPixels:
     scaled = lab.copy()
     scaled[:, 1:] *= factor[:, None]
     return scaled
 
 
-def _is_outside(linear: Pixels) -> npt.NDArray[np.bool_]:
+def _is_outside(linear: FloatPixels) -> npt.NDArray[np.bool_]:
     return np.asarray(((linear < -_TOLERANCE) | (linear > 1 + _TOLERANCE)).any(axis=-1))

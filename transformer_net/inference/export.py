@@ -39,7 +39,7 @@ SIZES = ((20, 20), (37, 54), (64, 49), (101, 150))
 """Heights and widths at which an exported model is compared with PyTorch."""
 
 Floats = npt.NDArray[np.float32]
-Painter = Callable[[Floats], Any]
+ArrayFunction = Callable[[Floats], Any]
 
 
 def export_model(source: Path, target: Path, format: str, licence: str | None = None) -> float:
@@ -97,7 +97,7 @@ def describe(info: ModelInfo, licence: str | None = None) -> dict[str, str]:
     return described if licence is None else {**described, "license": licence}
 
 
-def largest_difference(module: torch.nn.Module, painter: Painter) -> float:
+def largest_difference(module: torch.nn.Module, painter: ArrayFunction) -> float:
     """The largest absolute difference between two painters over `SIZES`; NaN or infinity where one fails."""
     differences = []
     for height, width in SIZES:
@@ -110,14 +110,14 @@ def largest_difference(module: torch.nn.Module, painter: Painter) -> float:
     return float(np.max(differences))
 
 
-def _onnx(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], Painter]:
+def _onnx(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     runtime = require_engine("onnxruntime")
     data = to_onnx(module, metadata)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return {"": data}, lambda photo: session.run(None, {"photo": photo})[0]
 
 
-def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], Painter]:
+def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     library = require_engine("openvino")
     model = to_openvino(module)
     for key, value in metadata.items():
@@ -129,7 +129,7 @@ def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[s
     return {".bin": weights, "": xml}, lambda photo: compiled(photo)[0]
 
 
-def _torchscript(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], Painter]:
+def _torchscript(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     buffer = io.BytesIO()
     traced = to_torchscript(module)
     with quiet():

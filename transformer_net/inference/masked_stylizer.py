@@ -10,12 +10,12 @@ from PIL import Image
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Photo
 from transformer_net.inference.options.mask import merged
-from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Progress
+from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, ProgressCallback
 
 
-class TwoStyles:
+class MaskedStylizer:
     """Paints as a `Stylizer` does: the whole photo in both styles, then of each what the mask wants.
 
     Args:
@@ -34,30 +34,30 @@ class TwoStyles:
         mask = hashlib.sha256(self.mask.tobytes()).hexdigest()
         return f"{self.first.fingerprint} {self.second.fingerprint} {self.mask.size} {mask}"
 
-    def check(self, look: Look) -> None:
+    def check(self, options: StyleOptions) -> None:
         """As `Stylizer.check`."""
-        self.first.check(look)
-        self.second.check(look)
+        self.first.check(options)
+        self.second.check(options)
 
     def paint_photo(
         self,
         photo: Photo,
         max_side: int | None = None,
-        look: Look = AS_PAINTED,
+        options: StyleOptions = DEFAULT_OPTIONS,
         *,
         max_memory: int = DEFAULT_MEMORY,
         exact: bool = False,
         overwrite: bool = False,
-        on_progress: Progress = lambda share: None,
+        on_progress: ProgressCallback = lambda share: None,
     ) -> Image.Image:
-        """As `Stylizer.paint_photo`; both styles have the same look, each with its own palette."""
+        """As `Stylizer.paint_photo`; both styles have the same options, each with its own palette."""
         opaque = Photo(fit(photo.rgb, max_side))
         first = self.first.paint_photo(
-            opaque, None, look, max_memory=max_memory, exact=exact,
+            opaque, None, options, max_memory=max_memory, exact=exact,
             on_progress=lambda share: on_progress(share / 2),
         )  # fmt: skip
         second = self.second.paint_photo(
-            opaque, None, look, max_memory=max_memory, exact=exact,
+            opaque, None, options, max_memory=max_memory, exact=exact,
             overwrite=overwrite or opaque.rgb is not photo.rgb,
             on_progress=lambda share: on_progress((1 + share) / 2),
         )  # fmt: skip

@@ -19,8 +19,14 @@ from transformer_net.inference.engines.quantization import load_ranges
 from transformer_net.inference.engines.torch_engine import TorchEngine
 from transformer_net.inference.options.palette import Palette
 from transformer_net.inference.options.strokes import enlarge
-from transformer_net.inference.options.style_options import AS_PAINTED, Look
-from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, Progress, Tiling, fits_whole, grained
+from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
+from transformer_net.inference.tiling.tiles import (
+    DEFAULT_MEMORY,
+    ProgressCallback,
+    Tiling,
+    fits_whole,
+    grained,
+)
 from transformer_net.network import MIN_SIDE, TransformerNet
 
 
@@ -33,8 +39,8 @@ class Stylizer:
         device: Where to compute.
         limits: What `paint` accepts.
         engine: What computes; PyTorch in float32 where None.
-        palette: Gives the colours of the style picture, when `Look.match_palette` first asks for them; None
-            where the picture is not known.
+        palette: Gives the colours of the style picture, when `StyleOptions.match_palette` first asks for
+            them; None where the picture is not known.
     """
 
     def __init__(
@@ -126,12 +132,12 @@ class Stylizer:
 
     @property
     def fingerprint(self) -> str:
-        """What a painting depends on beside photo and look: the network, its grain, and the number format."""
+        """What a painting depends on beside photo and options: network, grain and number format."""
         return f"{fingerprint(self.network)} {self.info.grain} {self.engine.precision}"
 
-    def check(self, look: Look) -> None:
-        """Raises SettingError if this model cannot paint with that look."""
-        if look.match_palette and self._palette is None:
+    def check(self, options: StyleOptions) -> None:
+        """Raises SettingError if this model cannot paint with these options."""
+        if options.match_palette and self._palette is None:
             raise SettingError(
                 "A palette can be matched with a style of the catalogue only: a model file comes without its "
                 "style picture."
@@ -141,7 +147,7 @@ class Stylizer:
         self,
         source: Source,
         max_side: int | None = None,
-        look: Look = AS_PAINTED,
+        options: StyleOptions = DEFAULT_OPTIONS,
         *,
         max_memory: int = DEFAULT_MEMORY,
         exact: bool = False,
@@ -151,7 +157,7 @@ class Stylizer:
         Args:
             source: Bytes or path of an image file, a PIL image, or an array (H, W[, C]).
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
-            look: As in `paint_photo`.
+            options: As in `paint_photo`.
             max_memory: As in `paint_photo`.
             exact: As in `paint_photo`.
 
@@ -159,18 +165,18 @@ class Stylizer:
             StylizerError: `source` is no picture that we read, or is too large or too small.
         """
         photo = decode(source, self.limits)
-        return self.paint_photo(photo, max_side, look, max_memory=max_memory, exact=exact, overwrite=True)
+        return self.paint_photo(photo, max_side, options, max_memory=max_memory, exact=exact, overwrite=True)
 
     def paint_photo(
         self,
         photo: Photo,
         max_side: int | None = None,
-        look: Look = AS_PAINTED,
+        options: StyleOptions = DEFAULT_OPTIONS,
         *,
         max_memory: int = DEFAULT_MEMORY,
         exact: bool = False,
         overwrite: bool = False,
-        on_progress: Progress = lambda share: None,
+        on_progress: ProgressCallback = lambda share: None,
     ) -> Image.Image:
         """The painting of `photo`, of the photo's size (after shrinking to `max_side`).
 
@@ -180,8 +186,8 @@ class Stylizer:
         Args:
             photo: The photo.
             max_side: Shrink the photo first so that its longer side has at most this many pixels.
-            look: How strong the painting is, whose colours it has, and how large its strokes are. At strength
-                0 it is the photo itself, in the style picture's colours where they are matched.
+            options: How strong the painting is, whose colours it has, and how large its strokes are. At
+                strength 0 it is the photo itself, in the style picture's colours where they are matched.
             max_memory: Bytes that may be used beside the picture's own. A picture that needs more is painted
                 in tiles, by the statistics of samples; see `tiles`.
             exact: Paint tiles by the statistics of the whole picture, which takes several times as long.
@@ -191,21 +197,21 @@ class Stylizer:
         Raises:
             SettingError: Not even the smallest tile can be painted with that memory; or as in `check`.
         """
-        self.check(look)
+        self.check(options)
         rgb = fit(photo.rgb, max_side)
-        if look.match_palette and self._palette:
+        if options.match_palette and self._palette:
             rgb = self._palette().colour(rgb)
-        if look.strength == 0:
+        if options.strength == 0:
             return photo.with_alpha(rgb.copy())
-        overwrite = (overwrite or rgb is not photo.rgb) and not look.needs_photo
-        small = fit(rgb, look.working_side(rgb.size))
+        overwrite = (overwrite or rgb is not photo.rgb) and not options.needs_photo
+        small = fit(rgb, options.working_side(rgb.size))
         painting = self._paint_rgb(small, max_memory, exact, overwrite, on_progress)
         if small is not rgb:
             painting = enlarge(painting, small, rgb)
-        return photo.with_alpha(look.apply(rgb, painting))
+        return photo.with_alpha(options.apply(rgb, painting))
 
     def _paint_rgb(
-        self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: Progress
+        self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: ProgressCallback
     ) -> Image.Image:
         large_enough = extended(rgb, MIN_SIDE)
         if not fits_whole(self.network, large_enough.size, max_memory):

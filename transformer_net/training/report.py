@@ -11,12 +11,12 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, TextColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from transformer_net.checkpoint import write_atomically
 from transformer_net.training.losses.vgg import TAPS
-from transformer_net.training.run import Progress
+from transformer_net.training.run import TrainingProgress
 from transformer_net.training.run_folder import RunFolder, writing
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class ProgressLine:
 
     def __init__(self, console: Console, title: str) -> None:
         self.console = console
-        self.bar = Bar(
+        self.bar = ProgressBar(
             *([BarColumn(bar_width=16)] if console.width >= _WIDE else []),
             # One column: of several, a narrow terminal would cut each, and not the end of the line.
             TextColumn("[bold]{task.fields[title]}[/] {task.fields[line]}"),
@@ -51,7 +51,7 @@ class ProgressLine:
     def __exit__(self, *exception: object) -> None:
         self.bar.stop()
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: TrainingProgress) -> None:
         """Show where the run is."""
         speed = f"{progress.images_per_second:.1f} img/s, {duration(progress.seconds_left)} left"
         line = f"{progress.iteration}/{progress.total}  {speed}  {describe_losses(progress.losses)}"

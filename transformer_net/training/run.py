@@ -19,8 +19,8 @@ from transformer_net.errors import DivergedError, RunFolderError
 from transformer_net.imaging.arrays import extended, fit, from_array, to_array
 from transformer_net.network import MIN_SIDE
 from transformer_net.training.content import ContentBatches, ContentPhotos
-from transformer_net.training.execution.cadence import Recurring, StepTime, Window
-from transformer_net.training.execution.tensorboard import Board
+from transformer_net.training.execution.cadence import Cadence, StepTime, Window
+from transformer_net.training.execution.tensorboard import TensorBoardWriter
 from transformer_net.training.run_folder import RunFolder, SavedState, writing
 from transformer_net.training.schedule import Phase
 from transformer_net.training.trainer import Trainer
@@ -37,11 +37,11 @@ _LOADERS = 8
 
 # With a budget: how often within it, and seconds in between at most.
 _SAVES, _SAVE_SECONDS = 20, 60.0
-_LOOKS, _LOOK_SECONDS = 8, 600.0
+_EVALUATIONS, _EVALUATION_SECONDS = 8, 600.0
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Where a run is.
 
     Attributes:
@@ -97,7 +97,7 @@ class Run:
         should_stop: Asked after every iteration; True saves and returns.
         loader_threads: Threads that prepare batches; one beside the threads that compute, on a GPU as many
             as it may need, if not given.
-        board: Shows the run in TensorBoard.
+        tensorboard_writer: Shows the run in TensorBoard.
         clock: Seconds of whatever clock the budget is measured by.
         began: When this sitting began by that clock, if that was before `run` is called: the seconds it took
             to get here count.
@@ -110,10 +110,10 @@ class Run:
         folder: RunFolder,
         sample: Image.Image,
         sample_every: int = 150,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
+        on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
         should_stop: Callable[[], bool] = lambda: False,
         loader_threads: int | None = None,
-        board: Board | None = None,
+        tensorboard_writer: TensorBoardWriter | None = None,
         clock: Callable[[], float] = time.perf_counter,
         began: float | None = None,
     ) -> None:
@@ -123,14 +123,14 @@ class Run:
         self.on_progress, self.should_stop = on_progress, should_stop
         on_gpu = trainer.device.type == "cuda"
         self.loader_threads = loader_threads or (min(_LOADERS, available_cores()) if on_gpu else 1)
-        self.board = board
+        self.tensorboard_writer = tensorboard_writer
         self.clock, self.began = clock, began
         self.seconds = 0.0
         self._zero: float | None = None  # when all of the run would have begun, had it been one sitting
         self._finished = False
         budget = trainer.config.budget
-        self._looks = Recurring(sample_every, budget, _LOOKS, _LOOK_SECONDS)
-        self._saves = Recurring(_SAVE_EVERY, budget, _SAVES, _SAVE_SECONDS)
+        self._evaluations = Cadence(sample_every, budget, _EVALUATIONS, _EVALUATION_SECONDS)
+        self._saves = Cadence(_SAVE_EVERY, budget, _SAVES, _SAVE_SECONDS)
         self._step_time = StepTime()
 
     def resume(self) -> int:
@@ -165,9 +165,9 @@ class Run:
             raise RunFolderError(
                 f"{self.folder.state} does not fit this network; --overwrite begins again."
             ) from error
-        self.seconds = self._looks.last = self._saves.last = saved.seconds
-        # What the last look and save will take is kept free of a budget.
-        self._looks.cost, self._saves.cost = saved.costs
+        self.seconds = self._evaluations.last = self._saves.last = saved.seconds
+        # What the last evaluation and save will take is kept free of a budget.
+        self._evaluations.cost, self._saves.cost = saved.costs
         self._finished = saved.finished
         if self.trainer.ranks.first:
             self.folder.rewind(saved.iteration)
@@ -188,7 +188,7 @@ class Run:
         if trainer.iteration == 0 and trainer.ranks.first:
             self._save({})  # from here on, there is something to resume
             if config.budget:
-                self._look()  # to know what the last one will take
+                self._evaluate()  # to know what the last one will take
         self._tick(stop=False)
         batches = ContentBatches(
             self.photos, config.batch_size, config.crop_scale, config.seed, trainer.ranks
@@ -209,17 +209,17 @@ class Run:
             if over:
                 break
             if trainer.ranks.first:
-                spare = schedule.leaves_time(self._looks.cost + self._saves.cost)
+                spare = schedule.leaves_time(self._evaluations.cost + self._saves.cost)
                 with window.paused():
-                    if spare and self._looks.is_due(done, self.seconds):
-                        self._look()
+                    if spare and self._evaluations.is_due(done, self.seconds):
+                        self._evaluate()
                     if stopping or (spare and self._saves.is_due(done, self.seconds)):
                         self._save({})
             if stopping:
                 return self._outcome(False, {})
             mark = self.clock()
         # The end is saved once, together with its validation losses.
-        validation = self._look() if trainer.ranks.first else {}
+        validation = self._evaluate() if trainer.ranks.first else {}
         self.seconds = self._spent()
         if trainer.ranks.first:
             self._save(validation, finished=True)
@@ -235,7 +235,7 @@ class Run:
         Returns:
             Whether to stop, because any of the ranks wants to.
         """
-        own = [self._spent(), self._step_time.seconds, self._looks.cost + self._saves.cost]
+        own = [self._spent(), self._step_time.seconds, self._evaluations.cost + self._saves.cost]
         if not self.trainer.ranks.first:
             own = [0.0] * len(own)
         self.seconds, step, reserve, stopping = self.trainer.ranks.greatest([*own, float(stop)])
@@ -251,22 +251,26 @@ class Run:
             return
         record = {"iteration": done, "phase": phase, **losses, "images_per_second": speed}
         self.folder.append({**record, "learning_rate": rate, "seconds": round(self.seconds, 2)})
-        if self.board:
-            self.board.training(done, {**losses, "images_per_second": speed, "learning_rate": rate})
+        if self.tensorboard_writer:
+            self.tensorboard_writer.training(
+                done, {**losses, "images_per_second": speed, "learning_rate": rate}
+            )
         left = trainer.schedule.seconds_left(done, trainer.config.batch_size / speed)
-        self.on_progress(Progress(done, trainer.schedule.total(done), phase, losses, speed, left))
+        self.on_progress(TrainingProgress(done, trainer.schedule.total(done), phase, losses, speed, left))
 
-    def _look(self) -> dict[str, float]:
+    def _evaluate(self) -> dict[str, float]:
         """Paint the sample, validate and record."""
-        with self._looks.measured(self._spent):
+        with self._evaluations.measured(self._spent):
             self._finite_state()
             done = self.trainer.iteration
             painting = from_array(self.trainer.paint(self.sample)[0].numpy())
             self.folder.save_sample(done, painting)
             validation = self._validated()
             self.folder.append({"iteration": done, "phase": "validation", **validation})
-            if self.board:
-                self.board.look(done, validation, painting, self.trainer.gates(self.sample))
+            if self.tensorboard_writer:
+                self.tensorboard_writer.evaluation(
+                    done, validation, painting, self.trainer.gates(self.sample)
+                )
         return validation
 
     def _validated(self) -> dict[str, float]:
@@ -304,7 +308,7 @@ class Run:
                     tensors,
                     trainer.schedule.state(),
                     finished,
-                    (self._looks.cost, self._saves.cost),
+                    (self._evaluations.cost, self._saves.cost),
                 )
             )
 

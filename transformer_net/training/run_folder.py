@@ -46,7 +46,7 @@ class SavedState:
         tensors: As `Trainer.state_tensors` gave them.
         schedule: As `Schedule.state` gave it.
         finished: Whether this is the end of the run, validated.
-        costs: Seconds that the last look and the last save took.
+        costs: Seconds that the last evaluation and the last save took.
     """
 
     config: TrainConfig

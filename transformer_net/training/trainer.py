@@ -24,7 +24,7 @@ from transformer_net.network import TransformerNet
 from transformer_net.norms import gate_of, synchronize
 from transformer_net.pretrained import load_base
 from transformer_net.training.config import TrainConfig
-from transformer_net.training.execution.cuda_graph import Recorded
+from transformer_net.training.execution.cuda_graph import GraphedFunction
 from transformer_net.training.execution.distributed import ALONE, Ranks
 from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.losses.vgg import Vgg16Features
@@ -36,7 +36,7 @@ from transformer_net.training.schedule import Phase, make_schedule
 _DIVERGED = 10.0
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """What a step is fed with, ready for the device.
 
     Attributes:
@@ -112,8 +112,8 @@ class Trainer:
         self.optimizer = MuonAdam(self.network)
         # A step is many hundred kernels of a few microseconds: on a GPU, launching them one by one takes
         # longer than computing them. Collectives stay out of recordings.
-        self._recorded = (
-            Recorded(self._compute, device) if device.type == "cuda" and ranks.count == 1 else None
+        self._graphed = (
+            GraphedFunction(self._compute, device) if device.type == "cuda" and ranks.count == 1 else None
         )
 
     @property
@@ -136,7 +136,7 @@ class Trainer:
         """Learning rate of the next step."""
         return self.schedule.learning_rate(self.iteration)
 
-    def prepare(self, photo: Tensor, iteration: int) -> Batch:
+    def prepare(self, photo: Tensor, iteration: int) -> TrainingBatch:
         """What the step of `iteration` needs beside weights; nothing of the trainer is changed by it.
 
         Args:
@@ -145,10 +145,10 @@ class Trainer:
         """
         photo = photo.contiguous(memory_format=torch.channels_last)
         first = self.ranks.rank * len(photo)
-        batch = Batch(photo, add_grain(photo, self.config.grain, seed=iteration + 1, first=first))
-        return Batch(*(t.pin_memory() for t in batch)) if self.device.type == "cuda" else batch
+        batch = TrainingBatch(photo, add_grain(photo, self.config.grain, seed=iteration + 1, first=first))
+        return TrainingBatch(*(t.pin_memory() for t in batch)) if self.device.type == "cuda" else batch
 
-    def step(self, batch: Batch) -> dict[str, Tensor]:
+    def step(self, batch: TrainingBatch) -> dict[str, Tensor]:
         """One optimizer step; returns the losses before it, detached, as this rank sees them.
 
         Args:
@@ -157,8 +157,8 @@ class Trainer:
         if self.iteration == self.schedule.style_from:
             self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
         rate = self.learning_rate()
-        if self._recorded:
-            losses = self._recorded(self.phase, *batch, rate)
+        if self._graphed:
+            losses = self._graphed(self.phase, *batch, rate)
         else:
             photo, grainy = (t.to(self.device, non_blocking=True) for t in batch)
             losses = self._compute(photo, grainy, rate)

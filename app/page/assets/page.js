@@ -1,4 +1,4 @@
-// Looks after what needs no server: the two closer looks, and a few attributes Gradio has no option for.
+// Looks after what needs no server: the two parts of the comparison view, and a few attributes Gradio has no option for.
 // The results are the only state: whatever hangs with a caption that says "done" can be looked at.
 (() => {
   "use strict";
@@ -48,7 +48,7 @@
       show($("img", figure), found[key], `Detail of the ${key === "photo" ? "photo" : nameOf(key) + " painting"}`);
     }
     for (const status of $$(":is(#status, #estimate):not([aria-live])")) status.setAttribute("aria-live", "polite");
-    tellLesson();
+    tellTraining();
     for (const empty of $$(".empty[aria-label]:not([role])")) empty.setAttribute("role", "img");
     for (const example of $$('#examples img[alt=""]')) {
       example.alt = `Example photo: ${example.src.split("/").pop().split(".")[0]}`;
@@ -56,11 +56,11 @@
   }
 
   // A training is told to screen readers when its state changes, not at each of its steps.
-  function tellLesson() {
-    const [teller, lesson] = [$("#lesson-state"), $(".lesson")];
-    if (!teller || !lesson || teller.dataset.state === lesson.dataset.state) return;
-    teller.dataset.state = lesson.dataset.state;
-    text(teller, $("h2", lesson) ? lesson.innerText : "");
+  function tellTraining() {
+    const [teller, run] = [$("#training-run-state"), $(".training-run")];
+    if (!teller || !run || teller.dataset.state === run.dataset.state) return;
+    teller.dataset.state = run.dataset.state;
+    text(teller, $("h2", run) ? run.innerText : "");
   }
 
   function syncWipe(found) {
@@ -134,8 +134,8 @@
   }
 
   document.addEventListener("input", (event) => {
-    if (event.target.closest("#closer section:has(#wipe)")) syncWipe(pictures());
-    if (event.target.closest("#closer section:has(#zoom)")) syncZoom();
+    if (event.target.closest("#compare-view section:has(#wipe)")) syncWipe(pictures());
+    if (event.target.closest("#compare-view section:has(#zoom)")) syncZoom();
   });
   document.addEventListener("click", (event) => {
     const image = event.target.closest("#results img");

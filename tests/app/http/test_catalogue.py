@@ -55,7 +55,7 @@ def test_picture(client):
 
 
 def test_losses_come_from_the_model_files(client, monkeypatch):
-    model = client.app.state.studio.registry.model("mosaic", "bn")
+    model = client.app.state.service.registry.model("mosaic", "bn")
     training = {  # as Run._card makes it
         "config": {"style": "mosaic", "norm": "bn", "iterations": 1200, "warmup_iterations": 300},
         "iterations_done": 1500,

@@ -68,7 +68,7 @@ EXCLUDED = [positive_data_acceptance]
 
 @pytest.fixture(scope="module", autouse=True)
 def _warm():
-    app.state.studio.warm()  # the schema's own client starts and stops the application
+    app.state.service.warm()  # the schema's own client starts and stops the application
 
 
 @schema.parametrize()

@@ -272,11 +272,11 @@ def test_a_field_whose_name_is_no_text(client):
 
 def test_a_bug_is_a_500_that_tells_nothing(monkeypatch):
     with serving() as client:
-        monkeypatch.setattr(client.app.state.studio, "read", _broken)
+        monkeypatch.setattr(client.app.state.service, "read", _broken)
         with pytest.raises(ZeroDivisionError):  # the server would log it
             post(client, PHOTO)
     app = create_app(Settings(**SETTINGS))
-    monkeypatch.setattr(app.state.studio, "read", _broken)
+    monkeypatch.setattr(app.state.service, "read", _broken)
     with TestClient(app, raise_server_exceptions=False) as client:
         problem = assert_problem(post(client, PHOTO), 500)
         assert "secret" not in problem["detail"]
@@ -287,7 +287,7 @@ def test_a_broken_model_file_is_our_fault_and_stays_in_the_log(client, monkeypat
     async def broken(*args, **kwargs):
         raise ModelFileError("The model file /srv/secret.safetensors is broken.")
 
-    monkeypatch.setattr(client.app.state.studio, "paint_all", broken)
+    monkeypatch.setattr(client.app.state.service, "paint_all", broken)
     assert_problem(post(client, PHOTO), 500)
     assert "secret.safetensors" in caplog.text
 

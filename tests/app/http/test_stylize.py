@@ -17,7 +17,7 @@ from transformer_net.checkpoint import save_model
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.quantization import calibrate, save_ranges
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 
 NORMS = ["bn", "in", "bn+se", "iebn"]
@@ -208,22 +208,22 @@ def test_names_in_any_case(client):
 
 
 def test_api_and_library_write_the_same_bytes(client):
-    studio = client.app.state.studio
+    service = client.app.state.service
     data = file(picture())
-    painting = studio.registry.model("mosaic", "in").stylizer.paint_photo(decode(data))
+    painting = service.registry.model("mosaic", "in").stylizer.paint_photo(decode(data))
     assert post(client, data, norm="in").content == encode(painting)
 
 
 def test_strength_and_colours_are_the_library_s(client):
-    stylizer = client.app.state.studio.registry.model("mosaic", "in").stylizer
+    stylizer = client.app.state.service.registry.model("mosaic", "in").stylizer
     data = file(picture())
     response = post(client, data, norm="in", strength="0.4", keep_colour="true")
-    assert response.content == encode(stylizer.paint(data, look=Look(0.4, keep_colour=True)))
+    assert response.content == encode(stylizer.paint(data, options=StyleOptions(0.4, keep_colour=True)))
     assert response.content != encode(stylizer.paint(data))
     untouched = Image.open(io.BytesIO(post(client, data, strength="0").content))
     assert untouched.tobytes() == picture().tobytes()
     large = post(client, data, norm="in", stroke_scale="1.5")
-    assert large.content == encode(stylizer.paint(data, look=Look(stroke_scale=1.5)))
+    assert large.content == encode(stylizer.paint(data, options=StyleOptions(stroke_scale=1.5)))
 
 
 def test_all_fields_together(client):

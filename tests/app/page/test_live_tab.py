@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from app.main import create_app
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from app.settings import Settings
 from tests.app.conftest import SETTINGS, busy, file, picture
 
@@ -22,18 +22,18 @@ def _frame(data: bytes | None = None) -> dict[str, str]:
     return {"url": "data:image/jpeg;base64," + base64.b64encode(data).decode()}
 
 
-def _paint(studio: Studio, *frames: object, style: object = "mosaic", norm: object = "iebn"):
-    from app.page.live_tab import Live
+def _paint(service: PaintingService, *frames: object, style: object = "mosaic", norm: object = "iebn"):
+    from app.page.live_tab import LiveHandlers
 
     async def paint():
-        live = Live(studio)
+        live = LiveHandlers(service)
         return await asyncio.gather(*(live.paint(frame, style, norm) for frame in frames))
 
     return asyncio.run(paint())
 
 
 def test_a_frame_becomes_a_painting_at_the_working_size(client):
-    ((painting, said),) = _paint(client.app.state.studio, _frame(file(picture(640, 480), "JPEG")))
+    ((painting, said),) = _paint(client.app.state.service, _frame(file(picture(640, 480), "JPEG")))
     head, _, data = painting["url"].partition(",")
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert (head, image.format, image.size) == ("data:image/jpeg;base64", "JPEG", (320, 240))
@@ -41,15 +41,15 @@ def test_a_frame_becomes_a_painting_at_the_working_size(client):
 
 
 def test_cameras_take_turns(client):
-    painted = _paint(client.app.state.studio, *[_frame()] * 4)
+    painted = _paint(client.app.state.service, *[_frame()] * 4)
     assert ["url" in painting for painting, _ in painted] == [True] * 4
 
 
 def test_a_frame_is_left_out_while_a_photo_is_painted(client):
-    studio = client.app.state.studio
-    with busy(studio.jobs):
-        ((painting, said),) = _paint(studio, _frame())
-        assert studio.jobs.waiting == 0
+    service = client.app.state.service
+    with busy(service.jobs):
+        ((painting, said),) = _paint(service, _frame())
+        assert service.jobs.waiting == 0
     assert painting == gr.skip()
     assert said == "<p>Photos are being painted; the camera goes on after them.</p>"
 
@@ -71,9 +71,9 @@ def test_a_frame_is_left_out_while_a_photo_is_painted(client):
     ],
 )
 def test_a_bad_frame_is_told_in_one_sentence(client, monkeypatch, frame, sentence):
-    studio = client.app.state.studio
-    monkeypatch.setattr(studio, "settings", Settings(**SETTINGS, max_upload_bytes=1_000_000))
-    ((painting, said),) = _paint(studio, frame)
+    service = client.app.state.service
+    monkeypatch.setattr(service, "settings", Settings(**SETTINGS, max_upload_bytes=1_000_000))
+    ((painting, said),) = _paint(service, frame)
     assert painting == gr.skip()
     assert sentence in said
     assert said.endswith(".</p>")
@@ -81,7 +81,7 @@ def test_a_bad_frame_is_told_in_one_sentence(client, monkeypatch, frame, sentenc
 
 @pytest.mark.parametrize("choice", [{"style": "vangogh"}, {"norm": "xn"}, {"style": None}, {"norm": ["in"]}])
 def test_a_bad_choice_is_told_in_one_sentence(client, choice):
-    ((painting, said),) = _paint(client.app.state.studio, _frame(), **choice)
+    ((painting, said),) = _paint(client.app.state.service, _frame(), **choice)
     assert painting == gr.skip()
     assert said.startswith("<p>There is no ")
 

@@ -103,18 +103,18 @@ def test_foreign_paths_are_found_wherever_they_are(cache):
 
 
 def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, cache):
-    from app.page.compare_tab import Easel
+    from app.page.compare_tab import CompareHandlers
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
     hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
-    studio = client.app.state.studio
+    service = client.app.state.service
 
     async def steps(*shown):
-        easel = Easel(studio)
+        handlers = CompareHandlers(service)
         return [
             step
-            async for step in easel.paint(
+            async for step in handlers.paint(
                 {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *shown
             )
         ]
@@ -128,19 +128,19 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
 
 
 def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypatch):
-    from app.page.compare_tab import Easel
+    from app.page.compare_tab import CompareHandlers
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
-    studio = client.app.state.studio
-    loaded = {key: model for key, model in studio.registry._models.items() if key[1] == "in"}
-    monkeypatch.setattr(studio.registry, "_models", loaded)  # the other files appeared later
+    service = client.app.state.service
+    loaded = {key: model for key, model in service.registry._models.items() if key[1] == "in"}
+    monkeypatch.setattr(service.registry, "_models", loaded)  # the other files appeared later
 
     async def steps():
-        easel = Easel(studio)
+        handlers = CompareHandlers(service)
         return [
             step
-            async for step in easel.paint(
+            async for step in handlers.paint(
                 {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9
             )
         ]
@@ -153,17 +153,17 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
 def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, monkeypatch):
     import gradio as gr
 
-    from app.page.compare_tab import Easel
+    from app.page.compare_tab import CompareHandlers
 
     (cache / "cat.png").write_bytes(file(picture()))
-    studio = client.app.state.studio
+    service = client.app.state.service
     loaded = {("mosaic", "in"), ("wave", "bn")}
     monkeypatch.setattr(
-        studio.registry, "_models", {k: v for k, v in studio.registry._models.items() if k in loaded}
+        service.registry, "_models", {k: v for k, v in service.registry._models.items() if k in loaded}
     )
     options = ("mosaic", 64, 100, False, False, 1, "wave", 50, *[None] * 9)
     with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
-        asyncio.run(anext(Easel(studio).paint({"path": str(cache / "cat.png")}, *options)))
+        asyncio.run(anext(CompareHandlers(service).paint({"path": str(cache / "cat.png")}, *options)))
 
 
 @pytest.mark.parametrize("prefix", ["", "/stylizer"])
@@ -257,9 +257,9 @@ def test_pictures_come_whole_and_to_their_owner_alone(with_page):
         assert "cookie" not in response.headers
 
 
-def _painting(studio, cache):
+def _painting(service, cache):
     """Steps of a comparison of the page, as a list that grows, and what runs it."""
-    from app.page.compare_tab import Easel
+    from app.page.compare_tab import CompareHandlers
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
@@ -267,23 +267,23 @@ def _painting(studio, cache):
 
     async def paint():
         options = ("mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9)
-        async for step in Easel(studio).paint({"path": str(upload)}, *options):
+        async for step in CompareHandlers(service).paint({"path": str(upload)}, *options):
             steps.append(step)
 
     return steps, paint
 
 
 def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, monkeypatch):
-    studio = with_page.app.state.studio
-    steps, paint = _painting(studio, cache)
-    write = studio.write
+    service = with_page.app.state.service
+    steps, paint = _painting(service, cache)
+    write = service.write
 
     async def full(image, format):
         if steps:  # the photo found its place, the first painting does not
             raise OSError(28, "No space left on device")
         return await write(image, format)
 
-    monkeypatch.setattr(studio, "write", full)
+    monkeypatch.setattr(service, "write", full)
     with pytest.raises(OSError, match="No space left"):
         asyncio.run(paint())
     assert "Stopped." in steps[-1][0]
@@ -294,20 +294,20 @@ def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, m
 def test_a_visitor_who_left_gives_the_place_back(with_page, cache):
     from gradio.context import LocalContext
 
-    studio = with_page.app.state.studio
+    service = with_page.app.state.service
     event = SimpleNamespace(alive=True)
     queue = SimpleNamespace(event_ids_to_events={"1": event})
 
     async def leave():
         LocalContext.blocks.set(SimpleNamespace(_queue=queue))
         LocalContext.event_id.set("1")
-        steps, paint = _painting(studio, cache)
-        with busy(studio.jobs):
+        steps, paint = _painting(service, cache)
+        with busy(service.jobs):
             visit = asyncio.create_task(paint())
-            while studio.jobs.waiting == 0:
+            while service.jobs.waiting == 0:
                 await asyncio.sleep(0.01)
             event.alive = False
-            while studio.jobs.waiting:
+            while service.jobs.waiting:
                 await asyncio.sleep(0.01)
         with pytest.raises(gradio.Error):
             await visit
@@ -320,7 +320,7 @@ def test_the_picker_shows_each_style():
     from app.page.theme import css
     from app.painting.style_pictures import thumbnail
 
-    styles = create_app(Settings(**SETTINGS)).state.studio.registry.styles()
+    styles = create_app(Settings(**SETTINGS)).state.service.registry.styles()
     assert css(styles).count("--thumbnail: url(data:image/jpeg;base64,") == len(styles) > 0
     assert thumbnail(styles[0], 64) is thumbnail(styles[0], 64)
 

@@ -17,25 +17,25 @@ from tests.app.conftest import assert_problem, file, opened, picture, post
 from transformer_net import commandline
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
-from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 
 BLEND = "wave:0.6,cubist:0.4"
 PHOTO = file(picture())
 
 
-def on_the_page(studio, cache, style, second, mix, match_palette=False):
+def on_the_page(service, cache, style, second, mix, match_palette=False):
     """Paths of the four paintings that the page shows in the end."""
-    from app.page.compare_tab import Easel
+    from app.page.compare_tab import CompareHandlers
 
     upload = cache / "cat.png"
     upload.write_bytes(PHOTO)
 
     async def steps():
         options = (style, 64, 100, False, match_palette, 1, second, mix, *[None] * 9)
-        return [step async for step in Easel(studio).paint({"path": str(upload)}, *options)]
+        return [step async for step in CompareHandlers(service).paint({"path": str(upload)}, *options)]
 
     return [Path(path) for path in asyncio.run(steps())[-1][2:6]]
 
@@ -51,7 +51,7 @@ def test_library_command_line_http_and_page_give_the_same_pixels(client, cache, 
     library = encode(Stylizer.from_style(BLEND, "iebn").paint(PHOTO))
     assert post(client, PHOTO, style=BLEND).content == library
 
-    page = on_the_page(client.app.state.studio, cache, "wave", "cubist", 40)
+    page = on_the_page(client.app.state.service, cache, "wave", "cubist", 40)
     assert page[3].name == "cat-wave60-cubist40-iebn.png"
     assert page[3].read_bytes() == library
 
@@ -73,15 +73,15 @@ def test_a_blend_has_names_of_ours(client):
 
 
 def test_blends_are_made_once_and_not_kept_for_ever(client):
-    studio = client.app.state.studio
-    studio.registry._blend.cache_clear()
+    service = client.app.state.service
+    service.registry._blend.cache_clear()
     for _ in range(2):
         opened(post(client, PHOTO, style=BLEND))
-    assert studio.registry._blend.cache_info()[:2] == (1, 1)  # one hit, one miss
-    most = studio.registry._blend.cache_info().maxsize
+    assert service.registry._blend.cache_info()[:2] == (1, 1)  # one hit, one miss
+    most = service.registry._blend.cache_info().maxsize
     for percent in range(1, most + 3):
         assert post(client, PHOTO, style=f"wave:{percent},ink:{100 - percent}").status_code == 200
-    assert studio.registry._blend.cache_info().currsize == most
+    assert service.registry._blend.cache_info().currsize == most
 
 
 def test_all_blends_are_one_series(client):
@@ -93,25 +93,25 @@ def test_all_blends_are_one_series(client):
         if line.startswith("stylizer_inference_seconds_count")
     }
     assert "blend" in labels
-    assert labels <= {"blend", *(style.name for style in client.app.state.studio.registry.styles())}
+    assert labels <= {"blend", *(style.name for style in client.app.state.service.registry.styles())}
 
 
 def test_what_cannot_be_blended_is_refused_with_the_reason(client, cache, monkeypatch):
-    studio = client.app.state.studio
+    service = client.app.state.service
     for norm in ("bn", "in"):
-        stylizer = studio.registry.model("ink", norm).stylizer
+        stylizer = service.registry.model("ink", norm).stylizer
         monkeypatch.setattr(stylizer, "info", replace(stylizer.info, training={}))
     problem = assert_problem(post(client, PHOTO, style="wave,ink", norm="in"), 422, "invalid-option")
     assert problem["detail"] == "wave and ink cannot be blended with in: ink did not begin at a base network."
     assert opened(post(client, PHOTO, style="ink", norm="in")).size == (40, 32)
     with pytest.raises(Exception, match="ink did not begin at a base network"):
-        on_the_page(studio, cache, "wave", "ink", 50)
+        on_the_page(service, cache, "wave", "ink", 50)
 
 
 def test_styles_without_a_common_normalizer(client, monkeypatch):
-    studio = client.app.state.studio
-    some = {k: m for k, m in studio.registry._models.items() if k[1] == ("bn" if k[0] == "ink" else "in")}
-    monkeypatch.setattr(studio.registry, "_models", some)
+    service = client.app.state.service
+    some = {k: m for k, m in service.registry._models.items() if k[1] == ("bn" if k[0] == "ink" else "in")}
+    monkeypatch.setattr(service.registry, "_models", some)
     problem = assert_problem(post(client, PHOTO, style="wave,ink", norm="all"), 422, "invalid-option")
     assert problem["detail"] == "wave and ink have no normalizer in common."
     assert_problem(post(client, PHOTO, style="wave,ink", norm="in"), 404, "unknown-style")
@@ -119,7 +119,7 @@ def test_styles_without_a_common_normalizer(client, monkeypatch):
 
 @pytest.mark.parametrize(("second", "mix"), [("", 50), ("wave", 30), ("cubist", 0)])
 def test_the_page_mixes_only_where_there_is_something_to_mix(client, cache, second, mix):
-    paths = on_the_page(client.app.state.studio, cache, "wave", second, mix)
+    paths = on_the_page(client.app.state.service, cache, "wave", second, mix)
     assert [path.name for path in paths] == [f"cat-wave-{slug}.png" for slug in ("bn", "in", "bn-se", "iebn")]
     assert paths[1].read_bytes() == post(client, PHOTO, style="wave", norm="in").content
     assert Image.open(paths[0]).size == (40, 32)
@@ -136,7 +136,7 @@ def test_a_mask_chooses_the_style_by_region(client, cache, monkeypatch):
     assert response.headers["x-stylizer-style"] == "cubist-wave"
     assert response.headers["content-disposition"] == 'inline; filename="cubist-wave-in.png"'
     pair = [Stylizer.from_style(style, "in", engine="torch") for style in ("cubist", "wave")]
-    library = TwoStyles(*pair, read_mask(files["mask"])).paint_photo(decode(PHOTO))
+    library = MaskedStylizer(*pair, read_mask(files["mask"])).paint_photo(decode(PHOTO))
     assert response.content == encode(library)
 
     (cache / "cat.png").write_bytes(PHOTO)
@@ -188,10 +188,10 @@ def test_masks_that_will_not_do(client, style, mask, status, kind):
 
 
 def test_the_palette_is_matched_as_in_the_library(client, cache):
-    look = Look(match_palette=True)
-    library = encode(Stylizer.from_style("wave", "in", engine="torch").paint(PHOTO, look=look))
+    options = StyleOptions(match_palette=True)
+    library = encode(Stylizer.from_style("wave", "in", engine="torch").paint(PHOTO, options=options))
     assert post(client, PHOTO, style="wave", norm="in", match_palette="true").content == library
-    blend = encode(Stylizer.from_style(BLEND, "in").paint(PHOTO, look=look))
+    blend = encode(Stylizer.from_style(BLEND, "in").paint(PHOTO, options=options))
     assert post(client, PHOTO, style=BLEND, norm="in", match_palette="true").content == blend
-    assert on_the_page(client.app.state.studio, cache, "wave", "", 50, True)[1].read_bytes() == library
+    assert on_the_page(client.app.state.service, cache, "wave", "", 50, True)[1].read_bytes() == library
     assert post(client, PHOTO, style="wave", norm="in").content != library

@@ -184,7 +184,7 @@ def test_nothing_is_kept_of_finished_and_abandoned_jobs():
 
 
 def test_a_full_queue_over_http():
-    with serving(queue_length=1) as client, busy(client.app.state.studio.jobs, waiting=1):
+    with serving(queue_length=1) as client, busy(client.app.state.service.jobs, waiting=1):
         begun = time.monotonic()
         response = post(client, PHOTO)
         assert time.monotonic() - begun < 1
@@ -200,29 +200,29 @@ def test_a_full_queue_over_http():
 
 
 def test_too_many_requests_at_once_over_http():
-    with serving(max_requests=1) as client, busy(client.app.state.studio.jobs):
+    with serving(max_requests=1) as client, busy(client.app.state.service.jobs):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(post(client, PHOTO)))
         thread.start()
-        while client.app.state.studio.jobs.waiting == 0:
+        while client.app.state.service.jobs.waiting == 0:
             time.sleep(0.01)
         assert_problem(post(client, PHOTO), 503, "queue-full")
-        client.app.state.studio.jobs.refuse()
+        client.app.state.service.jobs.refuse()
         thread.join()
         assert_problem(answers[0], 503, "shutting-down")
 
 
 def test_deadline_over_http():
-    with serving(deadline_seconds=0.2) as client, busy(client.app.state.studio.jobs):
+    with serving(deadline_seconds=0.2) as client, busy(client.app.state.service.jobs):
         response = post(client, PHOTO)
         assert_problem(response, 504, "deadline-exceeded")
         assert int(response.headers["retry-after"]) >= 1
-        assert client.app.state.studio.jobs.waiting == 0
+        assert client.app.state.service.jobs.waiting == 0
 
 
 def test_not_ready_over_http():
     with serving() as client:
-        client.app.state.studio.ready = False
+        client.app.state.service.ready = False
         for response in (post(client, PHOTO), client.get("/readyz")):
             assert_problem(response, 503, "not-ready")
             assert response.headers["retry-after"]
@@ -230,13 +230,13 @@ def test_not_ready_over_http():
 
 def test_shutting_down_over_http():
     with serving() as client:
-        client.app.state.studio.jobs.refuse()
+        client.app.state.service.jobs.refuse()
         assert_problem(post(client, PHOTO), 503, "shutting-down")
 
 
 def test_a_client_that_disconnects_over_http_frees_its_place():
     with serving(queue_length=1) as client:
-        jobs = client.app.state.studio.jobs
+        jobs = client.app.state.service.jobs
         with busy(jobs):
             sent = asyncio.run(_leaving(client.app, jobs))
             assert jobs.waiting == 0

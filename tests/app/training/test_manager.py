@@ -14,12 +14,12 @@ import psutil
 import pytest
 
 from app.errors import ShuttingDownError, TrainingBusyError, TrainingOffError
-from app.painting.service import Studio
+from app.painting.service import PaintingService
 from app.settings import Settings
 from app.training import manager as room
-from app.training.manager import Apprentice
+from app.training.manager import TrainingManager
 from app.training.process import ROOT
-from app.training.status import Lesson, Pace, Status, pace_of, seconds_left
+from app.training.status import TrainingRequest, TrainingStatus, TrainingTimes, seconds_left, times_of
 from styles import catalog
 from styles.catalog import find_style, shipped, style_name, styles
 from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
@@ -53,36 +53,36 @@ def few_models(tmp_path_factory):
 
 
 @pytest.fixture
-def studio(few_models, own):
-    studio = Studio(Settings(**SETTINGS, allow_training=True))
-    studio.warm()
-    yield studio
-    asyncio.run(studio.close())
+def service(few_models, own):
+    service = PaintingService(Settings(**SETTINGS, allow_training=True))
+    service.warm()
+    yield service
+    asyncio.run(service.close())
 
 
 @pytest.fixture
-def apprentice(studio):
-    apprentice = Apprentice(studio, **TINY)
-    yield apprentice
-    apprentice.close()
+def manager(service):
+    manager = TrainingManager(service, **TINY)
+    yield manager
+    manager.close()
 
 
-def ended(apprentice):
+def ended(manager):
     """The status after the training ended."""
-    apprentice._thread.join(120)
-    assert not apprentice.status.running
-    return apprentice.status
+    manager._thread.join(120)
+    assert not manager.status.running
+    return manager.status
 
 
 def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own):
     with serving(allow_training=True) as client:
-        apprentice = Apprentice(client.app.state.studio, **TINY)
-        apprentice.start(PICTURE, "Été, 2", "IN", 12)
-        assert apprentice.status.state == "starting"
+        manager = TrainingManager(client.app.state.service, **TINY)
+        manager.start(PICTURE, "Été, 2", "IN", 12)
+        assert manager.status.state == "starting"
         with pytest.raises(TrainingBusyError, match="'ete-2' is being trained"):
-            apprentice.start(PICTURE, "another", "bn", 12)
-        assert apprentice.measure(PICTURE, "in") is None  # neither is there anything to try beside it
-        status = ended(apprentice)
+            manager.start(PICTURE, "another", "bn", 12)
+        assert manager.measure(PICTURE, "in") is None  # neither is there anything to try beside it
+        status = ended(manager)
         assert (status.state, status.iteration, status.kept) == ("finished", 12, True)
         assert status.sentence == ""
         assert status.sample.name == "000012.jpg"
@@ -104,29 +104,29 @@ def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own
     assert "in" in json.loads((style.folder / "curves.json").read_text())
 
 
-def test_stopping_keeps_what_was_learned(apprentice, studio):
-    apprentice.start(PICTURE, "short", "iebn", 100_000)
-    until(lambda: apprentice.status.state != "starting", 120)
-    assert apprentice.status.state == "training"
-    apprentice.stop()
-    assert apprentice.status.state == "stopping"
-    apprentice.stop()  # once more changes nothing
-    status = ended(apprentice)
+def test_stopping_keeps_what_was_learned(manager, service):
+    manager.start(PICTURE, "short", "iebn", 100_000)
+    until(lambda: manager.status.state != "starting", 120)
+    assert manager.status.state == "training"
+    manager.stop()
+    assert manager.status.state == "stopping"
+    manager.stop()  # once more changes nothing
+    status = ended(manager)
     assert (status.state, status.kept) == ("stopped", True)
     assert 10 <= status.iteration < 100_000
-    assert studio.registry.norms("short") == ["iebn"]
+    assert service.registry.norms("short") == ["iebn"]
     done = find_style("short").card["norms"]["iebn"]["iterations_done"]
     assert done == status.iteration
 
 
-def test_the_end_of_the_server_ends_the_training(apprentice):
-    apprentice.start(PICTURE, "cut-off", "in", 100_000)
-    apprentice.close(60)
-    assert apprentice._trainee.wait(0) is not None
-    assert apprentice.status.state == "stopped"
+def test_the_end_of_the_server_ends_the_training(manager):
+    manager.start(PICTURE, "cut-off", "in", 100_000)
+    manager.close(60)
+    assert manager._training.wait(0) is not None
+    assert manager.status.state == "stopped"
     with pytest.raises(ShuttingDownError):
-        apprentice.start(PICTURE, "later", "in", 10)
-    assert apprentice.measure(PICTURE, "in") is None
+        manager.start(PICTURE, "later", "in", 10)
+    assert manager.measure(PICTURE, "in") is None
 
 
 def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
@@ -134,8 +134,8 @@ def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
     server = f"""if True:
         import time
         from pathlib import PosixPath
-        from app.training.process import Trainee
-        print(Trainee({options!r}, 1)._process.pid, flush=True)
+        from app.training.process import TrainingProcess
+        print(TrainingProcess({options!r}, 1)._process.pid, flush=True)
         time.sleep(600)"""
     process = subprocess.Popen([sys.executable, "-c", server], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     training = psutil.Process(int(process.stdout.readline()))
@@ -145,35 +145,35 @@ def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
     until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, 120)
 
 
-def test_what_the_command_complains_of_is_told_in_its_sentence(studio, own):
-    apprentice = Apprentice(studio, **TINY, lr=2)
-    apprentice.start(PICTURE, "wild", "in", 10)
-    status = ended(apprentice)
+def test_what_the_command_complains_of_is_told_in_its_sentence(service, own):
+    manager = TrainingManager(service, **TINY, lr=2)
+    manager.start(PICTURE, "wild", "in", 10)
+    status = ended(manager)
     assert (status.state, status.kept) == ("failed", False)
     assert status.sentence == "lr must be above 0 and at most 1, not 2.0."
     assert "wild" not in {style.name for style in styles()}
     with pytest.raises(SettingError, match="lr must be above 0"):
-        apprentice.measure(PICTURE, "in")
+        manager.measure(PICTURE, "in")
 
 
-def test_the_estimate_is_measured_with_the_very_network(apprentice):
-    pace = apprentice.measure(PICTURE, "in")
-    assert min(pace.fixed, pace.step) > 0
-    assert pace.seconds(500) > pace.seconds(150) > 150 * pace.step
-    assert apprentice.measure(PICTURE, "in") is pace  # for some minutes it is believed
-    assert apprentice.status is None
+def test_the_estimate_is_measured_with_the_very_network(manager):
+    times = manager.measure(PICTURE, "in")
+    assert min(times.fixed, times.step) > 0
+    assert times.seconds(500) > times.seconds(150) > 150 * times.step
+    assert manager.measure(PICTURE, "in") is times  # for some minutes it is believed
+    assert manager.status is None
 
 
 def test_nothing_is_trained_where_it_is_off(few_models, own, monkeypatch):
-    monkeypatch.setattr(room, "Trainee", None)
-    apprentice = Apprentice(Studio(Settings(**SETTINGS)))
+    monkeypatch.setattr(room, "TrainingProcess", None)
+    manager = TrainingManager(PaintingService(Settings(**SETTINGS)))
     for attempt in (
-        lambda: apprentice.start(PICTURE, "x", "in", 10),
-        lambda: apprentice.measure(PICTURE, "in"),
+        lambda: manager.start(PICTURE, "x", "in", 10),
+        lambda: manager.measure(PICTURE, "in"),
     ):
         with pytest.raises(TrainingOffError, match="STYLIZER_ALLOW_TRAINING=true"):
             attempt()
-    assert apprentice.status is None
+    assert manager.status is None
     assert not own.exists()
 
 
@@ -189,7 +189,7 @@ def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allo
         assert ("training-off" in ids.values()) != allowed
         blocks = next(r.app for r in client.app.routes if getattr(r, "path", "") == "/ui").get_blocks()
         functions = {getattr(event.fn, "__qualname__", "") for event in blocks.fns.values()}
-        assert any(name.startswith(("Workshop", "Apprentice")) for name in functions) == allowed
+        assert any(name.startswith(("TrainHandlers", "TrainingManager")) for name in functions) == allowed
 
 
 @pytest.mark.parametrize(
@@ -201,41 +201,41 @@ def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allo
         ("", "with a letter or a digit"),
     ],
 )
-def test_names_that_are_taken_or_none_are_refused(studio, own, name, said, monkeypatch):
-    monkeypatch.setattr(room, "Trainee", None)
+def test_names_that_are_taken_or_none_are_refused(service, own, name, said, monkeypatch):
+    monkeypatch.setattr(room, "TrainingProcess", None)
     (own / "mine").mkdir(parents=True)
     make_picture(50, 50).save(own / "mine" / "style.png")
-    apprentice = Apprentice(studio)
+    manager = TrainingManager(service)
     with pytest.raises(SettingError, match=said):
-        apprentice.start(PICTURE, name, "in", 10)
-    assert apprentice.status is None
+        manager.start(PICTURE, name, "in", 10)
+    assert manager.status is None
 
 
 @pytest.mark.parametrize(
     ("norm", "iterations", "error"), [("gn", 9, UnknownNormError), ("in", 0, SettingError)]
 )
-def test_settings_out_of_range_start_nothing(studio, monkeypatch, norm, iterations, error):
-    monkeypatch.setattr(room, "Trainee", None)
+def test_settings_out_of_range_start_nothing(service, monkeypatch, norm, iterations, error):
+    monkeypatch.setattr(room, "TrainingProcess", None)
     with pytest.raises(error):
-        Apprentice(studio).start(PICTURE, "x", norm, iterations)
+        TrainingManager(service).start(PICTURE, "x", norm, iterations)
 
 
-def test_a_folder_that_cannot_be_written_is_told(studio, own, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_told(service, own, monkeypatch):
     own.write_text("in the way")
     with pytest.raises(SettingError, match=r"No style can be kept here: Not a directory|File exists"):
-        Apprentice(studio).start(PICTURE, "x", "in", 10)
+        TrainingManager(service).start(PICTURE, "x", "in", 10)
 
 
 def test_pictures_have_the_limits_of_photos(few_models, own):
-    apprentice = Apprentice(Studio(Settings(**SETTINGS, max_pixels=1_000_000, min_side=32)))
+    manager = TrainingManager(PaintingService(Settings(**SETTINGS, max_pixels=1_000_000, min_side=32)))
     with pytest.raises(ImageSizeError):
-        apprentice.open_picture(file(make_picture(1001, 1000)))
+        manager.open_picture(file(make_picture(1001, 1000)))
     with pytest.raises(ImageSizeError):
-        apprentice.open_picture(file(make_picture(100, 31)))
+        manager.open_picture(file(make_picture(100, 31)))
     with pytest.raises(UnreadableImageError):
-        apprentice.open_picture(file(PICTURE)[:900])
-    assert apprentice.open_picture(file(PICTURE)).size == PICTURE.size
-    large = Apprentice(Studio(Settings(**SETTINGS)))
+        manager.open_picture(file(PICTURE)[:900])
+    assert manager.open_picture(file(PICTURE)).size == PICTURE.size
+    large = TrainingManager(PaintingService(Settings(**SETTINGS)))
     assert large.open_picture(file(make_picture(3072, 2048))).size == (1536, 1024)  # as large as it is seen
 
 
@@ -277,21 +277,21 @@ def test_names_are_safe_everywhere(text, name):
 
 
 def test_time_left_is_that_of_the_last_steps():
-    lesson = Lesson("x", "in", 80)  # a sample each 10 steps
-    assert seconds_left(lesson, [{"phase": "validation"}], [(10, 100.0)], 101.0) is None
+    request = TrainingRequest("x", "in", 80)  # a sample each 10 steps
+    assert seconds_left(request, [{"phase": "validation"}], [(10, 100.0)], 101.0) is None
     records = [{"images_per_second": 2.0}, {"phase": "validation"}]
-    assert seconds_left(lesson, records, [(10, 100.0)], 101.0) == pytest.approx(70 * 2 - 1)
+    assert seconds_left(request, records, [(10, 100.0)], 101.0) == pytest.approx(70 * 2 - 1)
     slow_then_fast = [(10, 100.0), (20, 200.0), (30, 210.0), (40, 220.0)]
-    assert seconds_left(lesson, records, slow_then_fast, 220.0) == pytest.approx(40)
-    assert seconds_left(lesson, records, slow_then_fast, 225.0) == pytest.approx(35)
-    assert seconds_left(lesson, records, slow_then_fast, 999.0) == 0.0
+    assert seconds_left(request, records, slow_then_fast, 220.0) == pytest.approx(40)
+    assert seconds_left(request, records, slow_then_fast, 225.0) == pytest.approx(35)
+    assert seconds_left(request, records, slow_then_fast, 999.0) == 0.0
     at_the_end = [*slow_then_fast, (80, 300.0)]
-    assert seconds_left(lesson, records, at_the_end, 300.0) == 0.0
+    assert seconds_left(request, records, at_the_end, 300.0) == 0.0
 
 
 def test_a_pace_adds_up():
-    assert Pace(fixed=5, step=2, sample=1).seconds(100) == 5 + 200 + 8
-    assert Pace(fixed=5, step=2, sample=1).seconds(3) == 5 + 6 + 3
+    assert TrainingTimes(fixed=5, step=2, sample=1).seconds(100) == 5 + 200 + 8
+    assert TrainingTimes(fixed=5, step=2, sample=1).seconds(3) == 5 + 6 + 3
 
 
 def test_a_trial_is_divided_into_its_parts(tmp_path):
@@ -302,7 +302,7 @@ def test_a_trial_is_divided_into_its_parts(tmp_path):
     for name, seconds in [("000002.jpg", 100), ("000004.jpg", 107)]:  # two steps and 3 s beside them
         (folder.samples / name).touch()
         os.utime(folder.samples / name, (seconds, seconds))
-    assert pace_of(folder, 20.0) == Pace(fixed=6.0, step=2.0, sample=3.0)
+    assert times_of(folder, 20.0) == TrainingTimes(fixed=6.0, step=2.0, sample=3.0)
 
 
 def _pickers(live=True):
@@ -327,7 +327,7 @@ def test_every_choice_of_a_style_offers_what_is_new(tmp_path, live):
     assert [update.constructor_args.get("value") for update in updates] == ["small-cat", *[None] * (2 + live)]
 
 
-def test_the_tab_follows_a_training_until_it_ends(studio):
+def test_the_tab_follows_a_training_until_it_ends(service):
     pytest.importorskip("gradio")
     from app.page import train_tab
 
@@ -336,15 +336,15 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
     ]
     for record in records:
         record |= {f"style_relu{layer}": 0.5 for layer in ("1_2", "2_2", "3_3", "4_3")}
-    lesson = Lesson("mine", "in", 150)
+    request = TrainingRequest("mine", "in", 150)
     states = [
-        Status(lesson),
-        Status(lesson, "training", 10, 130.0, records[:1]),
-        Status(lesson, "training", 20, 120.0, records),
-        Status(lesson, "failed", 20, records=records, sentence="The <loss> went away."),
+        TrainingStatus(request),
+        TrainingStatus(request, "training", 10, 130.0, records[:1]),
+        TrainingStatus(request, "training", 20, 120.0, records),
+        TrainingStatus(request, "failed", 20, records=records, sentence="The <loss> went away."),
     ]
     trainer = SimpleNamespace(status=None)
-    workshop = train_tab.Workshop(studio, trainer, _pickers())
+    handlers = train_tab.TrainHandlers(service, trainer, _pickers())
 
     async def watch():
         shown = []
@@ -352,7 +352,7 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
         async for (
             progress,
             *_,
-        ) in workshop.follow():
+        ) in handlers.follow():
             shown.append(progress)
             trainer.status = states[min(len(shown), len(states) - 1)]
         return shown
@@ -366,17 +366,17 @@ def test_the_tab_follows_a_training_until_it_ends(studio):
     assert "<progress" not in shown[3]
 
 
-def test_what_an_estimate_promised_is_taken_back(studio, tmp_path, monkeypatch):
+def test_what_an_estimate_promised_is_taken_back(service, tmp_path, monkeypatch):
     """Uploads are deleted after half an hour; a choice that comes later must not seem to be measured."""
     gr = pytest.importorskip("gradio")
     from app.page import train_tab
 
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    workshop = train_tab.Workshop(studio, SimpleNamespace(status=None), _pickers())
+    handlers = train_tab.TrainHandlers(service, SimpleNamespace(status=None), _pickers())
     said = []
 
     async def measure():
-        async for sentence in workshop.estimate({"path": str(tmp_path / "gone.png")}, "in", 500):
+        async for sentence in handlers.estimate({"path": str(tmp_path / "gone.png")}, "in", 500):
             said.append(sentence)
 
     with pytest.raises(gr.Error, match="once more"):

@@ -10,11 +10,11 @@ from transformer_net.errors import UnreadableImageError
 def wait_for_go(folder):
     """A painter that notes which process paints what, and is done once there is a file `go`."""
 
-    def paint(job):
-        (folder / f"{job.stem}.{os.getpid()}.began").touch()
+    def paint(file):
+        (folder / f"{file.stem}.{os.getpid()}.began").touch()
         while not (folder / "go").exists():
             time.sleep(0.02)
-        if job.photo.name == "broken":
+        if file.photo.name == "broken":
             raise UnreadableImageError("It is broken.")
 
     return paint
@@ -23,8 +23,8 @@ def wait_for_go(folder):
 def die_of(name):
     """A painter that a photo of this name kills."""
 
-    def paint(job):
-        if job.stem.name == name:
+    def paint(file):
+        if file.stem.name == name:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return paint

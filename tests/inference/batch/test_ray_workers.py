@@ -19,7 +19,7 @@ from tests.inference.batch.ray_paint_functions import die_of, wait_for_go
 from transformer_net import commandline
 from transformer_net.errors import SettingError
 from transformer_net.inference.batch import ray_workers as cluster_module
-from transformer_net.inference.batch.inputs import Job
+from transformer_net.inference.batch.inputs import InputFile
 from transformer_net.inference.batch.ray_workers import paint_on_ray
 from transformer_net.inference.ledger import LEDGER
 
@@ -93,7 +93,7 @@ def test_a_folder_is_painted_as_by_one_process_and_once(two_nodes, folder, invok
 
 
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
-    jobs = [Job(Path(f"/{name}"), Path(name)) for name in ("a", "b", "c", "d", "e", "broken")]
+    files = [InputFile(Path(f"/{name}"), Path(name)) for name in ("a", "b", "c", "d", "e", "broken")]
     killed = []
 
     def kill_one():
@@ -106,16 +106,16 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
     stop = threading.Event()
     killer = threading.Thread(target=kill_one, daemon=True)
     killer.start()
-    results = list(paint_on_ray(jobs, partial(wait_for_go, tmp_path)))
+    results = list(paint_on_ray(files, partial(wait_for_go, tmp_path)))
     killer.join()
-    assert sorted(job.stem.name for job, _ in results) == sorted(job.stem.name for job in jobs)
-    assert [(job.stem.name, str(e)) for job, e in results if e] == [("broken", "It is broken.")]
+    assert sorted(file.stem.name for file, _ in results) == sorted(file.stem.name for file in files)
+    assert [(file.stem.name, str(e)) for file, e in results if e] == [("broken", "It is broken.")]
     assert len(list(tmp_path.glob(f"{killed[0]}.*.began"))) == 2  # begun by the killed one and by another
 
 
 def test_a_photo_that_kills_every_worker_is_given_up(two_nodes):
-    jobs = [Job(Path(f"/{name}"), Path(name)) for name in "abcdefgh"]
-    results = {job.stem.name: error for job, error in paint_on_ray(jobs, partial(die_of, "b"))}
+    files = [InputFile(Path(f"/{name}"), Path(name)) for name in "abcdefgh"]
+    results = {file.stem.name: error for file, error in paint_on_ray(files, partial(die_of, "b"))}
     assert "6 attempts" in str(results.pop("b"))
     assert results == dict.fromkeys("acdefgh")  # nor does one that waited behind it count as lost
 
@@ -176,4 +176,4 @@ def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(SettingError, match=r"Clusters need Ray: pip install"):
-        list(cluster_module.paint_on_ray([Job(Path("a"), Path("a"))], lambda: print))
+        list(cluster_module.paint_on_ray([InputFile(Path("a"), Path("a"))], lambda: print))

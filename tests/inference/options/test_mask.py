@@ -9,9 +9,9 @@ from tests.conftest import make_picture
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import UnsupportedImageError
 from transformer_net.imaging.decode import decode
-from transformer_net.inference.masked_stylizer import TwoStyles
+from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import merged, read_mask
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet
 
@@ -31,7 +31,7 @@ def test_black_is_the_first_and_white_the_second(pair):
     photo = decode(make_picture(*SIZE))
     mask = Image.new("L", SIZE)
     mask.paste(255, (30, 0, 60, 44))
-    painter = TwoStyles(*pair, mask)
+    painter = MaskedStylizer(*pair, mask)
     assert (painter.info.style, painter.info.norm) == ("one-other", "bn")
     both, one, other = (np.asarray(p.paint_photo(photo)) for p in (painter, *pair))
     assert (both[:, :30] == one[:, :30]).all()
@@ -50,7 +50,7 @@ def test_masks_are_stretched_and_photos_shrunk_first(pair):
     picture.putalpha(Image.linear_gradient("L").resize((120, 88)))
     mask = Image.new("L", (2, 1))
     mask.putpixel((1, 0), 255)
-    painting = TwoStyles(*pair, mask).paint_photo(decode(picture), 60)
+    painting = MaskedStylizer(*pair, mask).paint_photo(decode(picture), 60)
     assert (painting.mode, painting.size) == ("RGBA", SIZE)
     one = pair[0].paint_photo(decode(picture), 60)
     assert np.array_equal(np.asarray(painting)[:, :10], np.asarray(one)[:, :10])
@@ -59,7 +59,7 @@ def test_masks_are_stretched_and_photos_shrunk_first(pair):
 def test_both_are_painted_in_tiles_and_the_progress_is_told(pair):
     photo = decode(make_picture(150, 130))
     told = []
-    painter = TwoStyles(*pair, Image.linear_gradient("L"))
+    painter = MaskedStylizer(*pair, Image.linear_gradient("L"))
     whole = painter.paint_photo(photo)
     tiles = painter.paint_photo(photo, max_memory=4_500_000, overwrite=True, on_progress=told.append)
     assert np.abs(np.asarray(whole).astype(int) - np.asarray(tiles)).max() <= 1
@@ -70,15 +70,21 @@ def test_both_are_painted_in_tiles_and_the_progress_is_told(pair):
 def test_the_look_is_that_of_both(pair):
     photo = decode(make_picture(*SIZE))
     mask = Image.linear_gradient("L").resize(SIZE)
-    painting = TwoStyles(*pair, mask).paint_photo(photo, look=Look(0.5))
-    assert painting.tobytes() == merged(*(p.paint_photo(photo, look=Look(0.5)) for p in pair), mask).tobytes()
-    assert TwoStyles(*pair, mask).paint_photo(photo, look=Look(0)).tobytes() == photo.rgb.tobytes()
+    painting = MaskedStylizer(*pair, mask).paint_photo(photo, options=StyleOptions(0.5))
+    assert (
+        painting.tobytes()
+        == merged(*(p.paint_photo(photo, options=StyleOptions(0.5)) for p in pair), mask).tobytes()
+    )
+    assert (
+        MaskedStylizer(*pair, mask).paint_photo(photo, options=StyleOptions(0)).tobytes()
+        == photo.rgb.tobytes()
+    )
 
 
 def test_fingerprints_tell_masks_and_orders_apart(pair):
     one, other = Image.new("L", (2, 2)), Image.new("L", (1, 4))
-    prints = {TwoStyles(*pair, one).fingerprint, TwoStyles(*pair, other).fingerprint}
-    prints.add(TwoStyles(*pair[::-1], one).fingerprint)
+    prints = {MaskedStylizer(*pair, one).fingerprint, MaskedStylizer(*pair, other).fingerprint}
+    prints.add(MaskedStylizer(*pair[::-1], one).fingerprint)
     assert len(prints) == 3
 
 

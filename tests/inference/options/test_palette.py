@@ -10,7 +10,7 @@ from transformer_net.errors import SettingError
 from transformer_net.imaging import colour_space
 from transformer_net.imaging.colour_space import from_light, oklab, to_light
 from transformer_net.inference.options.palette import Palette
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import TransformerNet
 
@@ -88,9 +88,9 @@ def test_the_photo_is_matched_before_it_is_painted():
     photo = make_picture(60, 48)
     shifted = palette.colour(photo)
     before = photo.tobytes()
-    for look in ({}, {"strength": 0}, {"strength": 0.5}, {"keep_colour": True}):
-        painted = matching.paint(photo, look=Look(match_palette=True, **look))
-        assert painted.tobytes() == plain.paint(shifted, look=Look(**look)).tobytes()
+    for options in ({}, {"strength": 0}, {"strength": 0.5}, {"keep_colour": True}):
+        painted = matching.paint(photo, options=StyleOptions(match_palette=True, **options))
+        assert painted.tobytes() == plain.paint(shifted, options=StyleOptions(**options)).tobytes()
     assert matching.paint(photo).tobytes() == plain.paint(photo).tobytes()
     assert photo.tobytes() == before
 
@@ -98,4 +98,4 @@ def test_the_photo_is_matched_before_it_is_painted():
 def test_a_model_without_its_picture_cannot_match():
     stylizer = Stylizer(TransformerNet("in", 4), ModelInfo("in", 4))
     with pytest.raises(SettingError, match="a model file comes without its style picture"):
-        stylizer.paint(make_picture(40, 40), look=Look(match_palette=True))
+        stylizer.paint(make_picture(40, 40), options=StyleOptions(match_palette=True))

@@ -10,7 +10,7 @@ from transformer_net.errors import SettingError
 from transformer_net.imaging.arrays import fit
 from transformer_net.inference.options import strokes
 from transformer_net.inference.options.strokes import enlarge
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 
 
 def edge(width, height, at):
@@ -57,29 +57,31 @@ def test_strips_meet(monkeypatch):
 def test_a_stylizer_paints_small_and_enlarges():
     painter, photo = stylizer(), make_picture(120, 90)
     small = fit(photo, 40)
-    painting = painter.paint(photo, look=Look(stroke_scale=3))
+    painting = painter.paint(photo, options=StyleOptions(stroke_scale=3))
     assert painting.size == photo.size
     assert painting.tobytes() == enlarge(painter.paint(small), small, photo).tobytes()
-    assert painter.paint(photo, look=Look(stroke_scale=1)).tobytes() == painter.paint(photo).tobytes()
+    assert (
+        painter.paint(photo, options=StyleOptions(stroke_scale=1)).tobytes() == painter.paint(photo).tobytes()
+    )
 
 
 def test_sizes_that_leave_hardly_anything_to_paint():
     for size in ((24, 20), (300, 16)):
-        assert stylizer().paint(make_picture(*size), look=Look(stroke_scale=8)).size == size
+        assert stylizer().paint(make_picture(*size), options=StyleOptions(stroke_scale=8)).size == size
 
 
 def test_strokes_transparency_strength_and_tiles():
     photo = make_picture(90, 60).convert("RGBA")
     photo.putalpha(Image.linear_gradient("L").resize(photo.size))
-    painting = stylizer().paint(photo, look=Look(0.5, stroke_scale=2))
+    painting = stylizer().paint(photo, options=StyleOptions(0.5, stroke_scale=2))
     assert (painting.mode, painting.size) == ("RGBA", (90, 60))
     wide = make_picture(400, 320)
-    whole = levels(stylizer("bn").paint(wide, look=Look(stroke_scale=2)))
-    tiled = levels(stylizer("bn").paint(wide, look=Look(stroke_scale=2), max_memory=5_000_000))
+    whole = levels(stylizer("bn").paint(wide, options=StyleOptions(stroke_scale=2)))
+    tiled = levels(stylizer("bn").paint(wide, options=StyleOptions(stroke_scale=2), max_memory=5_000_000))
     assert np.abs(whole - tiled).max() <= 1
 
 
 @pytest.mark.parametrize("scale", [0, 0.99, 8.1, float("nan"), float("inf"), -2])
 def test_scales_out_of_range(scale):
     with pytest.raises(SettingError, match="The stroke scale must be within 1 and 8, not "):
-        Look(stroke_scale=scale)
+        StyleOptions(stroke_scale=scale)

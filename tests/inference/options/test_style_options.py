@@ -8,7 +8,7 @@ from tests.conftest import make_picture
 from transformer_net.errors import SettingError
 from transformer_net.imaging import colour_space
 from transformer_net.imaging.colour_space import oklab
-from transformer_net.inference.options.style_options import Look, recolour
+from transformer_net.inference.options.style_options import StyleOptions, recolour
 
 GREYS = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
 
@@ -82,4 +82,4 @@ def test_strips_do_not_show(monkeypatch):
 @pytest.mark.parametrize("strength", [-0.01, 1.01, float("nan"), float("inf")])
 def test_strength_is_within_0_and_1(strength):
     with pytest.raises(SettingError, match="within 0 and 1"):
-        Look(strength)
+        StyleOptions(strength)

@@ -13,7 +13,7 @@ from transformer_net.imaging.arrays import to_array
 from transformer_net.imaging.decode import decode
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling import tiles
 from transformer_net.inference.tiling.fold_norms import (
@@ -379,9 +379,9 @@ def test_a_photo_is_painted_over_only_when_allowed(max_side):
 
 @pytest.mark.parametrize("max_side", [None, 130])
 def test_a_photo_is_not_painted_over_before_it_is_mixed_in(max_side):
-    painter, photo, look = painters("bn"), make_picture(150, 101), Look(0.5, keep_colour=True)
-    tiled = painter.paint(photo, max_side, look, max_memory=memory_for(MIN_TILE, 150))
-    assert_same_pixels(tiled, painter.paint(photo, max_side, look))
+    painter, photo, options = painters("bn"), make_picture(150, 101), StyleOptions(0.5, keep_colour=True)
+    tiled = painter.paint(photo, max_side, options, max_memory=memory_for(MIN_TILE, 150))
+    assert_same_pixels(tiled, painter.paint(photo, max_side, options))
 
 
 def test_progress_goes_from_nothing_to_one():

@@ -17,17 +17,17 @@ from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.imaging.decode import decode
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video import pipeline, reader
 from transformer_net.inference.video.pipeline import VideoOptions, ahead, paint_video
 from transformer_net.inference.video.reader import probe, read_frames, turned_back
-from transformer_net.inference.video.temporal_consistency import Steadier, flow, trust
+from transformer_net.inference.video.temporal_consistency import TemporalSmoother, flow, trust
 
 ROOT = Path(__file__).parents[3]
 FRAMES = 20
 WALK = Walk(64, 48, FRAMES)
-UNPAINTED = VideoOptions(look=Look(strength=0))  # all but the network
+UNPAINTED = VideoOptions(style_options=StyleOptions(strength=0))  # all but the network
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_an_interrupted_video_goes_on(clip, tmp_path, stylizer, monkeypatch, ste
 
     # Segments of other settings are of no use.
     with pytest.raises(KeyboardInterrupt):
-        paint_video(found, target, stylizer, VideoOptions(look=Look(0.5)), interrupt)
+        paint_video(found, target, stylizer, VideoOptions(style_options=StyleOptions(0.5)), interrupt)
     begun = []
     paint_video(found, target, stylizer, options, begun.append)
     assert begun[0] == 0
@@ -313,10 +313,10 @@ def test_steady_lowers_flicker_along_the_true_motion(tmp_path):
 def test_nothing_is_carried_over_a_cut():
     first = np.asarray(make_picture(64, 48)) // 3
     second = 255 - first
-    steadier = Steadier()
-    assert np.array_equal(steadier(first, first), first)
-    assert np.array_equal(steadier(second, second), second)
-    assert np.array_equal(steadier(first[:32], first[:32]), first[:32])  # another size: nothing to carry
+    smoother = TemporalSmoother()
+    assert np.array_equal(smoother(first, first), first)
+    assert np.array_equal(smoother(second, second), second)
+    assert np.array_equal(smoother(first[:32], first[:32]), first[:32])  # another size: nothing to carry
 
 
 def test_trust_ends_where_the_picture_came_in():

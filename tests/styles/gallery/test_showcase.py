@@ -8,7 +8,7 @@ from PIL import Image
 
 from styles.catalog import ROOT, find_style, shipped
 from styles.gallery import showcase
-from styles.gallery.quality import SIDES, Book
+from styles.gallery.quality import SIDES, QualityFigures
 from transformer_net.norms import NORMS
 
 COMPLETE = [style.name for style in shipped() if style.norms == list(NORMS)]
@@ -27,7 +27,7 @@ def test_each_style_is_on_show_with_its_figures(name):
     with Image.open(showcase.sheet_file(style)) as sheet:
         assert sheet.width > sheet.height * 0.8
     for side in SIDES:
-        assert {"photo", *NORMS} <= Book(style, side).table().keys()
+        assert {"photo", *NORMS} <= QualityFigures(style, side).table().keys()
     section = showcase.page().split(f"## {name.capitalize()}")[1]
     assert f"gallery-{name}.jpg" in section
 

@@ -7,7 +7,7 @@ from tests.conftest import make_picture
 from transformer_net.imaging.arrays import to_array
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
-from transformer_net.training.execution.cuda_graph import Recorded
+from transformer_net.training.execution.cuda_graph import GraphedFunction
 from transformer_net.training.trainer import Trainer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
@@ -22,7 +22,7 @@ def test_a_replay_computes_anew_and_keeps_what_it_gave():
         memory.add_(1)
         return {"y": x * scale + memory}
 
-    recorded = Recorded(function, torch.device("cuda"))
+    recorded = GraphedFunction(function, torch.device("cuda"))
     inputs = [torch.randn(3).pin_memory() for _ in range(8)]
     outputs = [recorded("a", x, float(i)) for i, x in enumerate(inputs)]
     for i, (x, output) in enumerate(zip(inputs, outputs, strict=True)):
@@ -37,7 +37,7 @@ def test_what_cannot_be_recorded_is_computed_plainly(caplog):
     def waits(x):
         return {"y": torch.full((1,), x.sum().item())}
 
-    recorded = Recorded(waits, torch.device("cuda"))
+    recorded = GraphedFunction(waits, torch.device("cuda"))
     for i in range(6):
         assert recorded("a", torch.full((4,), float(i)))["y"].item() == 4 * i
     assert len(caplog.records) == 1
@@ -54,7 +54,7 @@ def test_recorded_training_is_plain_training(vgg, norm, monkeypatch):
     )  # fmt: skip
     device = torch.device("cuda")
     trainers = [Trainer(config, make_picture(120, 100), vgg, device) for _ in range(2)]
-    trainers[1]._recorded = None
+    trainers[1]._graphed = None
     start = {name: p.detach().clone() for name, p in trainers[0].network.named_parameters()}
     for iteration in range(config.total_iterations):
         size = trainers[0].schedule.crop_size(iteration)
@@ -64,7 +64,7 @@ def test_recorded_training_is_plain_training(vgg, norm, monkeypatch):
         assert replayed.keys() == plain.keys()
         for name in plain:
             assert replayed[name].item() == pytest.approx(plain[name].item(), rel=0.02), (iteration, name)
-    assert trainers[0]._recorded._graph is not None
+    assert trainers[0]._graphed._graph is not None
     ends = [dict(trainer.network.named_parameters()) for trainer in trainers]
     for name, before in start.items():
         if before.ndim == 4:  # the bias before a norm has no gradient but rounding, which Adam follows

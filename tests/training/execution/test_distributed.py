@@ -61,13 +61,13 @@ import sys
 from pathlib import Path
 import torch
 from tests.training.execution.test_distributed import CPU, NORMS, train
-from transformer_net.training.execution.distributed import joined
+from transformer_net.training.execution.distributed import process_group
 from transformer_net.training.losses.vgg import Vgg16Features
 
 torch.set_num_threads(1)
 photos, out = map(Path, sys.argv[1:])
 vgg = Vgg16Features()
-with joined(CPU) as ranks:
+with process_group(CPU) as ranks:
     for norm in NORMS:
         train(norm, photos, out / f"two-{norm}", vgg, ranks)
     train("iebn", photos, out / "changing", vgg, ranks, stop_at=3)

@@ -11,7 +11,7 @@ from tests.conftest import make_picture
 from transformer_net.norms import NORMS
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos
-from transformer_net.training.execution.tensorboard import Board
+from transformer_net.training.execution.tensorboard import TensorBoardWriter
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer
@@ -45,9 +45,9 @@ def train(norm, photo_folder, folder, vgg, stop_at=99):
         run.resume()
     else:
         run.folder.create()
-    run.board = Board(folder, trainer.iteration)
+    run.tensorboard_writer = TensorBoardWriter(folder, trainer.iteration)
     run.run()
-    run.board.close()
+    run.tensorboard_writer.close()
     return run
 
 
@@ -98,7 +98,7 @@ def test_gates_on_the_board(norm, photo_folder, tmp_path, vgg):
 def test_what_was_written_after_the_last_save_is_not_shown_twice(photo_folder, tmp_path, vgg):
     """A run that goes on from iteration 3 shows one curve, not the old end beside the new one."""
     run = train("in", photo_folder, tmp_path / "run", vgg, stop_at=3)
-    lost = Board(run.folder.path)
+    lost = TensorBoardWriter(run.folder.path)
     lost.training(5, {"content": 99.0})
     lost.close()
     # Files are read in the order of their names: of the seconds they were begun at, which are the same here.

@@ -15,7 +15,7 @@ from transformer_net.inference.video.reader import SUFFIXES as VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)
-class Job:
+class InputFile:
     """One photo, and what its paintings' names begin with.
 
     Attributes:
@@ -33,7 +33,7 @@ class Job:
         return self.photo.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
+def find_inputs(paths: Sequence[Path], out: Path) -> list[InputFile]:
     """The photos among `paths`, and all in the folders among them, subfolders included, sorted by name.
 
     Hidden files and folders are left out, `out` itself where it lies within, and what a ledger says was
@@ -43,31 +43,31 @@ def find_jobs(paths: Sequence[Path], out: Path) -> list[Job]:
     Raises:
         SettingError: A folder has no photo or cannot be read, or two photos would have the same stem.
     """
-    jobs: list[Job] = []
+    files: list[InputFile] = []
     paths = list(dict.fromkeys(paths))
     alike = Counter(path.with_suffix("") for path in paths if path.name)
     try:
         for path in paths:
-            jobs += _in_folder(path, out.resolve()) if path.is_dir() else [_loose(path, alike)]
+            files += _in_folder(path, out.resolve()) if path.is_dir() else [_loose(path, alike)]
     except OSError as error:  # not permitted, or too long a name
         raise SettingError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    counts = Counter(job.stem for job in jobs)
+    counts = Counter(file.stem for file in files)
     if twice := next((stem for stem, count in counts.items() if count > 1), None):
         raise SettingError(f"Two photos are called '{twice}': their paintings would overwrite each other.")
-    return jobs
+    return files
 
 
-def _loose(path: Path, alike: Counter[Path]) -> Job:
-    return Job(path, _stem(Path(path.name), unique=alike[path.with_suffix("")] == 1))
+def _loose(path: Path, alike: Counter[Path]) -> InputFile:
+    return InputFile(path, _stem(Path(path.name), unique=alike[path.with_suffix("")] == 1))
 
 
-def _in_folder(folder: Path, out: Path) -> list[Job]:
+def _in_folder(folder: Path, out: Path) -> list[InputFile]:
     photos = sorted(_walk(folder, out, frozenset()))
     if not photos:
         raise SettingError(f"There is no photo in the folder {folder}.")
     counts = Counter(photo.with_suffix("") for photo in photos)
     return [
-        Job(photo, _stem(photo.relative_to(folder), unique=counts[photo.with_suffix("")] == 1))
+        InputFile(photo, _stem(photo.relative_to(folder), unique=counts[photo.with_suffix("")] == 1))
         for photo in photos
     ]
 

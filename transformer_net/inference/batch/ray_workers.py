@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.inference.batch.inputs import Job
+from transformer_net.inference.batch.inputs import InputFile
 
-Paint = Callable[[Job], object]
+PaintFunction = Callable[[InputFile], object]
 """Paints a photo to its place. A `StylizerError` says why that one cannot be painted."""
 
 _ATTEMPTS = 3
@@ -29,35 +29,36 @@ _BLOCKS = 10_000
 class _Worker:
     """A process of the cluster: makes its painter once, and then paints photo after photo."""
 
-    def __init__(self, make_painter: Callable[[], Paint]) -> None:
-        self._make_painter = make_painter
+    def __init__(self, make_paint_function: Callable[[], PaintFunction]) -> None:
+        self._make_paint_function = make_paint_function
 
     @cached_property
-    def _paint(self) -> Paint:
+    def _paint(self) -> PaintFunction:
         # Not at the start: a machine that lacks the model tells so of each photo, instead of dying of it.
-        return self._make_painter()
+        return self._make_paint_function()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """A numbered job becomes its number and what went wrong, empty if the photo is painted."""
         problem = ""
         try:
-            self._paint(Job(Path(row["photo"]), Path(row["stem"])))
+            self._paint(InputFile(Path(row["photo"]), Path(row["stem"])))
         except StylizerError as error:
             problem = str(error) or type(error).__name__
         return {"number": row["number"], "problem": problem}
 
 
 def paint_on_ray(
-    jobs: Sequence[Job], make_painter: Callable[[], Paint], address: str | None = None
-) -> Iterator[tuple[Job, StylizerError | None]]:
+    files: Sequence[InputFile], make_paint_function: Callable[[], PaintFunction], address: str | None = None
+) -> Iterator[tuple[InputFile, StylizerError | None]]:
     """Paint photos with Ray Data; gives each once, as it is finished, with what went wrong.
 
     A worker takes one core. A photo whose worker is lost, with its machine or alone, is painted again by
     another. As paintings get their names when they are complete, that leaves one painting, and a whole one.
 
     Args:
-        jobs: The photos.
-        make_painter: Called once by each worker. Pickled, so it must be of a module, or of a script's top.
+        files: The photos.
+        make_paint_function: Called once by each worker. Pickled, so it must be of a module, or of a script's
+            top.
         address: Of the cluster: `auto` for the one that this machine is part of, `host:port`, or
             `ray://host:port`. None: this process's connection if it has one, else a cluster of this machine
             alone, for as long as the call lasts.
@@ -65,7 +66,7 @@ def paint_on_ray(
     Raises:
         SettingError: Ray is not installed, or there is no cluster at `address`.
     """
-    if not jobs:
+    if not files:
         return
     try:
         import ray.data
@@ -78,21 +79,21 @@ def paint_on_ray(
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise SettingError(f"There is no Ray cluster at {address!r} that can be used.") from error
     try:
-        left = dict(enumerate(jobs))
+        left = dict(enumerate(files))
         for at_hand in (2, 1):  # what only waited where a worker was lost gets its attempts by itself
-            for row in _results(dict(left), make_painter, at_hand) if left else ():
-                if (job := left.pop(int(row["number"]), None)) is not None:
-                    yield job, StylizerError(row["problem"]) if row["problem"] else None
-        for job in left.values():
+            for row in _results(dict(left), make_paint_function, at_hand) if left else ():
+                if (file := left.pop(int(row["number"]), None)) is not None:
+                    yield file, StylizerError(row["problem"]) if row["problem"] else None
+        for file in left.values():
             attempts = 2 * _ATTEMPTS
-            yield job, StylizerError(f"Every worker that tried to paint it was lost ({attempts} attempts).")
+            yield file, StylizerError(f"Every worker that tried to paint it was lost ({attempts} attempts).")
     finally:
         if ours:
             ray.shutdown()
 
 
 def _results(
-    jobs: dict[int, Job], make_painter: Callable[[], Paint], at_hand: int
+    files: dict[int, InputFile], make_paint_function: Callable[[], PaintFunction], at_hand: int
 ) -> Iterator[dict[str, Any]]:
     """The outcome of each photo, by its number; nothing of those that are given up."""
     import ray
@@ -104,15 +105,15 @@ def _results(
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     most = max(1, int(ray.cluster_resources().get("CPU", 1)))
     rows = [
-        {"number": number, "photo": str(job.photo.absolute()), "stem": str(job.stem)}
-        for number, job in jobs.items()
+        {"number": number, "photo": str(file.photo.absolute()), "stem": str(file.stem)}
+        for number, file in files.items()
     ]
     done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         _Worker,
-        fn_constructor_args=(make_painter,),
+        fn_constructor_args=(make_paint_function,),
         # With one in hand and none waiting, a worker idles for Ray's round trip after each photo. But what
         # waits at a worker that is lost has lost an attempt, too.
-        compute=ray.data.ActorPoolStrategy(size=min(most, len(jobs)), max_tasks_in_flight_per_actor=at_hand),
+        compute=ray.data.ActorPoolStrategy(size=min(most, len(files)), max_tasks_in_flight_per_actor=at_hand),
         num_cpus=1,
         max_restarts=-1,
         max_task_retries=_ATTEMPTS - 1,

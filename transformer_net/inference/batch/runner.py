@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import Progress as ProgressBar
 
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, say
@@ -25,32 +25,32 @@ from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, decode
 from transformer_net.imaging.encode import check_side, encode
 from transformer_net.imaging.metadata import kept
-from transformer_net.inference.batch.inputs import Job
+from transformer_net.inference.batch.inputs import InputFile
 from transformer_net.inference.ledger import Ledger, made_of
-from transformer_net.inference.masked_stylizer import TwoStyles
-from transformer_net.inference.options.style_options import Look
+from transformer_net.inference.masked_stylizer import MaskedStylizer
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.tiling.tiles import Progress
+from transformer_net.inference.tiling.tiles import ProgressCallback
 from transformer_net.inference.video.pipeline import VideoOptions, paint_video
 from transformer_net.inference.video.reader import probe
 from transformer_net.norms import NORM_TITLES, norm_slug
 
-Painter = Stylizer | TwoStyles
+AnyStylizer = Stylizer | MaskedStylizer
 
 _PANEL = 640
 """Longer side of a picture in a sheet."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class BatchPlan:
     """What is to be done with each photo or video.
 
     Attributes:
         stylizers: Each paints it once; where there are several, a photo gets a sheet of its paintings, too.
         out: Folder of the paintings.
         kind: What they are written as, as `encode` names it.
-        max_side: As in `Stylizer.paint_photo`, like `look`, `memory` and `exact`.
+        max_side: As in `Stylizer.paint_photo`, like `options`, `memory` and `exact`.
         limits: What photos are accepted.
         ledger: Notes what each painting was made of; None where nobody will ask.
         skip: Whether what is painted already is left out.
@@ -58,11 +58,11 @@ class Batch:
         keep_gps: Whether the place is, too.
     """
 
-    stylizers: Sequence[Painter]
+    stylizers: Sequence[AnyStylizer]
     out: Path
     kind: str
     max_side: int | None
-    look: Look
+    options: StyleOptions
     memory: int
     exact: bool
     ledger: Ledger | None
@@ -71,26 +71,26 @@ class Batch:
     keep_gps: bool
     limits: Limits
 
-    def outputs(self, job: Job) -> list[Path]:
+    def outputs(self, file: InputFile) -> list[Path]:
         """The files to write: a painting for each stylizer, then the sheet if there are several."""
         extension = {"jpeg": "jpg"}.get(self.kind, self.kind)
-        stem = f"{job.stem}-{self.stylizers[0].info.style}"
+        stem = f"{file.stem}-{self.stylizers[0].info.style}"
         names = [f"{stem}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
         if len(names) > 1:
             names.append(stem)
         return [self.out / f"{name}.{extension}" for name in names]
 
-    def made_of(self, job: Job) -> str:
+    def made_of(self, file: InputFile) -> str:
         """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
-        if self.ledger is None or not job.photo.is_file():
+        if self.ledger is None or not file.photo.is_file():
             return ""
         metadata = (self.keep_exif, self.keep_gps)
-        settings = [self.kind, self.max_side, self.look, self.memory, self.exact, self.models, metadata]
-        return made_of(job.photo, repr(settings))
+        settings = [self.kind, self.max_side, self.options, self.memory, self.exact, self.models, metadata]
+        return made_of(file.photo, repr(settings))
 
-    def is_done(self, job: Job, of: str) -> bool:
+    def is_done(self, file: InputFile, of: str) -> bool:
         """Whether it is left out: all its files are there, and were made of just this."""
-        return all(self.knows(path, of) for path in self.outputs(job))
+        return all(self.knows(path, of) for path in self.outputs(file))
 
     def knows(self, path: Path, of: str) -> bool:
         """Whether a file need not be made again."""
@@ -98,19 +98,19 @@ class Batch:
 
     @cached_property
     def models(self) -> list[str]:
-        """What the paintings of each depend on beside photo and look."""
+        """What the paintings of each depend on beside photo and options."""
         return [stylizer.fingerprint for stylizer in self.stylizers]
 
 
-def paint_photos(found: list[Job], batch: Batch, jobs: int) -> dict[Job, StylizerError]:
+def paint_photos(found: list[InputFile], batch: BatchPlan, jobs: int) -> dict[InputFile, StylizerError]:
     """Paint every photo, several at a time; gives those that failed, with the reason."""
-    failed: dict[Job, StylizerError] = {}
+    failed: dict[InputFile, StylizerError] = {}
     skipped = 0
     # One paints, the others read and write: a painting takes all cores, and all of the memory allowed.
-    brush = threading.Lock()
+    painting_lock = threading.Lock()
     with _progress() as bar, ThreadPoolExecutor(jobs) as pool:
         photos = bar.add_task("photos", total=len(found), visible=len(found) > 1)
-        running = {pool.submit(_paint, job, batch, bar, brush): job for job in found}
+        running = {pool.submit(_paint, file, batch, bar, painting_lock): file for file in found}
         try:
             for future in as_completed(running):
                 try:
@@ -131,7 +131,7 @@ def _bare(error: StylizerError) -> StylizerError:
     return error.with_traceback(None)
 
 
-def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) -> None:
+def _sum_up(found: list[InputFile], skipped: int, failed: dict[InputFile, StylizerError]) -> None:
     if skipped:
         say(f"{skipped} of {len(found)} painted before")
     if failed and len(found) > 1:
@@ -139,8 +139,12 @@ def _sum_up(found: list[Job], skipped: int, failed: dict[Job, StylizerError]) ->
 
 
 def paint_on_cluster(
-    found: list[Job], batch: Batch, load: Callable[[], Sequence[Painter]], cluster: str, address: str | None
-) -> dict[Job, StylizerError]:
+    found: list[InputFile],
+    batch: BatchPlan,
+    load: Callable[[], Sequence[AnyStylizer]],
+    cluster: str,
+    address: str | None,
+) -> dict[InputFile, StylizerError]:
     """As `paint_photos`, by the workers of a cluster. This process alone keeps the ledger.
 
     Args:
@@ -154,37 +158,39 @@ def paint_on_cluster(
 
     if cluster.strip().lower() != "ray":
         raise SettingError(f"There is no cluster engine {cluster!r}: ray.")
-    of = {job: batch.made_of(job) for job in found}  # before painting: a photo may change meanwhile
-    todo = [job for job in found if not batch.is_done(job, of[job])]
+    of = {file: batch.made_of(file) for file in found}  # before painting: a photo may change meanwhile
+    todo = [file for file in found if not batch.is_done(file, of[file])]
     plan = replace(batch, stylizers=[], out=batch.out.absolute(), ledger=None)
-    failed: dict[Job, StylizerError] = {}
+    failed: dict[InputFile, StylizerError] = {}
     with _progress() as bar:
         photos = bar.add_task("photos", total=len(todo))
-        for job, error in paint_on_ray(todo, partial(_painter, load, plan), address):
+        for file, error in paint_on_ray(todo, partial(_make_paint_function, load, plan), address):
             if error is not None:
-                failed[job] = error
+                failed[file] = error
             else:
-                for path in batch.outputs(job):
+                for path in batch.outputs(file):
                     if batch.ledger:
-                        batch.ledger.add(path, of[job])
+                        batch.ledger.add(path, of[file])
                     say(str(path))
             bar.advance(photos)
     _sum_up(found, len(found) - len(todo), failed)
     return failed
 
 
-def _painter(load: Callable[[], Sequence[Painter]], plan: Batch) -> Callable[[Job], bool]:
+def _make_paint_function(
+    load: Callable[[], Sequence[AnyStylizer]], plan: BatchPlan
+) -> Callable[[InputFile], bool]:
     """In a worker: what paints a photo, once the models are loaded."""
-    batch, bar, brush = replace(plan, stylizers=load()), Bar(disable=True), threading.Lock()
-    return lambda job: _paint(job, batch, bar, brush)
+    batch, bar, painting_lock = replace(plan, stylizers=load()), ProgressBar(disable=True), threading.Lock()
+    return lambda file: _paint(file, batch, bar, painting_lock)
 
 
-def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
-    """Paint one photo with every normalizer, each time holding `brush`; False where that was done before."""
-    outputs, of = batch.outputs(job), batch.made_of(job)
-    if batch.is_done(job, of):
+def _paint(file: InputFile, batch: BatchPlan, bar: ProgressBar, painting_lock: threading.Lock) -> bool:
+    """Paint one photo with every normalizer, each time holding the lock; False where that was done before."""
+    outputs, of = batch.outputs(file), batch.made_of(file)
+    if batch.is_done(file, of):
         return False
-    photo = decode(job.photo, batch.limits)
+    photo = decode(file.photo, batch.limits)
     longest = max(photo.size)  # checked now, not after minutes of painting
     check_side(min(longest, batch.max_side or longest), batch.kind)
     several = len(batch.stylizers) > 1
@@ -193,12 +199,12 @@ def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
         panels.append(("photo", fit(photo.with_alpha(fit(photo.rgb, batch.max_side)), _PANEL).copy()))
     for stylizer, path in zip(batch.stylizers, outputs, strict=False):
         title = NORM_TITLES[stylizer.info.norm]
-        with brush, _tile_progress(bar, f"{job.photo.name} {title}") as tell:
+        with painting_lock, _tile_progress(bar, f"{file.photo.name} {title}") as tell:
             start = time.perf_counter()
             painting = stylizer.paint_photo(
                 photo,
                 batch.max_side,
-                batch.look,
+                batch.options,
                 max_memory=batch.memory,
                 exact=batch.exact,
                 overwrite=stylizer is batch.stylizers[-1],
@@ -214,30 +220,34 @@ def _paint(job: Job, batch: Batch, bar: Bar, brush: threading.Lock) -> bool:
     return True
 
 
-def paint_videos(clips: list[Job], batch: Batch, options: VideoOptions) -> dict[Job, StylizerError]:
+def paint_videos(
+    clips: list[InputFile], batch: BatchPlan, options: VideoOptions
+) -> dict[InputFile, StylizerError]:
     """Paint every video, one after the other; gives those that failed, with the reason."""
-    failed: dict[Job, StylizerError] = {}
+    failed: dict[InputFile, StylizerError] = {}
     with _progress() as bar:
-        for job in clips:
+        for file in clips:
             try:
                 for stylizer in batch.stylizers:
                     assert isinstance(stylizer, Stylizer)  # masks are for photos
-                    _paint_video(job, stylizer, batch, options, bar)
+                    _paint_video(file, stylizer, batch, options, bar)
             except StylizerError as error:
-                failed[job] = _bare(error)
+                failed[file] = _bare(error)
     return failed
 
 
-def _paint_video(job: Job, stylizer: Stylizer, batch: Batch, options: VideoOptions, bar: Bar) -> None:
+def _paint_video(
+    file: InputFile, stylizer: Stylizer, batch: BatchPlan, options: VideoOptions, bar: ProgressBar
+) -> None:
     """Paint one video with one normalizer, unless that was done before."""
-    clip = probe(job.photo)
+    clip = probe(file.photo)
     norm = stylizer.info.norm
-    path = batch.out / f"{job.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
+    path = batch.out / f"{file.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
     of = options.made_of(clip, stylizer)
     if batch.knows(path, of):
         say(f"{path}  painted before")
         return
-    task = bar.add_task(f"{job.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
+    task = bar.add_task(f"{file.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
     start = time.perf_counter()
     try:
         paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
@@ -249,7 +259,7 @@ def _paint_video(job: Job, stylizer: Stylizer, batch: Batch, options: VideoOptio
 
 
 def _write(
-    batch: Batch, path: Path, picture: Image.Image, of: str, remark: str, exif: bytes | None = None
+    batch: BatchPlan, path: Path, picture: Image.Image, of: str, remark: str, exif: bytes | None = None
 ) -> None:
     data = encode(picture, batch.kind, exif=exif)
     try:
@@ -261,15 +271,15 @@ def _write(
     say(f"{path}  {remark}")
 
 
-def _progress() -> Bar:
+def _progress() -> ProgressBar:
     """A bar for each task, on a terminal: how much of it is done, and the time left."""
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     hidden = not console.is_terminal
-    return Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
+    return ProgressBar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden)
 
 
 @contextmanager
-def _tile_progress(bar: Bar, title: str) -> Iterator[Progress]:
+def _tile_progress(bar: ProgressBar, title: str) -> Iterator[ProgressCallback]:
     """Shows how much of a picture is painted, in percent, once it is known to be painted in tiles."""
     task = bar.add_task(title, total=100, visible=False)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from transformer_net.imaging.colour_space import Pixels, from_light, strips, to_light
+from transformer_net.imaging.colour_space import FloatPixels, from_light, strips, to_light
 from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Source, decode
 
 
@@ -24,7 +24,7 @@ def merged(first: Image.Image, second: Image.Image, mask: Image.Image) -> Image.
     one, other, share = np.asarray(first), np.asarray(second), np.asarray(resized(mask, first.size))
     result = np.empty_like(one)
     for strip in strips(*first.size):
-        weight: Pixels = share[strip, :, None] * np.float32(1 / 255)
+        weight: FloatPixels = share[strip, :, None] * np.float32(1 / 255)
         dark, light = to_light(one[strip]), to_light(other[strip])
         result[strip] = from_light(dark + weight * (light - dark))
     return Image.fromarray(result)

@@ -10,11 +10,11 @@ from PIL import Image
 from transformer_net.errors import SettingError
 from transformer_net.imaging.colour_space import from_oklab, oklab, strips
 
-LARGEST_STROKES = 8.0
+MAX_STROKE_SCALE = 8.0
 
 
 @dataclass(frozen=True)
-class Look:
+class StyleOptions:
     """What is done to a photo before it is painted, and to its painting afterwards.
 
     Attributes:
@@ -22,8 +22,8 @@ class Look:
         keep_colour: Whether the painting has the photo's colours and only its light and strokes are new.
         match_palette: Whether the photo's colours are first moved towards the style picture's (`palette`):
             what the other two keep of the photo, they then keep of that.
-        stroke_scale: How many times as large the brush strokes are, from 1 to `LARGEST_STROKES`: the photo is
-            painted that many times smaller, and the painting enlarged; see `strokes`.
+        stroke_scale: How many times as large the brush strokes are, from 1 to `MAX_STROKE_SCALE`: the photo
+            is painted that many times smaller, and the painting enlarged; see `strokes`.
 
     Raises:
         SettingError: The strength or the scale is out of range.
@@ -37,9 +37,9 @@ class Look:
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:  # false for NaN, too
             raise SettingError(f"The strength must be within 0 and 1, not {self.strength:g}.")
-        if not 1 <= self.stroke_scale <= LARGEST_STROKES:
+        if not 1 <= self.stroke_scale <= MAX_STROKE_SCALE:
             raise SettingError(
-                f"The stroke scale must be within 1 and {LARGEST_STROKES:g}, not {self.stroke_scale:g}."
+                f"The stroke scale must be within 1 and {MAX_STROKE_SCALE:g}, not {self.stroke_scale:g}."
             )
 
     @property
@@ -60,7 +60,7 @@ class Look:
         return painting
 
 
-AS_PAINTED = Look()
+DEFAULT_OPTIONS = StyleOptions()
 """The painting as it comes from the network."""
 
 

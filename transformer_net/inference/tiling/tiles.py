@@ -70,7 +70,7 @@ _FROZEN, _WITH_NORMS = 28, 40
 # the rows kept, their successors, and what they are copied from.
 _STRIP = 12
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 """Is told the share that is done, 0 to 1."""
 
 
@@ -188,7 +188,7 @@ class Tiling:
         side = _side(network.width, picture.width, memory)
         self.rows, self.columns = (cuts(_padded(length), side) for length in (picture.height, picture.width))
 
-    def paint_over(self, exact: bool = False, on_progress: Progress = lambda share: None) -> None:
+    def paint_over(self, exact: bool = False, on_progress: ProgressCallback = lambda share: None) -> None:
         """Paint the picture over itself, by its own statistics or, where not `exact`, its samples'."""
         if not exact or is_constant(self.network):
             self.paint(self.sampled_statistics(), on_progress)
@@ -215,7 +215,7 @@ class Tiling:
         return statistics_of_samples(self.network, self._batch(samples), (y, x))
 
     @torch.inference_mode()
-    def exact_statistics(self, on_progress: Progress = lambda share: None) -> list[Affine]:
+    def exact_statistics(self, on_progress: ProgressCallback = lambda share: None) -> list[Affine]:
         """The statistics of the whole picture: a pass over it for each norm, with those before it frozen."""
         if is_constant(self.network):
             return constant_statistics(self.network)
@@ -241,7 +241,7 @@ class Tiling:
         return found
 
     @torch.inference_mode()
-    def paint(self, statistics: Statistics, on_progress: Progress = lambda share: None) -> None:
+    def paint(self, statistics: Statistics, on_progress: ProgressCallback = lambda share: None) -> None:
         """Paint the picture over itself.
 
         Raises:

@@ -25,11 +25,11 @@ from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Photo
 from transformer_net.inference.ledger import Ledger, made_of
-from transformer_net.inference.options.style_options import AS_PAINTED, Look
+from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
-from transformer_net.inference.video.reader import Clip, Frame, Pixels, pyav, read_frames
-from transformer_net.inference.video.temporal_consistency import Steadier
+from transformer_net.inference.video.reader import Clip, Frame, FramePixels, pyav, read_frames
+from transformer_net.inference.video.temporal_consistency import TemporalSmoother
 from transformer_net.inference.video.writer import join, write_segment
 
 SEGMENT = 120
@@ -46,22 +46,22 @@ class VideoOptions:
 
     Attributes:
         max_side: Shrink the frames first so that their longer side has at most this many pixels.
-        look: How strong the painting is, and whose colours it has.
+        style_options: How strong the painting is, and whose colours it has.
         steady: Whether to lower flicker; see `steady`.
         max_memory: As in `Stylizer.paint_photo`, for a frame.
         exact: As in `Stylizer.paint_photo`.
     """
 
     max_side: int | None = None
-    look: Look = AS_PAINTED
+    style_options: StyleOptions = DEFAULT_OPTIONS
     steady: bool = False
     max_memory: int = DEFAULT_MEMORY
     exact: bool = False
 
     def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
         """What a painted video depends on."""
-        look = (self.max_side, self.look, self.steady, self.max_memory, self.exact)
-        return made_of(clip.path, repr([SEGMENT, *look, stylizer.fingerprint]))
+        settings = (self.max_side, self.style_options, self.steady, self.max_memory, self.exact)
+        return made_of(clip.path, repr([SEGMENT, *settings, stylizer.fingerprint]))
 
 
 AS_IT_COMES = VideoOptions()
@@ -99,11 +99,11 @@ def _paint_video(
     clip: Clip, target: Path, stylizer: Stylizer, options: VideoOptions, on_frame: Callable[[int], None]
 ) -> None:
     segments = _Segments(target, options.made_of(clip, stylizer), options.steady)
-    steadier = Steadier(segments.last_frame()) if options.steady else None
+    smoother = TemporalSmoother(segments.last_frame()) if options.steady else None
     skipped = len(segments.files) * SEGMENT
     on_frame(skipped)
     photos = ahead(read_frames(clip, skipped))
-    with closing(ahead(_paint(photo, stylizer, options, steadier) for photo in photos)) as paintings:
+    with closing(ahead(_paint(photo, stylizer, options, smoother) for photo in photos)) as paintings:
 
         def shown() -> Iterator[Frame]:
             for done, (photo, painting) in enumerate(paintings, skipped + 1):
@@ -118,16 +118,16 @@ def _paint_video(
 
 
 def _paint(
-    frame: Frame, stylizer: Stylizer, options: VideoOptions, steadier: Steadier | None
-) -> tuple[Pixels, Frame]:
+    frame: Frame, stylizer: Stylizer, options: VideoOptions, smoother: TemporalSmoother | None
+) -> tuple[FramePixels, Frame]:
     """A frame's photo, in the size in which it is painted, and the painted frame."""
     photo = fit(Image.fromarray(frame.pixels), options.max_side)
     painting = stylizer.paint_photo(
-        Photo(photo), look=options.look, max_memory=options.max_memory, exact=options.exact
+        Photo(photo), options=options.style_options, max_memory=options.max_memory, exact=options.exact
     )
     before, pixels = np.asarray(photo), np.asarray(painting)
-    if steadier is not None:
-        pixels = steadier(before, pixels)
+    if smoother is not None:
+        pixels = smoother(before, pixels)
     return before, replace(frame, pixels=pixels)
 
 
@@ -149,7 +149,7 @@ class _Segments:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ledger = Ledger(self._folder)
         self.files: list[Path] = []
-        self.at: tuple[Pixels, Pixels] | None = None
+        self.at: tuple[FramePixels, FramePixels] | None = None
         while self._ledger.is_done(self._next, of) and (not steady or _ending(self._next).is_file()):
             self.files.append(self._next)
 
@@ -157,7 +157,7 @@ class _Segments:
     def _next(self) -> Path:
         return self._folder / f"{len(self.files):06}.nut"
 
-    def last_frame(self) -> tuple[Pixels, Pixels] | None:
+    def last_frame(self) -> tuple[FramePixels, FramePixels] | None:
         """Photo and painting of the last frame in the last complete segment; None where there is none."""
         if not self.files:
             return None

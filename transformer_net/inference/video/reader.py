@@ -27,7 +27,7 @@ from transformer_net.optional import require
 SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".mpg", ".mpeg"})
 """What videos are called: a file is taken for one by its name."""
 
-Pixels = npt.NDArray[np.uint8]
+FramePixels = npt.NDArray[np.uint8]
 """A frame, (H, W, 3) RGB."""
 
 Matrix = tuple[int, ...]
@@ -91,7 +91,7 @@ class Frame:
         duration: For how long, in the same; 0 where the file does not say.
     """
 
-    pixels: Pixels
+    pixels: FramePixels
     time: int
     duration: int
 
@@ -240,14 +240,14 @@ def _axes(matrix: Matrix) -> tuple[bool, int, int]:
     return False, 1, 1  # askew: painted as it is stored
 
 
-def _upright(pixels: Pixels, matrix: Matrix | None) -> Pixels:
+def _upright(pixels: FramePixels, matrix: Matrix | None) -> FramePixels:
     if matrix is None:
         return pixels
     swapped, rows, columns = _axes(matrix)
     return np.ascontiguousarray((pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns])
 
 
-def turned_back(pixels: Pixels, matrix: Matrix | None) -> Pixels:
+def turned_back(pixels: FramePixels, matrix: Matrix | None) -> FramePixels:
     if matrix is None:
         return pixels
     swapped, rows, columns = _axes(matrix)
@@ -255,7 +255,7 @@ def turned_back(pixels: Pixels, matrix: Matrix | None) -> Pixels:
     return np.ascontiguousarray(pixels.swapaxes(0, 1) if swapped else pixels)
 
 
-def _rgb(picture: Any, size: tuple[int, int]) -> Pixels:
+def _rgb(picture: Any, size: tuple[int, int]) -> FramePixels:
     """A frame as the display shows it, in width and height `size`.
 
     Where it does not say how its colours are coded, large ones are BT.709 and small ones BT.601, as players
@@ -264,7 +264,7 @@ def _rgb(picture: Any, size: tuple[int, int]) -> Pixels:
     coding = picture.colorspace
     if coding == _UNSPECIFIED and not picture.format.is_rgb:
         coding = BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
-    pixels: Pixels = picture.to_ndarray(
+    pixels: FramePixels = picture.to_ndarray(
         format="rgb24",
         width=size[0],
         height=size[1],

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from transformer_net.inference.video.reader import FramePixels
 from transformer_net.optional import require
-
-Pixels = npt.NDArray[np.uint8]
-"""A frame, (H, W, 3) RGB."""
 
 Flow = npt.NDArray[np.float32]
 """Where each pixel of a frame lies in another one: how far to the right and how far down, (H, W, 2)."""
@@ -41,7 +39,7 @@ def opencv() -> Any:
     return require("cv2", "Steady videos need OpenCV, which", "opencv-python-headless")
 
 
-class Steadier:
+class TemporalSmoother:
     """Blends each painting of a video with the one before. One for each video; frames come in their order.
 
     Args:
@@ -52,11 +50,11 @@ class Steadier:
         SettingError: OpenCV is not installed.
     """
 
-    def __init__(self, last: tuple[Pixels, Pixels] | None = None, blend: float = BLEND) -> None:
+    def __init__(self, last: tuple[FramePixels, FramePixels] | None = None, blend: float = BLEND) -> None:
         opencv()
         self.last, self.blend = last, blend
 
-    def __call__(self, photo: Pixels, painting: Pixels) -> Pixels:
+    def __call__(self, photo: FramePixels, painting: FramePixels) -> FramePixels:
         """The painting that is to be shown; both (H, W, 3), of one size."""
         if self.last is not None and self.last[0].shape == photo.shape:
             last_photo, last_painting = self.last
@@ -72,7 +70,7 @@ class Steadier:
         return painting
 
 
-def flow(photo: Pixels, other: Pixels) -> Flow:
+def flow(photo: FramePixels, other: FramePixels) -> Flow:
     """Where each pixel of `photo` lies in `other`."""
     cv2 = opencv()
     if min(photo.shape[:2]) < _LEAST_SIDE:
@@ -111,7 +109,7 @@ def trust(back: Flow, forth: Flow) -> Share:
     return shares
 
 
-def flicker(last: Pixels, painting: Pixels, back: Flow, weight: Share) -> float:
+def flicker(last: FramePixels, painting: FramePixels, back: Flow, weight: Share) -> float:
     """How much a painting differs from the one before, carried along: mean, in levels of 255.
 
     Args:

@@ -20,7 +20,7 @@ from transformer_net.inference.video.reader import (
     VIDEO_RANGE,
     Clip,
     Frame,
-    Pixels,
+    FramePixels,
     opened,
     pyav,
     sounds,
@@ -119,7 +119,7 @@ def _sound_packets(clip: Clip, streams: dict[int, Any]) -> Iterator[Any]:
                 yield packet
 
 
-def _even(pixels: Pixels) -> Pixels:
+def _even(pixels: FramePixels) -> FramePixels:
     """Repeats the last row or column of an odd side: colours of two neighbours are stored as one."""
     height, width = pixels.shape[:2]
     if height % 2 or width % 2:

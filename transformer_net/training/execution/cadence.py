@@ -18,7 +18,7 @@ _MEMORY = 0.8
 """How much the expected seconds of a step owe to the steps before the last."""
 
 
-class Recurring:
+class Cadence:
     """Something beside the steps: every so many iterations, or spread over a budget of time.
 
     Args:

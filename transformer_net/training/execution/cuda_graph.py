@@ -14,7 +14,7 @@ _BEFORE = 3
 """Calls before recording: cuDNN and cuBLAS choose their kernels then, and optimizers make their state."""
 
 
-class Recorded:
+class GraphedFunction:
     """A function of tensors, recorded as a CUDA graph at its fourth call and replayed from there on.
 
     The first calls are plain ones that count as any other. Whatever else the function reads and writes has to

@@ -105,7 +105,7 @@ def own_device(name: str) -> str:
 
 
 @contextlib.contextmanager
-def joined(device: torch.device, sync_bn: bool = True) -> Iterator[Ranks]:
+def process_group(device: torch.device, sync_bn: bool = True) -> Iterator[Ranks]:
     """The ranks that torchrun started, connected while the block lasts; `ALONE` where it did not.
 
     CPU tensors go by gloo, CUDA tensors by NCCL.

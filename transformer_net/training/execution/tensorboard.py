@@ -13,7 +13,7 @@ from torch import Tensor
 from transformer_net.optional import require
 
 
-def writers() -> Any:
+def require_tensorboard() -> Any:
     """PyTorch's module for TensorBoard.
 
     Raises:
@@ -22,7 +22,7 @@ def writers() -> Any:
     return require("torch.utils.tensorboard", "--tensorboard needs TensorBoard, which", "tensorboard")
 
 
-class Board:
+class TensorBoardWriter:
     """Writes what TensorBoard reads: tensorboard --logdir runs
 
     Args:
@@ -34,14 +34,16 @@ class Board:
     """
 
     def __init__(self, folder: Path, iteration: int = 0) -> None:
-        self._writer = writers().SummaryWriter(str(folder), purge_step=iteration + 1 if iteration else None)
+        self._writer = require_tensorboard().SummaryWriter(
+            str(folder), purge_step=iteration + 1 if iteration else None
+        )
 
     def training(self, iteration: int, values: Mapping[str, float]) -> None:
         """Losses, learning rate and speed of the last few steps."""
         for name, value in values.items():
             self._writer.add_scalar(f"training/{name}", value, iteration)
 
-    def look(
+    def evaluation(
         self, iteration: int, losses: Mapping[str, float], sample: Image.Image, gates: Mapping[str, Tensor]
     ) -> None:
         """Validation losses, the painted sample, and a histogram of each layer's gate for it."""
