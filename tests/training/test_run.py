@@ -245,7 +245,7 @@ def test_a_run_killed_before_its_last_validation_is_not_finished(start, monkeypa
             raise Killed
         return {}
 
-    monkeypatch.setattr(Run, "_look", die)
+    monkeypatch.setattr(Run, "_evaluate", die)
     with pytest.raises(Killed):
         run.run()
     assert run.folder.load_state().iteration == 0
