@@ -8,6 +8,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from styles.blend import blend_palette, load_blend, parse_blend
+from styles.catalog import find_style
 from transformer_net.checkpoint import ModelInfo, load_model
 from transformer_net.errors import SettingError
 from transformer_net.imaging.arrays import extended, fit, from_array
@@ -84,10 +86,6 @@ class Stylizer:
             ModelFileError: Its file is unusable.
             SettingError: As in `from_file`; or the styles cannot be blended.
         """
-        # The catalogue builds on this package.
-        from styles.blend import blend_palette, load_blend, parse_blend
-        from styles.catalog import find_style
-
         shares = parse_blend(style)
         wanted, ranges = precision.strip().lower(), None
         if len(shares) > 1:
