@@ -50,7 +50,7 @@ JPEG = file(picture(64, 64), "JPEG")
         (b"GIF89a", 422, "unreadable-image"),
         (png_header(60_000, 60_000), 422, "image-size-out-of-range"),
         (png_header(2**31 - 1, 2**31 - 1), 422, "image-size-out-of-range"),
-        (png_header(0, 5), 422, None),
+        (png_header(0, 5), 422, "unreadable-image"),
         (file(picture(1, 1, "RGB")), 422, "image-size-out-of-range"),
         (file(Image.new("RGB", (5000, 8))), 422, "image-size-out-of-range"),
         (file(Image.new("RGB", (8, 5000))), 422, "image-size-out-of-range"),
@@ -59,7 +59,7 @@ JPEG = file(picture(64, 64), "JPEG")
 )
 def test_bad_pictures(client, data, status, kind):
     response = post(client, data)
-    assert_problem(response, status, kind or response.json()["type"].rsplit(":", 1)[1])
+    assert_problem(response, status, kind)
 
 
 def test_wrong_content_with_the_right_name(client):
