@@ -432,7 +432,9 @@ def test_sizes_of_memory(text, size):
     assert parse_memory(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "G", "much", "-1G", "1.5.2G", "1T", "0", "nan", "1e9", "0.1"])
+@pytest.mark.parametrize(
+    "text", ["", "G", "much", "-1G", "1.5.2G", "1T", "0", "nan", "1e9", "0.1", "9" * 400, "9" * 307 + "G"]
+)
 def test_what_is_no_size_of_memory(text):
     with pytest.raises(SettingError, match=r"a size such as 800M or 1\.5G, not '"):
         parse_memory(text)

@@ -81,10 +81,10 @@ def parse_memory(text: str) -> int:
         SettingError: `text` is no such size, or is nothing.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMG]?)(?:i?B)?\s*", text, re.IGNORECASE | re.ASCII)
-    size = int(float(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ")) if found else 0
-    if size < 1:
+    size = float(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0.0
+    if not 1 <= size < math.inf:
         raise SettingError(f"The memory must be a size such as 800M or 1.5G, not {text!r}.")
-    return size
+    return int(size)
 
 
 def grained(region: Image.Image, amount: float, top: int = 0, left: int = 0) -> npt.NDArray[np.float32]:
