@@ -1,9 +1,12 @@
-"""Where to compute: the choice of device, and its name for the records."""
+"""Where to compute, and with how many threads: the choice of device, and its name for the records."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
+from transformer_net.cores import available_cores
 from transformer_net.errors import SettingError
 
 
@@ -21,6 +24,29 @@ def pick_device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"The device {name!r} is not available on this machine.") from error
     return device
+
+
+def use_threads(threads: int | None = None) -> int:
+    """Have PyTorch compute with so many threads from now on, when it is called by this thread or a new one.
+
+    Args:
+        threads: How many; None for as many as PyTorch would take by itself, at most the container's quota, of
+            which it does not know.
+
+    Returns:
+        The number.
+    """
+    usual = _usual_threads()  # before it is changed
+    chosen = threads or min(usual, available_cores())
+    if torch.get_num_threads() != chosen:
+        torch.set_num_threads(chosen)
+    return chosen
+
+
+@lru_cache
+def _usual_threads() -> int:
+    """What PyTorch had before `use_threads` was first called."""
+    return torch.get_num_threads()
 
 
 def describe_machine(device: torch.device) -> str:

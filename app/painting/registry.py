@@ -16,7 +16,7 @@ from app.settings import Settings
 from styles import catalog
 from styles.blend import blend, blend_palette, check_blend, parse_blend, two_styles
 from styles.catalog import Style
-from transformer_net.devices import multiplies_bf16
+from transformer_net.devices import multiplies_bf16, use_threads
 from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.imaging.decode import Photo
 from transformer_net.inference.engines.factory import make_engine
@@ -82,6 +82,7 @@ def blended(models: Mapping[str, Model], shares: Mapping[str, float], threads: i
     PyTorch computes it, whatever the settings say: others convert each network, and keep it on the disk.
     """
     parts = {name: (model.stylizer.network, model.stylizer.info) for name, model in models.items()}
+    use_threads(threads)
     network, info = blend(shares, parts)
     engine = make_engine(network, engine="torch", threads=threads)
     stylizer = Stylizer(network, info, engine=engine, palette=lambda: blend_palette(shares))

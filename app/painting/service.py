@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import torch
 from PIL import Image
 
 from app.errors import ClientGoneError, NotReadyError
@@ -18,6 +17,7 @@ from app.metrics import Metrics
 from app.painting.queue import JobQueue
 from app.painting.registry import Model, ModelRegistry
 from app.settings import Settings
+from transformer_net.devices import use_threads
 from transformer_net.errors import SettingError, about
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, decode
@@ -89,7 +89,7 @@ class PaintingService:
         """Load all models and take jobs; raises as `ModelRegistry.load`. Without effect where it was done."""
         if self.ready:
             return
-        torch.set_num_threads(self.settings.threads)
+        use_threads(self.settings.threads)
         self.registry.load()
         self.jobs.open()
         self.ready = True

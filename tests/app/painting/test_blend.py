@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 import stylize
 from tests.app.conftest import assert_problem, file, opened, picture, post
-from transformer_net import commandline
+from transformer_net import commandline, devices
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.masked_stylizer import MaskedStylizer
@@ -38,6 +39,16 @@ def on_the_page(service, cache, style, second, mix, match_palette=False):
         return [step async for step in CompareHandlers(service).paint({"path": str(upload)}, *options)]
 
     return [Path(path) for path in asyncio.run(steps())[-1][2:6]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch):
+    """The library and the command line compute with as many threads as the server; others round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(devices, "available_cores", lambda: 1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from transformer_net.cores import available_cores
+from transformer_net.devices import use_threads
 from transformer_net.errors import SettingError
 from transformer_net.inference.engines.base import ON_CPU, Floats
 from transformer_net.inference.tiling.fold_norms import Piecewise, by_torch
@@ -36,12 +36,12 @@ class TorchEngine:
         self.precision, self.device = precision, device
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         if device.type == "cpu":
-            # The number is the process's. PyTorch knows the affinity, but not the container's quota.
-            torch.set_num_threads(threads or min(torch.get_num_threads(), available_cores()))
+            self._threads = use_threads(threads)
 
     @torch.inference_mode()
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
+        self._use_threads()
         batch = torch.from_numpy(pixels)[None].to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.float16, enabled=self.precision == "fp16"):
             painted = self.network(batch)
@@ -50,4 +50,9 @@ class TorchEngine:
 
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
         """As `Engine.piecewise`; always in float32."""
+        self._use_threads()
         return by_torch(frozen)
+
+    def _use_threads(self) -> None:
+        if self.device.type == "cpu":  # another engine may have another number, or another thread
+            use_threads(self._threads)
