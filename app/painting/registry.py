@@ -184,7 +184,7 @@ class ModelRegistry:
         # New dictionaries: other threads may be reading those that there are.
         self._models = {**self._models, (style.name, norm): model}
         self._styles = {**self._styles, style.name: style}
-        self._blend.cache_clear()  # some may be of the earlier model
+        self._blend.cache_clear()  # nobody asks any more for those of the earlier model
         current = self._models.values()
         self._others = {key: other for key, other in self._others.items() if key[0] in current}
         self._metrics.models.set(len(self._models))
@@ -218,11 +218,12 @@ class ModelRegistry:
         if precision != "fp32":
             raise SettingError(f"A blend of styles is painted in fp32, not in {precision}.")
         check_blend({name: model.stylizer.info for name, model in models.items()})
-        return lambda: self._blend(tuple(shares.items()), canonical_norm(norm))
+        # By the models, not their names: one may be replaced while its blend is computed.
+        return lambda: self._blend(tuple(shares.items()), tuple(models.values()))
 
-    def _make_blend(self, shares: tuple[tuple[str, float], ...], norm: str) -> Model:
-        models = {name: self.model(name, norm) for name, _ in shares}
-        return blended(models, dict(shares), self._settings.threads)
+    def _make_blend(self, shares: tuple[tuple[str, float], ...], models: tuple[Model, ...]) -> Model:
+        by_name = {name: model for (name, _), model in zip(shares, models, strict=True)}
+        return blended(by_name, dict(shares), self._settings.threads)
 
     def _in_precision(self, model: Model, precision: str) -> Model:
         if precision == "fp32":

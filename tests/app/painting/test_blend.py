@@ -14,7 +14,10 @@ import torch
 from PIL import Image
 
 import stylize
-from tests.app.conftest import assert_problem, file, opened, picture, post
+from app.metrics import Metrics
+from app.painting import registry
+from app.settings import Settings
+from tests.app.conftest import SETTINGS, assert_problem, file, opened, picture, post
 from transformer_net import commandline, devices
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
@@ -93,6 +96,27 @@ def test_blends_are_made_once_and_not_kept_for_ever(client):
     for percent in range(1, most + 3):
         assert post(client, PHOTO, style=f"wave:{percent},ink:{100 - percent}").status_code == 200
     assert service.registry._blend.cache_info().currsize == most
+
+
+def test_a_blend_is_never_of_a_model_that_was_replaced_while_it_was_computed(client, monkeypatch):
+    loaded = client.app.state.service.registry
+    ours = registry.ModelRegistry(Settings(**SETTINGS), Metrics())
+    ours._models, ours._styles = loaded._models, loaded._styles
+    adopted = replace(loaded.model("wave", "in"), bytes=1)
+    monkeypatch.setattr(registry, "load", lambda *arguments: adopted)
+    computed = []
+
+    def computing(models, shares, threads):
+        if not computed:
+            ours.adopt(loaded.style("wave"), "in")
+        computed.append(models)
+        return models
+
+    monkeypatch.setattr(registry, "blended", computing)
+    for _ in range(3):
+        ours.find({"wave": 0.6, "cubist": 0.4}, "in", "fp32")()
+    assert len(computed) == 2
+    assert computed[1] == {"wave": adopted, "cubist": loaded.model("cubist", "in")}
 
 
 def test_all_blends_are_one_series(client):
