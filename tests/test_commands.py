@@ -260,7 +260,7 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
 
 
 def test_what_was_painted_over_is_painted_again(folder, tmp_path, invoke):
-    """A painting of its own has the name of the folder's, but another look."""
+    """A painting of its own has the name of the folder's, but other settings."""
     options = ["--norm", "in", "-o", "out"]
     assert invoke(stylize, folder / "sub" / "b.jpg", *options)[0] == 0
     assert not (tmp_path / "out" / LEDGER).exists()

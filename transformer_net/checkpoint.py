@@ -8,6 +8,7 @@ file is ever unpickled.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -115,6 +116,15 @@ def read_info(path: Path | str) -> ModelInfo:
     except OSError as error:
         raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.") from error
     return _parse(path, header)
+
+
+def network_sha256(network: TransformerNet) -> str:
+    """Checksum of what a network is: its norm, the norm's options, its width and its weights."""
+    digest = hashlib.sha256(json.dumps([network.norm, network.width, network.norm_options]).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -11,11 +11,17 @@ from transformer_net.errors import SettingError
 
 LEDGER = ".stylizer.jsonl"
 
+PIPELINE_VERSION = 1
+"""To be raised with every change after which the same photo, model and options give other pixels: in decoding,
+grain, network, options, tiles or encoding. What was painted before is then painted again."""
+
 
 def made_of(photo: Path, settings: str) -> str:
-    """What a painting was made of: the photo, as its size and time of change tell, and the settings."""
+    """What a painting was made of: photo (by its size and time of change), settings and pipeline."""
     stat = photo.stat()
-    return hashlib.sha256(f"{stat.st_size} {stat.st_mtime_ns} {settings}".encode()).hexdigest()[:32]
+    return hashlib.sha256(
+        f"{PIPELINE_VERSION} {stat.st_size} {stat.st_mtime_ns} {settings}".encode()
+    ).hexdigest()[:32]
 
 
 class Ledger:

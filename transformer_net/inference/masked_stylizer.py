@@ -28,11 +28,10 @@ class MaskedStylizer:
         self.first, self.second, self.mask = first, second, mask
         self.info = replace(first.info, style=f"{first.info.style}-{second.info.style}")
 
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of what decides its paintings."""
-        mask = hashlib.sha256(self.mask.tobytes()).hexdigest()
-        return f"{self.first.fingerprint} {self.second.fingerprint} {self.mask.size} {mask}"
+    def fingerprint(self, options: StyleOptions = DEFAULT_OPTIONS) -> str:
+        """As `Stylizer.fingerprint`: that of both styles, and of the mask."""
+        styles = [self.first.fingerprint(options), self.second.fingerprint(options)]
+        return " ".join([*styles, str(self.mask.size), hashlib.sha256(self.mask.tobytes()).hexdigest()])
 
     def check(self, options: StyleOptions) -> None:
         """As `Stylizer.check`."""

@@ -10,12 +10,11 @@ from PIL import Image
 
 from styles.blend import blend_palette, load_blend, parse_blend
 from styles.catalog import find_style
-from transformer_net.checkpoint import ModelInfo, load_model
+from transformer_net.checkpoint import ModelInfo, load_model, network_sha256
 from transformer_net.errors import SettingError
 from transformer_net.imaging.arrays import extended, fit, from_array
 from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Photo, Source, decode
 from transformer_net.inference.engines.base import Engine
-from transformer_net.inference.engines.conversion import fingerprint
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import load_ranges
 from transformer_net.inference.engines.torch_engine import TorchEngine
@@ -128,10 +127,16 @@ class Stylizer:
         made = make_engine(network, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made)
 
-    @property
-    def fingerprint(self) -> str:
-        """What a painting depends on beside photo and options: network, grain and number format."""
-        return f"{fingerprint(self.network)} {self.info.grain} {self.engine.precision}"
+    def fingerprint(self, options: StyleOptions = DEFAULT_OPTIONS) -> str:
+        """What a painting with these options depends on besides them and the photo.
+
+        That is the network, its grain, the engine's number format and ranges, and, where its palette is
+        matched, the style picture. The code is not among it; see `ledger.PIPELINE_VERSION`.
+        """
+        parts = [network_sha256(self.network), str(self.info.grain), self.engine.fingerprint]
+        if options.match_palette and self._palette:
+            parts.append(self._palette().fingerprint)
+        return " ".join(parts)
 
     def check(self, options: StyleOptions) -> None:
         """Raises SettingError if this model cannot paint with these options."""

@@ -83,8 +83,8 @@ def test_the_look_is_that_of_both(pair):
 
 def test_fingerprints_tell_masks_and_orders_apart(pair):
     one, other = Image.new("L", (2, 2)), Image.new("L", (1, 4))
-    prints = {MaskedStylizer(*pair, one).fingerprint, MaskedStylizer(*pair, other).fingerprint}
-    prints.add(MaskedStylizer(*pair[::-1], one).fingerprint)
+    prints = {MaskedStylizer(*pair, one).fingerprint(), MaskedStylizer(*pair, other).fingerprint()}
+    prints.add(MaskedStylizer(*pair[::-1], one).fingerprint())
     assert len(prints) == 3
 
 

@@ -85,7 +85,15 @@ class BatchPlan:
         if self.ledger is None or not file.photo.is_file():
             return ""
         metadata = (self.keep_exif, self.keep_gps)
-        settings = [self.kind, self.max_side, self.options, self.memory, self.exact, self.models, metadata]
+        settings = [
+            self.kind,
+            self.max_side,
+            self.options.chosen(),
+            self.memory,
+            self.exact,
+            self.models,
+            metadata,
+        ]
         return made_of(file.photo, repr(settings))
 
     def is_done(self, file: InputFile, of: str) -> bool:
@@ -99,7 +107,7 @@ class BatchPlan:
     @cached_property
     def models(self) -> list[str]:
         """What the paintings of each depend on beside photo and options."""
-        return [stylizer.fingerprint for stylizer in self.stylizers]
+        return [stylizer.fingerprint(self.options) for stylizer in self.stylizers]
 
 
 def paint_photos(found: list[InputFile], batch: BatchPlan, jobs: int) -> dict[InputFile, StylizerError]:

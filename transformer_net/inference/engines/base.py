@@ -29,10 +29,12 @@ class Engine(Protocol):
     Attributes:
         name: Its name in `ENGINES`.
         precision: A key of `PRECISIONS`.
+        fingerprint: What its paintings depend on besides the network.
     """
 
     name: str
     precision: str
+    fingerprint: str
 
     def __call__(self, pixels: Floats) -> Floats:
         """The painting of a photo; both (3, H, W), each side at least `MIN_SIDE`.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import json
 import logging
 import tempfile
 import threading
@@ -22,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transformer_net.checkpoint import network_sha256
 from transformer_net.errors import SettingError
 from transformer_net.network import MIN_SIDE, ReflectConv2d, TransformerNet
 
@@ -36,10 +36,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def fingerprint(network: TransformerNet) -> str:
     """SHA-256 of what a network computes: the weights, the norm, and our code for both."""
-    digest = hashlib.sha256(json.dumps([network.norm, network.width, network.norm_options]).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    digest = hashlib.sha256(network_sha256(network).encode())
     for module in ("network.py", "norms.py", "spatial.py", "inference/engines/conversion.py"):
         source = Path(__file__).parents[2] / module
         digest.update(source.read_bytes() if source.is_file() else b"")

@@ -22,7 +22,7 @@ class OnnxRuntimeEngine:
         SettingError: ONNX Runtime is not installed; or, where no converted model is kept, ONNX is not.
     """
 
-    name, precision = "onnxruntime", "fp32"
+    name, precision, fingerprint = "onnxruntime", "fp32", "fp32"
 
     def __init__(self, network: TransformerNet, threads: int) -> None:
         library = require_engine("onnxruntime")

@@ -45,6 +45,7 @@ class OpenVinoEngine:
         ranges: Ranges | None = None,
     ) -> None:
         self.precision = precision
+        self.fingerprint = precision if precision != "int8" else f"int8 {ranges}"
         _check(precision, ranges)
         library = require_engine("openvino")
         key = f"{fingerprint(network)}-openvino-{library_version(library)}-torch-{library_version(torch)}"

@@ -34,6 +34,7 @@ class TorchEngine:
         if precision != "fp32" and device.type != "cuda":
             raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
         self.precision, self.device = precision, device
+        self.fingerprint = precision
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
         if device.type == "cpu":
             self._threads = use_threads(threads)

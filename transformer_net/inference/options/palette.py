@@ -14,6 +14,7 @@ reproduction for digital images", equation 4), so that they keep their drawing.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,6 +71,11 @@ class Palette:
         mean = sum(share * palette.mean for palette, share in zip(palettes, shares, strict=True))
         covariance = sum(share * palette.covariance for palette, share in zip(palettes, shares, strict=True))
         return cls(np.asarray(mean), np.asarray(covariance))
+
+    @property
+    def fingerprint(self) -> str:
+        """Checksum of the colours."""
+        return hashlib.sha256(self.mean.tobytes() + self.covariance.tobytes()).hexdigest()
 
     def colour(self, photo: Image.Image) -> Image.Image:
         """A copy of an RGB photo in these colours; see `from_oklab` for those that a display lacks."""

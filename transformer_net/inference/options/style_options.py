@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from PIL import Image
@@ -41,6 +41,11 @@ class StyleOptions:
             raise SettingError(
                 f"The stroke scale must be within 1 and {MAX_STROKE_SCALE:g}, not {self.stroke_scale:g}."
             )
+
+    def chosen(self) -> dict[str, float | bool]:
+        """The options that differ from their defaults."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return {field.name: value for field, value in values if value != field.default}
 
     @property
     def needs_photo(self) -> bool:

@@ -60,8 +60,9 @@ class VideoOptions:
 
     def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
         """What a painted video depends on."""
-        settings = (self.max_side, self.style_options, self.steady, self.max_memory, self.exact)
-        return made_of(clip.path, repr([SEGMENT, *settings, stylizer.fingerprint]))
+        options = self.style_options
+        settings = (self.max_side, options.chosen(), self.steady, self.max_memory, self.exact)
+        return made_of(clip.path, repr([SEGMENT, *settings, stylizer.fingerprint(options)]))
 
 
 AS_IT_COMES = VideoOptions()
