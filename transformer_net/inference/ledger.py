@@ -12,8 +12,8 @@ from transformer_net.errors import SettingError
 LEDGER = ".stylizer.jsonl"
 
 PIPELINE_VERSION = 1
-"""To be raised with every change after which the same photo, model and options give other pixels: in decoding,
-grain, network, options, tiles or encoding. What was painted before is then painted again."""
+"""To be raised with every change after which the same photo, model and options give other pixels: in
+decoding, grain, network, options, tiles or encoding. What was painted before is then painted again."""
 
 
 def made_of(photo: Path, settings: str) -> str:

@@ -76,7 +76,7 @@ class OpenVinoEngine:
         tensor = require_engine("openvino").Tensor
         photos = np.ascontiguousarray(pixels[None])
         paintings = np.empty_like(photos)
-        working_memory.keeper.is_now(self)
+        working_memory.owner.claim(self)
         # One at a time: a painting uses all threads anyway, and memory can only be released at rest.
         with self._alone:
             request = self._model.create_infer_request()
@@ -86,7 +86,7 @@ class OpenVinoEngine:
             del request
             self._kept = paintings[0, 0].size
         if paintings[0, 0].size < working_memory.LARGE:
-            working_memory.keeper.is_now(self)
+            working_memory.owner.claim(self)
         else:
             self.release_memory()
         painting: Floats = paintings[0]
@@ -94,7 +94,7 @@ class OpenVinoEngine:
 
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
         """As `Engine.piecewise`, in this engine's precision."""
-        working_memory.keeper.is_now(self)
+        working_memory.owner.claim(self)
         self.release_memory()  # what whole pictures were painted in
         request = self._compiled(frozen_graph(frozen)).create_infer_request()
         tensor = require_engine("openvino").Tensor

@@ -19,21 +19,21 @@ TRIMMED = 1 << 19
 time of a painting of 128 x 128 px."""
 
 
-class KeepsMemory(Protocol):
+class ReleasesMemory(Protocol):
     """An engine that can let go of what it painted in."""
 
     def release_memory(self) -> None:
         """Gives it back, unless the engine is at work."""
 
 
-class Keeper:
+class MemoryOwner:
     """The engine whose turn it is. Safe to share between threads."""
 
     def __init__(self) -> None:
-        self._engine: weakref.ref[KeepsMemory] | None = None
+        self._engine: weakref.ref[ReleasesMemory] | None = None
         self._lock = threading.Lock()
 
-    def is_now(self, engine: KeepsMemory) -> None:
+    def claim(self, engine: ReleasesMemory) -> None:
         """`engine` may keep its memory from now on; whoever kept it until now gives it back.
 
         Engines say so before they paint and afterwards: one that others found at work keeps nothing for long.
@@ -45,4 +45,4 @@ class Keeper:
             before.release_memory()
 
 
-keeper = Keeper()
+owner = MemoryOwner()

@@ -1,6 +1,6 @@
 """The network with its norms frozen at one picture's statistics.
 
-Each norm is y = a·x + b once the picture is known (see `norms`), and so it melts into the convolution before
+Each norm is y = a·x + b once the picture is known (see `norms`), and so it is folded into the convolution before
 it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece of the
 picture as it paints the whole.
 """
@@ -86,11 +86,11 @@ def _observed(network: TransformerNet, moments_of: Moments) -> tuple[Transformer
     copy = deepcopy(network)
     found: list[Affine] = []
     for parent, name, _, norm in list(_layers(copy)):
-        setattr(parent, name, _Noted(norm, moments_of, found))
+        setattr(parent, name, _RecordingNorm(norm, moments_of, found))
     return copy, found
 
 
-class _Noted(nn.Module):
+class _RecordingNorm(nn.Module):
     """A norm that notes its affine and applies it in place: instance norm itself needs half as much again."""
 
     def __init__(self, norm: Norm, moments_of: Moments, found: list[Affine]) -> None:
@@ -105,7 +105,7 @@ class _Noted(nn.Module):
 
 @torch.inference_mode()
 def freeze(network: TransformerNet, statistics: Statistics) -> TransformerNet:
-    """A copy of `network` whose norms are melted into the convolutions before them.
+    """A copy of `network` whose norms are folded into the convolutions before them.
 
     Args:
         network: In evaluation mode.

@@ -47,7 +47,7 @@ class VideoOptions:
     Attributes:
         max_side: Shrink the frames first so that their longer side has at most this many pixels.
         style_options: How strong the painting is, and whose colours it has.
-        steady: Whether to lower flicker; see `steady`.
+        steady: Whether to lower flicker; see `temporal_consistency`.
         max_memory: As in `Stylizer.paint_photo`, for a frame.
         exact: As in `Stylizer.paint_photo`.
     """
