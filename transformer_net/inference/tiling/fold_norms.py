@@ -1,8 +1,8 @@
 """The network with its norms frozen at one picture's statistics.
 
-Each norm is y = a·x + b once the picture is known (see `norms`), and so it is folded into the convolution before
-it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece of the
-picture as it paints the whole.
+Each norm is y = a·x + b once the picture is known (see `norms`), and so it is folded into the convolution
+before it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece of
+the picture as it paints the whole.
 """
 
 from __future__ import annotations
