@@ -41,6 +41,13 @@ def test_stripes_of_the_upsampling_stand_out(photo):
     assert quality.checkerboard(photo + 0.01 * stripes[:, None]) > 12
 
 
+@pytest.mark.parametrize("direction", [1, -1])
+def test_diagonal_stripes_stand_out(photo, direction):
+    y, x = torch.meshgrid(torch.arange(256), torch.arange(256), indexing="ij")
+    stripes = torch.cos(torch.pi / 2 * (x + direction * y))
+    assert quality.checkerboard(photo + 0.01 * stripes) > 12
+
+
 def test_plain_pictures_have_no_checkerboard():
     assert quality.checkerboard(torch.full((1, 3, 64, 64), 0.5)) == 0
 
