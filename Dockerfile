@@ -28,9 +28,6 @@ COPY app app
 COPY train_style.py ./
 # Byte code now, for the file system may be read-only later.
 RUN /venv/bin/python -m compileall -q app styles transformer_net
-# Models converted for OpenVINO now, so that no start has to; see docs/architecture.md, Engines.
-ENV STYLIZER_ENGINE_CACHE=/srv/stylizer/engines
-RUN /venv/bin/python -c "from app.painting.service import PaintingService; PaintingService().warm()"
 # Uploads over a megabyte and the page's pictures go to /tmp, the only place that is written to.
 # Two malloc arenas: decoding and encoding move between threads, and each arena keeps what it once held.
 ENV PATH=/venv/bin:$PATH \

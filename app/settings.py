@@ -17,8 +17,8 @@ from transformer_net.cores import available_cores
 
 _PREFIX: Final = "STYLIZER_"
 
-_ELSEWHERE: Final = ("ENGINE_CACHE", "OWN_STYLES")
-"""Folders of the library's own, which the commands obey as well."""
+_ELSEWHERE: Final = ("OWN_STYLES",)
+"""A folder of the library's own, which the commands obey as well."""
 
 
 class Settings(BaseSettings):

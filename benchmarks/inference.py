@@ -12,7 +12,6 @@ ceiling is the best rate that a large convolution or a product of matrices reach
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -37,7 +36,6 @@ from transformer_net.cores import default_threads
 from transformer_net.devices import describe_machine
 from transformer_net.errors import SettingError
 from transformer_net.inference.engines.base import ENGINES, Floats
-from transformer_net.inference.engines.conversion_cache import VARIABLE
 from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
 from transformer_net.inference.stylizer import Stylizer
@@ -171,23 +169,26 @@ def show(runners: list[Contender], side: int, most: float) -> None:
 def start_ups(engines: list[str], rounds: int) -> None:
     """Seconds from the start of the process until a picture of 64 x 64 is painted and written; its memory.
 
-    Cold is without converted models, warm is with them. Files are in the system's cache in both.
+    Files are in the system's cache.
     """
-    results: dict[str, tuple[list[tuple[float, float]], list[tuple[float, float]]]] = {}
-    for _ in range(rounds):
-        for engine in engines:
-            cold, warm = results.setdefault(engine, ([], []))
-            with tempfile.TemporaryDirectory() as folder:
-                cold.append(_start(engine, Path(folder)))
-                warm.append(_start(engine, Path(folder)))
-    rows = []
-    for engine, measured in results.items():
-        times = [f"{statistics.median(taken for taken, _ in runs):.2f}" for runs in measured]
-        memory = [f"{statistics.median(peak for _, peak in runs):.0f}" for runs in measured]
-        rows.append([engine, *times, *memory])
+    measured: dict[str, list[tuple[float, float]]] = {engine: [] for engine in engines}
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(rounds):
+            for engine, runs in measured.items():
+                runs.append(_start(engine, Path(folder)))
+    rows = [
+        [
+            engine,
+            *(
+                f"{statistics.median(column):.{digits}f}"
+                for column, digits in zip(zip(*runs, strict=True), (2, 0), strict=True)
+            ),
+        ]
+        for engine, runs in measured.items()
+    ]
     print_table(
         "From the start of `stylize.py` until a picture of 64 x 64 px is written, one normalizer:",
-        ["engine", "s, nothing converted yet", "s, converted before", "peak MB, not converted", "converted"],
+        ["engine", "s", "peak MB"],
         rows,
     )
 
@@ -210,11 +211,9 @@ def _start(engine: str, folder: Path) -> tuple[float, float]:
         Image.effect_noise((64, 64), 60).convert("RGB").save(photo)
     command = [sys.executable, str(ROOT / "stylize.py"), str(photo), "--style", "mosaic", "--norm", "iebn"]
     command += ["--device", "cpu", "--engine", engine, "-o", str(folder / "out")]
-    environment = os.environ | {VARIABLE: str(folder / "engines")}
     # Through a small process, for Linux counts the memory of the process that starts another as the other's.
     answer = subprocess.run(
         [sys.executable, "-c", _STARTER, *command],
-        env=environment,
         stdout=subprocess.PIPE,
         text=True,
         check=True,

@@ -35,8 +35,8 @@ from transformer_net.cores import default_threads
 from transformer_net.devices import describe_machine, multiplies_bf16
 from transformer_net.errors import SettingError
 from transformer_net.inference.engines.base import require_engine
-from transformer_net.inference.engines.conversion import to_openvino
 from transformer_net.inference.engines.factory import make_engine
+from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.engines.quantization import load_ranges
 from transformer_net.network import TransformerNet
 from transformer_net.training.losses.perceptual import PerceptualLoss
@@ -102,7 +102,7 @@ def with_nncf(
         raise SettingError("NNCF is not installed: pip install nncf") from error
     nncf.set_log_level(logging.ERROR)  # else it tells of each node, on standard output
     model = nncf.quantize(
-        to_openvino(network),
+        openvino_graph(network),
         nncf.Dataset(photos),
         preset=nncf.QuantizationPreset.MIXED,
         subset_size=len(photos),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def blend(
         return first, info
     states = [{key: value.cpu() for key, value in net.state_dict().items()} for net, _ in models.values()]
     weights = torch.tensor([shares[name] for name in models])
-    network = TransformerNet(first.norm, first.width, first.norm_options).eval()
+    network = copy.deepcopy(first).cpu().eval()
     network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
     grain = sum(shares[name] * found.grain for name, (_, found) in models.items())
     if any(isinstance(module, BatchNorm) for module in network.modules()):
@@ -152,7 +153,7 @@ def blend(
                 statistics *= (after + _LEAST) / (mean + _LEAST)
             else:
                 statistics += after - mean
-    return network, ModelInfo(info.norm, info.width, info.norm_options, blend_name(shares), grain)
+    return network, replace(info, style=blend_name(shares), grain=grain, training={})
 
 
 def gallery_mean(norm: str, without: str = "") -> TransformerNet:
@@ -188,6 +189,8 @@ def check_blend(infos: Mapping[str, ModelInfo]) -> None:
 
 def _apart(infos: Mapping[str, ModelInfo]) -> str:
     """Why the models of these styles did not begin at the same place; empty if they did."""
+    if len({info.upsampling for info in infos.values()}) > 1:
+        return "their networks enlarge in different ways"
     bases = {name: info.training.get("base_sha256") for name, info in infos.items()}
     for name, base in bases.items():
         if not base:

@@ -17,14 +17,6 @@ def make_picture(width, height, seed=0):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def engine_cache(tmp_path_factory):
-    """Converted models go to a folder of the test run, of this process's and its children's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STYLIZER_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
 def own_styles(tmp_path_factory):
     """Own styles go to a folder of the test run, and those of whoever runs it are not seen."""
     with pytest.MonkeyPatch.context() as patch:

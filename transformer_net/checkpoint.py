@@ -26,7 +26,10 @@ from torch import Tensor
 from transformer_net.errors import ModelFileError, UnknownNormError
 from transformer_net.network import TransformerNet
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+_UPSAMPLING = {1: "nearest"}
+"""What networks of a format version had that does not say so."""
 
 _KEY = "stylizer"  # the metadata entry that holds the description
 
@@ -43,6 +46,7 @@ class ModelInfo:
         grain: Standard deviation of the noise that its input needs; see `transformer_net.grain`.
         training: How it was trained: iterations, content set, weights of the losses, seed, validation
             losses, torch version. For people to read; painting does not depend on it.
+        upsampling: How the network enlarges; see `TransformerNet`.
     """
 
     norm: str
@@ -51,6 +55,7 @@ class ModelInfo:
     style: str = "unnamed"
     grain: float = 0.0
     training: dict[str, Any] = field(default_factory=dict)
+    upsampling: str = "bilinear"
 
 
 def save_model(
@@ -77,6 +82,7 @@ def save_model(
         "norm": network.norm,
         "norm_options": network.norm_options,
         "width": network.width,
+        "upsampling": network.upsampling,
         "style": style,
         "grain": grain,
         "training": dict(training or {}),
@@ -99,7 +105,7 @@ def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
         raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.") from error
     info = _described(path, data)
     try:
-        network = TransformerNet(info.norm, info.width, info.norm_options)
+        network = TransformerNet(info.norm, info.width, info.norm_options, info.upsampling)
     except (UnknownNormError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model file {path} describes no network of ours: {error}") from error
     _fill(path, network, load(data))
@@ -119,8 +125,9 @@ def read_info(path: Path | str) -> ModelInfo:
 
 
 def network_sha256(network: TransformerNet) -> str:
-    """Checksum of what a network is: its norm, the norm's options, its width and its weights."""
-    digest = hashlib.sha256(json.dumps([network.norm, network.width, network.norm_options]).encode())
+    """Checksum of what a network is: its norm, the norm's options, width, upsampling and weights."""
+    kind = [network.norm, network.width, network.norm_options, network.upsampling]
+    digest = hashlib.sha256(json.dumps(kind).encode())
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
@@ -159,9 +166,10 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
         version = description["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(f"The model file {path} does not describe a style network.") from error
-    if version != FORMAT_VERSION:
+    if version not in (FORMAT_VERSION, *_UPSAMPLING):
         raise ModelFileError(
-            f"The model file {path} has format version {version!r}; this program reads {FORMAT_VERSION}."
+            f"The model file {path} has format version {version!r}; this program reads {FORMAT_VERSION} and "
+            "those before."
         )
     try:
         info = ModelInfo(
@@ -171,6 +179,7 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
             style=description["style"],
             grain=description["grain"],
             training=description["training"],
+            upsampling=_UPSAMPLING.get(version) or description["upsampling"],
         )
     except KeyError as error:
         raise ModelFileError(f"The model file {path} lacks {error} in its description.") from error
@@ -181,6 +190,7 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
         "style": str,
         "grain": (int, float),
         "training": dict,
+        "upsampling": str,
     }
     for name, kind in kinds.items():
         value = getattr(info, name)

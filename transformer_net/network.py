@@ -1,9 +1,9 @@
 """Johnson's image transformation network with a choice of normalizer.
 
-Johnson, Alahi and Fei-Fei 2016, arXiv 1603.08155, and its supplement; after it came two changes that all
-successors made: nearest-neighbour upsampling instead of transposed convolution (no checkerboard) and
-reflection padding in every convolution (no grey rim). As in the supplement, the photo gets a reflected margin
-that is cut off at the end, because the reflections inside still tell the layers where the border is.
+Johnson, Alahi and Fei-Fei 2016, arXiv 1603.08155, and its supplement, with two changes: bilinear upsampling
+instead of transposed convolution (less of a lattice, docs/training.md) and reflection padding in every
+convolution (no grey rim). As in the supplement, the photo gets a reflected margin that is cut off at the end,
+because the reflections inside still tell the layers where the border is.
 """
 
 from __future__ import annotations
@@ -36,21 +36,32 @@ they differ by 0.29 of the full range from the same place painted with 64 px of 
 MIN_SIDE = MARGIN + STRIDE
 """Shortest side in pixels: below it, reflection has nothing left to reflect."""
 
-HALO = 56
+HALO = 60
 """Pixels around a piece of a picture that its painting depends on, in whole strides."""
 # Rows 0 to 3 of a painting, which are one stride, need these rows of the layers before, last layer first:
-#   head, 9x9                  -4 to 7
-#   decoder, 3x3               -5 to 8, which are rows -3 to 4 before the upsampling
-#   decoder, 3x3               -4 to 5, which are rows -2 to 2 before the upsampling
-#   ten residual 3x3          -12 to 12
-#   encoder, 3x3 with stride  -25 to 25
-#   encoder, 3x3 with stride  -51 to 51
-#   encoder, 9x9              -55 to 55
-# So 55 rows before the stride's first, 52 after its last.
+#   head, 9x9                       -4 to 7
+#   decoder, 3x3 with upsampling    -3 to 4
+#   decoder, 3x3 with upsampling    -3 to 3
+#   ten residual 3x3               -13 to 13
+#   encoder, 3x3 with stride       -27 to 27
+#   encoder, 3x3 with stride       -55 to 55
+#   encoder, 9x9                   -59 to 59
+# So 59 rows before the stride's first, 56 after its last; with nearest upsampling four fewer.
 
 # The head is linear, y = 0.45 + 0.1·net: at the start of training the output is a grey of natural
 # brightness and contrast. A sigmoid head learned more slowly and lost the photo's structure.
 HEAD_OFFSET, HEAD_SCALE = 0.45, 0.1
+
+
+UPSAMPLING = ("bilinear", "nearest")
+"""How the decoder can double height and width."""
+
+# [phase][input pixel][tap]: what each pixel of the input, from the one before to the one after, adds to the
+# three enlarged pixels that the taps of a kernel see around an even (phase 0) and an odd (phase 1) one.
+_PHASES = (
+    ((0.75, 0.25, 0.0), (0.25, 0.75, 0.75), (0.0, 0.0, 0.25)),
+    ((0.25, 0.0, 0.0), (0.75, 0.75, 0.25), (0.0, 0.25, 0.75)),
+)
 
 
 class ReflectConv2d(nn.Conv2d):
@@ -75,6 +86,41 @@ class ReflectConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.conv2d(reflection_pad(x, self.rim[0]), self.weight, self.bias, self.stride)
+
+
+class UpsampledConv2d(ReflectConv2d):
+    """A 3x3 convolution of its input enlarged bilinearly by 2: (B, C, H, W) to (B, out, 2H, 2W).
+
+    The enlarged input is never made. An output pixel sees 3 x 3 pixels of the input, by weights that depend
+    only on which of the four positions between them it has; so one convolution of the input with four times
+    the channels gives all of them, in the time of a 3x3 convolution behind nearest-neighbour upsampling. At
+    the border it is the input that is mirrored.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+    """
+
+    phases: Tensor
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3)
+        self.register_buffer("phases", torch.tensor(_PHASES), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = reflection_pad(x, 1)
+        return F.pixel_shuffle(F.conv2d(padded, self.phase_weight(), self.phase_bias()), 2)
+
+    def phase_weight(self) -> Tensor:
+        """What each pixel of the input counts, (4 · out, in, 3, 3), in the order of `pixel_shuffle`."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            weight = torch.einsum("yab,oibd,xcd->oyxiac", self.phases, self.weight, self.phases)
+            return weight.flatten(0, 2)
+
+    def phase_bias(self) -> Tensor:
+        """(4 · out,)."""
+        assert self.bias is not None
+        return self.bias.repeat_interleave(4)
 
 
 class ResidualBlock(nn.Module):
@@ -103,38 +149,51 @@ class TransformerNet(nn.Module):
         norm: Normalizer, any spelling that `make_norm` takes.
         width: w, the channels of the first layer; 32 is the paper's.
         norm_options: Keyword arguments for every normalizer.
+        upsampling: `bilinear`; or `nearest`, which weaves a lattice of 4 px into calm areas, for models that
+            were trained with it.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(
-        self, norm: str = "in", width: int = 16, norm_options: Mapping[str, Any] | None = None
+        self,
+        norm: str = "in",
+        width: int = 16,
+        norm_options: Mapping[str, Any] | None = None,
+        upsampling: str = "bilinear",
     ) -> None:
         super().__init__()
         if width < 1:
             raise ValueError(f"width must be at least 1, not {width}")
+        if upsampling not in UPSAMPLING:
+            raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLING)}, not {upsampling!r}")
+        self.upsampling = upsampling
         self.norm, self.width, self.norm_options = canonical_norm(norm), width, dict(norm_options or {})
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
-        def layer(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+        def followed(convolution: ReflectConv2d) -> list[nn.Module]:
             return [
-                ReflectConv2d(in_channels, out_channels, kernel, stride),
-                make_norm(self.norm, out_channels, **self.norm_options),
+                convolution,
+                make_norm(self.norm, convolution.out_channels, **self.norm_options),
                 nn.ReLU(),
             ]
+
+        def layer(in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> list[nn.Module]:
+            return followed(ReflectConv2d(in_channels, out_channels, kernel, stride))
+
+        def enlarging(in_channels: int, out_channels: int) -> list[nn.Module]:
+            if upsampling == "nearest":
+                return [nn.Upsample(scale_factor=2, mode="nearest"), *layer(in_channels, out_channels, 3)]
+            # The first keeps the place, so that the weights have the same names.
+            return [nn.Identity(), *followed(UpsampledConv2d(in_channels, out_channels))]
 
         w = width
         blocks = [ResidualBlock(4 * w, self.norm, **self.norm_options) for _ in range(5)]
         self.encoder = nn.Sequential(*layer(3, w, 9), *layer(w, 2 * w, 3, 2), *layer(2 * w, 4 * w, 3, 2))
         self.residual = nn.Sequential(OrderedDict((f"block{i}", b) for i, b in enumerate(blocks, 1)))
-        self.decoder = nn.Sequential(
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            *layer(4 * w, 2 * w, 3),
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            *layer(2 * w, w, 3),
-        )
+        self.decoder = nn.Sequential(*enlarging(4 * w, 2 * w), *enlarging(2 * w, w))
         self.head = ReflectConv2d(w, 3, 9)
 
     def forward(self, photo: Tensor) -> Tensor:
@@ -154,6 +213,15 @@ class TransformerNet(nn.Module):
         """
         y: Tensor = self.head(self.decoder(self.residual(self.encoder((padded - self.mean) / self.std))))
         return HEAD_OFFSET + HEAD_SCALE * y
+
+
+def with_upsampling(network: TransformerNet, upsampling: str) -> TransformerNet:
+    """`network`, or one with its weights that enlarges in another way: a beginning for more training."""
+    if network.upsampling == upsampling:
+        return network
+    other = TransformerNet(network.norm, network.width, network.norm_options, upsampling)
+    other.load_state_dict(network.state_dict())
+    return other
 
 
 def parameter_count(network: nn.Module) -> int:

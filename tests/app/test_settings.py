@@ -57,7 +57,7 @@ def test_every_setting_has_a_default_and_says_why():
 
 
 def test_misspelt():
-    right = ("STYLIZER_PORT", "stylizer_port", "STYLIZER_ENGINE_CACHE", "STYLIZER_OWN_STYLES", "PATH")
+    right = ("STYLIZER_PORT", "stylizer_port", "STYLIZER_OWN_STYLES", "PATH")
     assert misspelt(right) == []
     assert misspelt(["STYLIZER_QQQ", "STYLIZER_MAX_PIXEL", *right]) == [
         "There is no setting STYLIZER_MAX_PIXEL; STYLIZER_MAX_PIXELS may be meant.",

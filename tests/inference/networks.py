@@ -8,13 +8,15 @@ from torch import nn
 from transformer_net.network import TransformerNet
 
 
-def random_network(norm: str, width: int = 4, seed: int = 0, **options: object) -> TransformerNet:
+def random_network(
+    norm: str, width: int = 4, seed: int = 0, upsampling: str = "bilinear", **options: object
+) -> TransformerNet:
     """A network in evaluation mode with random weights, vectors and gates, and statistics that fit them.
 
     With others, the photo's contrast would be lost on the way, and all paintings alike.
     """
     torch.manual_seed(seed)
-    network = TransformerNet(norm, width, options)
+    network = TransformerNet(norm, width, options, upsampling)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0

@@ -22,7 +22,7 @@ from transformer_net.norms import NORMS
 
 ROOT = Path(__file__).parents[2]
 METADATA = {
-    "stylizer_format": "1",
+    "stylizer_format": "2",
     "style": "dots",
     "norm_options": "{}",
     "width": "4",

@@ -24,9 +24,9 @@ from transformer_net.inference.engines.conversion import (
     openvino_bytes,
     quiet,
     to_onnx,
-    to_openvino,
     to_torchscript,
 )
+from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.painting_module import PaintingModule
 
 EXTENSIONS = {"onnx": ".onnx", "openvino": ".xml", "torchscript": ".pt"}
@@ -110,16 +110,16 @@ def largest_difference(module: torch.nn.Module, painter: ArrayFunction) -> float
     return float(np.max(differences))
 
 
-def _onnx(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
+def _onnx(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     runtime = require_engine("onnxruntime")
     data = to_onnx(module, metadata)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return {"": data}, lambda photo: session.run(None, {"photo": photo})[0]
 
 
-def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
+def _openvino(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     library = require_engine("openvino")
-    model = to_openvino(module)
+    model = openvino_graph(module.network, clamped=True)
     for key, value in metadata.items():
         model.set_rt_info(value, ["stylizer", key])
     xml, weights = openvino_bytes(model)
@@ -129,7 +129,7 @@ def _openvino(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[s
     return {".bin": weights, "": xml}, lambda photo: compiled(photo)[0]
 
 
-def _torchscript(module: torch.nn.Module, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
+def _torchscript(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     buffer = io.BytesIO()
     traced = to_torchscript(module)
     with quiet():

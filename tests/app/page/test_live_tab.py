@@ -86,13 +86,12 @@ def test_a_bad_choice_is_told_in_one_sentence(client, choice):
     assert said.startswith("<p>There is no ")
 
 
-def test_the_quickest_precision_that_paints_nearly_the_same(tmp_path, monkeypatch):
+def test_the_quickest_precision_that_paints_nearly_the_same(monkeypatch):
     from app.painting import registry
     from styles.catalog import find_style
 
     pytest.importorskip("openvino")
     mosaic = find_style("mosaic")
-    monkeypatch.setenv("STYLIZER_ENGINE_CACHE", str(tmp_path))
     assert registry.load(mosaic, "in", Settings(engine="torch")).quickest == "fp32"
     assert registry.load(mosaic, "in", Settings(engine="openvino")).quickest == "int8"
     monkeypatch.setattr(registry, "load_ranges", lambda path: None)  # as with a style of one's own

@@ -15,8 +15,8 @@ from tests.inference.networks import random_network
 from transformer_net.checkpoint import save_model
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
-from transformer_net.inference.engines.conversion import to_openvino
 from transformer_net.inference.engines.factory import make_engine
+from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.engines.quantization import (
     calibrate,
     load_ranges,
@@ -61,7 +61,7 @@ def test_int8_is_nearly_fp32(norm):
 @pytest.mark.parametrize("norm", NORMS)
 def test_every_convolution_and_nothing_else_is_rounded(norm):
     network = random_network(norm)
-    graph = to_openvino(network)
+    graph = openvino_graph(network)
     quantize(graph, calibrate(network, [smooth()]))
     kinds = [node.get_type_name() for node in graph.get_ordered_ops()]
     assert kinds.count("FakeQuantize") == 2 * kinds.count("Convolution") == 32

@@ -209,8 +209,8 @@ def test_tiled_equals_whole_whatever_the_tile():
 
 def test_no_seams():
     """With samples' statistics too, the step across a seam is a step like any other."""
-    net, picture = network("in"), make_picture(230, 240)
-    tiling = Tiling(net, picture, 0.0, memory_for(MIN_TILE, 230))
+    net, picture = network("in"), make_picture(215, 240)
+    tiling = Tiling(net, picture, 0.0, memory_for(MIN_TILE, 215))
     tiling.paint(tiling.sampled_statistics())
     painted = np.asarray(picture).astype(int)
     across = np.abs(np.diff(painted, axis=1)).mean((0, 2))
@@ -350,8 +350,8 @@ def painters(norm, width=4):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_tiny_budget_gives_the_same_painting(norm):
-    painter, picture = painters(norm), make_picture(163, 90)
-    memory = memory_for(MIN_TILE, 163)
+    painter, picture = painters(norm), make_picture(190, 110)
+    memory = memory_for(MIN_TILE, 190)
     assert not fits_whole(painter.network, picture.size, memory)
     assert_same_pixels(painter.paint(picture, max_memory=memory, exact=True), painter.paint(picture))
 
@@ -368,8 +368,8 @@ def test_alpha_is_kept():
 
 @pytest.mark.parametrize("max_side", [None, 130])
 def test_a_photo_is_painted_over_only_when_allowed(max_side):
-    painter, photo = painters("bn"), decode(make_picture(150, 101))
-    before, memory = photo.rgb.tobytes(), memory_for(MIN_TILE, 150)
+    painter, photo = painters("bn"), decode(make_picture(180, 121))
+    before, memory = photo.rgb.tobytes(), memory_for(MIN_TILE, 180)
     first = painter.paint_photo(photo, max_side, max_memory=memory)
     assert photo.rgb.tobytes() == before
     second = painter.paint_photo(photo, max_side, max_memory=memory, overwrite=True)
@@ -386,9 +386,9 @@ def test_a_photo_is_not_painted_over_before_it_is_mixed_in(max_side):
 
 def test_progress_goes_from_nothing_to_one():
     shares = []
-    photo = decode(make_picture(163, 90))
+    photo = decode(make_picture(190, 110))
     painters("in").paint_photo(
-        photo, max_memory=memory_for(MIN_TILE, 163), exact=True, on_progress=shares.append
+        photo, max_memory=memory_for(MIN_TILE, 190), exact=True, on_progress=shares.append
     )
     assert shares == sorted(shares)
     assert 0 < shares[0] < 0.1

@@ -68,17 +68,3 @@ def require_engine(name: str) -> Any:
         SettingError: It is not installed; the sentence says what to do.
     """
     return require(name, f"The engine {name}", _PACKAGES[name])
-
-
-def on_cpu(network: TransformerNet) -> TransformerNet:
-    """`network`, or a copy on the CPU: the network stays where it is, for tiles are painted with it."""
-    if network.head.weight.device.type == "cpu":
-        return network
-    copy = TransformerNet(network.norm, network.width, network.norm_options).eval()
-    copy.load_state_dict(network.state_dict())
-    return copy
-
-
-def library_version(library: Any) -> str:
-    """A library's version, as far as it belongs into a file's name."""
-    return "".join(c for c in str(library.__version__) if c.isalnum() or c in ".-")

@@ -1,13 +1,12 @@
 """The network in the formats of other programs, for any height and width.
 
-All three are traced at a size of which nothing is a multiple of `STRIDE`, so that a size that became a
-constant by mistake shows at once.
+ONNX and TorchScript are traced at a size of which nothing is a multiple of `STRIDE`, so that a size that
+became a constant by mistake shows at once. OpenVINO's graph is written by `openvino_graph`.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import tempfile
 import threading
@@ -21,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer_net.checkpoint import network_sha256
 from transformer_net.errors import SettingError
 from transformer_net.network import MIN_SIDE, ReflectConv2d, TransformerNet
 
@@ -32,15 +30,6 @@ _EXAMPLE = (1, 3, 37, 54)
 
 # PyTorch's tracer and its warnings filter are the process's, not the thread's.
 _ONE_AT_A_TIME = threading.Lock()
-
-
-def fingerprint(network: TransformerNet) -> str:
-    """SHA-256 of what a network computes: the weights, the norm, and our code for both."""
-    digest = hashlib.sha256(network_sha256(network).encode())
-    for module in ("network.py", "norms.py", "spatial.py", "inference/engines/conversion.py"):
-        source = Path(__file__).parents[2] / module
-        digest.update(source.read_bytes() if source.is_file() else b"")
-    return digest.hexdigest()
 
 
 class BlockConv2d(nn.Module):
@@ -87,30 +76,6 @@ def to_torchscript(network: torch.nn.Module) -> torch.jit.ScriptModule:
             network, (example,), check_trace=False
         )
     return traced
-
-
-def to_openvino(network: torch.nn.Module) -> Any:
-    """The network as an `openvino.Model`: one input (1, 3, H, W), one output of the same shape.
-
-    It calls OpenVINO's reader of TorchScript itself. `openvino.convert_model` does the same in five times the
-    time and reports each use to its maker over the network.
-    """
-    import openvino
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-    traced = to_torchscript(faster(network))
-    frontend = FrontEndManager().load_by_framework("pytorch")
-    with quiet():
-        decoder = TorchScriptPythonDecoder(traced)  # named, for it has to outlive the conversion
-        model = frontend.convert(frontend.load(decoder))
-    photo = model.input(0)
-    photo.get_node().set_element_type(openvino.Type.f32)
-    photo.get_node().set_partial_shape(openvino.PartialShape([1, 3, -1, -1]))
-    model.validate_nodes_and_infer_types()
-    photo.get_tensor().set_names({"photo"})
-    model.output(0).get_tensor().set_names({"painting"})
-    return model
 
 
 def openvino_bytes(model: Any) -> tuple[bytes, bytes]:

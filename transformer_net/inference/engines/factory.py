@@ -37,7 +37,7 @@ def make_engine(
         network: In evaluation mode. PyTorch's engine computes with it, the others with what it is now.
         device: Where to compute.
         engine: A name in `ENGINES`, in any case. `auto` is OpenVINO on a CPU, and PyTorch elsewhere or where
-            OpenVINO is not installed.
+            OpenVINO is not installed, or has no graph for the norm's options.
         precision: A key of `PRECISIONS`; fp16 is for CUDA, bf16 and int8 are for OpenVINO.
         threads: Threads on a CPU; None for as many as this process may use.
         ranges: What int8 needs to know of the network; see `quantization`.
@@ -51,7 +51,7 @@ def make_engine(
     if precision not in PRECISIONS:
         raise SettingError(f"There is no precision {precision!r}; choose one of {', '.join(PRECISIONS)}.")
     if name == "auto":
-        name = _best_engine(device)
+        name = "torch" if network.norm_options else _best_engine(device)
     if name == "torch":
         return TorchEngine(network, device, precision, threads)
     if device.type != "cpu":

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
+import copy
 
-from transformer_net.inference.engines.base import Floats, library_version, on_cpu, require_engine
-from transformer_net.inference.engines.conversion import fingerprint, to_onnx
-from transformer_net.inference.engines.conversion_cache import cached
+from transformer_net.inference.engines.base import Floats, require_engine
+from transformer_net.inference.engines.conversion import to_onnx
 from transformer_net.inference.tiling.fold_norms import Piecewise, by_torch
 from transformer_net.network import TransformerNet
 
@@ -19,14 +18,13 @@ class OnnxRuntimeEngine:
         threads: How many compute one painting.
 
     Raises:
-        SettingError: ONNX Runtime is not installed; or, where no converted model is kept, ONNX is not.
+        SettingError: ONNX Runtime or ONNX is not installed.
     """
 
     name, precision, fingerprint = "onnxruntime", "fp32", "fp32"
 
     def __init__(self, network: TransformerNet, threads: int) -> None:
         library = require_engine("onnxruntime")
-        key = f"{fingerprint(network)}-onnx-torch-{library_version(torch)}"
         options = library.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -34,7 +32,7 @@ class OnnxRuntimeEngine:
         options.enable_cpu_mem_arena = False  # the arena never gives memory back
         options.log_severity_level = 3  # errors; what is wrong with a model is raised besides
         self._session = library.InferenceSession(
-            cached(key, lambda: to_onnx(on_cpu(network))), options, providers=["CPUExecutionProvider"]
+            to_onnx(copy.deepcopy(network).cpu()), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, pixels: Floats) -> Floats:

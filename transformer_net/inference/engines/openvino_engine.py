@@ -12,10 +12,8 @@ import torch
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import SettingError
 from transformer_net.inference.engines import working_memory
-from transformer_net.inference.engines.base import Floats, library_version, on_cpu, require_engine
-from transformer_net.inference.engines.conversion import fingerprint, openvino_bytes, to_openvino
-from transformer_net.inference.engines.conversion_cache import cached
-from transformer_net.inference.engines.openvino_graph import frozen_graph
+from transformer_net.inference.engines.base import Floats, require_engine
+from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.engines.quantization import Ranges, quantize
 from transformer_net.inference.tiling.fold_norms import Piecewise
 from transformer_net.memory import give_back
@@ -32,7 +30,8 @@ class OpenVinoEngine:
         ranges: What int8 needs to know of the network.
 
     Raises:
-        SettingError: OpenVINO is not installed, there are no ranges, or the precision is no gain here.
+        SettingError: OpenVINO is not installed, there are no ranges, the precision is no gain here, or the
+            normalizer has options.
     """
 
     name = "openvino"
@@ -47,11 +46,9 @@ class OpenVinoEngine:
         self.precision = precision
         self.fingerprint = precision if precision != "int8" else f"int8 {ranges}"
         _check(precision, ranges)
-        library = require_engine("openvino")
-        key = f"{fingerprint(network)}-openvino-{library_version(library)}-torch-{library_version(torch)}"
-        entry = cached(key, lambda: _joined(*openvino_bytes(to_openvino(on_cpu(network)))))
+        require_engine("openvino")
         self._threads, self._ranges = threads, ranges
-        self._model = self._compiled(_openvino_core().read_model(*_parted(entry)))
+        self._model = self._compiled(openvino_graph(network))
         self._kept = 0  # pixels of the painting whose memory is kept
         self._alone = threading.Lock()
 
@@ -96,7 +93,7 @@ class OpenVinoEngine:
         """As `Engine.piecewise`, in this engine's precision."""
         working_memory.owner.claim(self)
         self.release_memory()  # what whole pictures were painted in
-        request = self._compiled(frozen_graph(frozen)).create_infer_request()
+        request = self._compiled(openvino_graph(frozen, piecewise=True)).create_infer_request()
         tensor = require_engine("openvino").Tensor
 
         def run(padded: Floats) -> torch.Tensor:
@@ -135,12 +132,3 @@ def _check(precision: str, ranges: Ranges | None) -> None:
 @lru_cache
 def _openvino_core() -> Any:
     return require_engine("openvino").Core()
-
-
-def _joined(xml: bytes, weights: bytes) -> bytes:
-    return len(xml).to_bytes(8, "little") + xml + weights
-
-
-def _parted(entry: bytes) -> tuple[bytes, bytes]:
-    end = 8 + int.from_bytes(entry[:8], "little")
-    return entry[8:end], entry[end:]

@@ -1,8 +1,4 @@
-"""A frozen network as a graph of OpenVINO's, built node by node.
-
-A frozen network is made for one picture, so nothing can be kept on disk. Tracing it in PyTorch takes half a
-second; a graph of convolutions, sums and copies is written down in a thousandth of that.
-"""
+"""The network as a graph of OpenVINO's, built node by node: in 10 ms, where tracing it takes a second."""
 
 from __future__ import annotations
 
@@ -11,31 +7,48 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from transformer_net.errors import SettingError
 from transformer_net.inference.engines.conversion import BlockConv2d
-from transformer_net.inference.tiling.fold_norms import Reached
+from transformer_net.inference.tiling.fold_norms import Reached, constant_statistics, freeze, is_constant
 from transformer_net.network import (
     HEAD_OFFSET,
     HEAD_SCALE,
+    MARGIN,
+    STRIDE,
     ReflectConv2d,
     ResidualBlock,
     TransformerNet,
+    UpsampledConv2d,
 )
-from transformer_net.norms import Norm
+from transformer_net.norms import (
+    InstanceEnhancementBatchNorm,
+    InstanceNorm,
+    Norm,
+    SqueezeExcitedBatchNorm,
+)
 
 
-def frozen_graph(network: TransformerNet) -> Any:
-    """`TransformerNet.core` as an `openvino.Model`: (1, 3, H, W) in.
+def openvino_graph(network: TransformerNet, piecewise: bool = False, clamped: bool = False) -> Any:
+    """`network` as an `openvino.Model`: `photo` (1, 3, H, W) in, `painting` of the same shape out.
 
     Convolutions are called as in the network, as `quantization.quantize` wants it.
 
     Args:
-        network: From `freeze`.
+        network: In evaluation mode.
+        piecewise: Whether it computes `TransformerNet.core`, for pieces that have their margin. Then the
+            network comes from `freeze`; where that left a norm, the graph gives what the first of them takes.
+        clamped: Whether paintings are clamped to [0, 1].
 
-    Returns:
-        The model. What it gives is the painting; or, where a norm was left, what that norm takes.
+    Raises:
+        SettingError: The normalizer has options for which there is no graph.
     """
     import openvino
     from openvino import opset13 as opset
+
+    if network.norm_options:
+        raise SettingError("OpenVINO computes the normalizers without options only; --engine torch has them.")
+    if not piecewise and is_constant(network):
+        network = freeze(network, constant_statistics(network))
 
     def constant(values: Tensor) -> Any:
         return opset.constant(values.detach().float().cpu().numpy())
@@ -43,17 +56,43 @@ def frozen_graph(network: TransformerNet) -> Any:
     def per_channel(values: Tensor) -> Any:
         return constant(values.view(1, -1, 1, 1))
 
-    def convolve(module: ReflectConv2d | BlockConv2d, x: Any, stride: tuple[int, ...]) -> Any:
-        assert module.bias is not None
-        rim = [0, 0, module.rim[0], module.rim[0]]
-        padded = opset.pad(x, rim, rim, "reflect")
-        y = opset.convolution(padded, constant(module.weight), stride, [0, 0], [0, 0], [1, 1])
+    def convolve(module: nn.Module, x: Any, weight: Tensor, bias: Tensor, rim: int, stride: int) -> Any:
+        edge = [0, 0, rim, rim]
+        padded = opset.pad(x, edge, edge, "reflect")
+        y = opset.convolution(padded, constant(weight), [stride] * 2, [0, 0], [0, 0], [1, 1])
         y.set_friendly_name(names[module])
-        return opset.add(y, per_channel(module.bias))
+        return opset.add(y, per_channel(bias))
+
+    def mean_of(x: Any) -> Any:
+        return opset.reduce_mean(x, [2, 3], keep_dims=True)
+
+    def fully_connected(layer: nn.Linear, x: Any) -> Any:  # (1, C, 1, 1) in and out
+        y = opset.matmul(opset.reshape(x, [1, -1], special_zero=False), constant(layer.weight), False, True)
+        return opset.reshape(opset.add(y, constant(layer.bias)), [1, -1, 1, 1], special_zero=False)
+
+    def normalize(norm: Norm, x: Any) -> Any:
+        if isinstance(norm, InstanceNorm):
+            x = opset.mvn(x, [2, 3], True, norm.eps, "inside_sqrt")
+            return opset.add(opset.multiply(x, per_channel(norm.weight)), per_channel(norm.bias))
+        if isinstance(norm, InstanceEnhancementBatchNorm):
+            slope, offset = norm._standardizing()
+            m = opset.multiply(mean_of(x), per_channel(norm.gate_weight))
+            delta = opset.sigmoid(opset.add(m, per_channel(norm.gate_bias)))
+            standardized = opset.add(opset.multiply(x, per_channel(slope)), per_channel(offset))
+            scaled = opset.multiply(standardized, opset.multiply(delta, per_channel(norm.weight)))
+            return opset.add(scaled, per_channel(norm.bias))
+        assert isinstance(norm, SqueezeExcitedBatchNorm)
+        slope, offset = norm._standardizing()
+        a, b = slope * norm.weight, offset * norm.weight + norm.bias
+        y = opset.add(opset.multiply(x, per_channel(a)), per_channel(b))
+        hidden = opset.relu(fully_connected(norm.squeeze, mean_of(y)))
+        return opset.multiply(y, opset.sigmoid(fully_connected(norm.excite, hidden)))
 
     def apply(module: nn.Module, x: Any) -> Any:
         if isinstance(module, Norm):
-            raise Reached(x)
+            if piecewise:
+                raise Reached(x)
+            return normalize(module, x)
         if isinstance(module, nn.Identity):
             return x
         if isinstance(module, nn.ReLU):
@@ -64,10 +103,15 @@ def frozen_graph(network: TransformerNet) -> Any:
                 x, scales, "nearest", "scales", axes=[2, 3],
                 coordinate_transformation_mode="asymmetric", nearest_mode="floor",
             )  # fmt: skip
+        if isinstance(module, UpsampledConv2d):
+            y = convolve(module, x, module.phase_weight(), module.phase_bias(), 1, 1)
+            return opset.depth_to_space(y, "depth_first", 2)
         if isinstance(module, BlockConv2d):
-            return opset.depth_to_space(convolve(module, x, (2, 2)), "depth_first", 2)
+            y = convolve(module, x, module.weight, module.bias, module.rim[0], 2)
+            return opset.depth_to_space(y, "depth_first", 2)
         if isinstance(module, ReflectConv2d):
-            return convolve(module, x, module.stride)
+            assert module.bias is not None
+            return convolve(module, x, module.weight, module.bias, module.rim[0], module.stride[0])
         if isinstance(module, ResidualBlock):
             y = opset.relu(apply(module.norm1, apply(module.conv1, x)))
             return opset.add(x, apply(module.norm2, apply(module.conv2, y)))
@@ -75,12 +119,16 @@ def frozen_graph(network: TransformerNet) -> Any:
             for child in module:
                 x = apply(child, x)
             return x
-        raise AssertionError(f"a {type(module).__name__} is no part of a frozen network")
+        raise AssertionError(f"a {type(module).__name__} is no part of the network")
 
     head = BlockConv2d(network.head)
     names = {module: name for name, module in network.named_modules()} | {head: "head"}
     photo = opset.parameter([1, 3, -1, -1], np.float32, "photo")
-    x = opset.divide(opset.subtract(photo, per_channel(network.mean)), per_channel(network.std))
+    x, sizes, margin = photo, opset.shape_of(photo), np.array([0, 0, MARGIN, MARGIN])
+    if not piecewise:
+        missing = opset.floor_mod(opset.negative(sizes), np.array([1, 1, STRIDE, STRIDE]))
+        x = opset.pad(x, margin, opset.add(missing, margin), "reflect")
+    x = opset.divide(opset.subtract(x, per_channel(network.mean)), per_channel(network.std))
     try:
         for part in (network.encoder, network.residual, network.decoder, head):
             x = apply(part, x)
@@ -88,4 +136,11 @@ def frozen_graph(network: TransformerNet) -> Any:
         x = opset.add(scaled, np.float32(HEAD_OFFSET))
     except Reached as reached:
         x = reached.x
-    return openvino.Model([x], [photo], "frozen")
+    if not piecewise:
+        x = opset.slice(x, margin, opset.add(sizes, margin), np.ones(4, np.int64))
+    if clamped:
+        x = opset.clamp(x, 0.0, 1.0)
+    model = openvino.Model([x], [photo], "stylizer")
+    model.input(0).get_tensor().set_names({"photo"})
+    model.output(0).get_tensor().set_names({"painting"})
+    return model

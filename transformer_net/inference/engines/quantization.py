@@ -73,7 +73,7 @@ def quantize(model: Any, ranges: Ranges) -> None:
     """Have the convolutions of an `openvino.Model` computed in 8 bits: OpenVINO finds the roundings put here.
 
     Args:
-        model: Of a `TransformerNet`, by `to_openvino`. It is changed.
+        model: By `openvino_graph`. It is changed.
         ranges: Of that network.
 
     Raises:
@@ -88,9 +88,7 @@ def quantize(model: Any, ranges: Ranges) -> None:
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Convolution":
             continue
-        # OpenVINO's reader names nodes after PyTorch's modules: __module.encoder.0/aten::_convolution/...
-        name = node.get_friendly_name().split("/")[0].removeprefix("__module.")
-        low, high = ranges[name]
+        low, high = ranges[node.get_friendly_name()]
         taken, weights = node.input(0), node.input(1)
         while taken.get_source_output().get_node().get_type_name() in ("Pad", "Interpolate"):
             # These only copy numbers, and bytes are copied four times as fast.
