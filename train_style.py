@@ -113,6 +113,42 @@ def train(
     grain: Annotated[
         float | None, _option(LOSS, "Noise in the input that lets flat regions be painted.", "grain")
     ] = None,
+    shift: Annotated[
+        int | None,
+        _option(
+            LOSS,
+            "The losses see the painting from another place at each step, less than so many pixels off; 8 "
+            "lessens the lattice of 4 px in calm areas, with --upsampling bilinear even more.",
+            "shift",
+        ),
+    ] = None,
+    consistency: Annotated[
+        float | None,
+        _option(
+            LOSS,
+            "How much a photo that has moved by a few pixels shall give the moved painting: 100 halves the "
+            "flicker of videos, and costs some of the finest strokes.",
+            "consistency",
+        ),
+    ] = None,
+    lattice: Annotated[
+        float | None,
+        _option(
+            LOSS,
+            "How little of a pattern of 4 px, the network's own grid, paintings may have, in the second "
+            "half of the steps; at 6 none is seen.",
+            "lattice",
+        ),
+    ] = None,
+    upsampling: Annotated[
+        str | None,
+        typer.Option(
+            help="How the network enlarges: bilinear, or nearest. The gallery's models have nearest, and "
+            "blends need the same.",
+            show_default=TrainConfig.upsampling,
+            rich_help_panel=SCHEDULE,
+        ),
+    ] = None,
     iterations: Annotated[
         int | None, _option(SCHEDULE, "Steps on the perceptual losses.", "iterations")
     ] = None,

@@ -15,6 +15,8 @@ picture can be painted in tiles as if it were whole.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
 
 import torch
@@ -344,6 +346,20 @@ def synchronize(network: nn.Module, over_ranks: OverRanks) -> None:
     for module in network.modules():
         if isinstance(module, BatchNorm):
             module.over_ranks = over_ranks
+
+
+@contextmanager
+def running_statistics_kept(network: nn.Module) -> Iterator[None]:
+    """Lets what `network` sees in training mode leave the running statistics of its batch norms alone."""
+    norms = [module for module in network.modules() if isinstance(module, BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 def gate_of(norm: nn.Module, x: Tensor) -> Tensor | None:

@@ -20,7 +20,7 @@ import typer
 
 from styles.catalog import Style, find_style, recipes
 from styles.gallery.quality import config_of, model_losses
-from transformer_net.checkpoint import read_info, write_atomically
+from transformer_net.checkpoint import load_model, read_info, write_atomically
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import ModelFileError, SettingError
@@ -36,7 +36,7 @@ from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import Trainer, picture_sha256
 
-_EVALUATIONS = 10
+_EVALUATIONS = 5
 """Samples and validations of a training."""
 
 
@@ -71,7 +71,8 @@ def train_model(
         RunFolderError: The earlier sitting had other photos.
     """
     config = config_of(style.name, norm)
-    trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device))
+    begun = load_model(style.model(norm))[0] if config.init == "shipped" else None
+    trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device), begun)
     sample = decode(EXAMPLES / "astronaut.jpg").rgb
     with ProgressLine(console, f"{style.name} {norm}") as line:
         every = max(1, config.total_iterations // _EVALUATIONS)
@@ -87,7 +88,11 @@ def train_model(
 def publish(style: Style, norm: str, folder: RunFolder) -> None:
     """Copy a finished run into the style's folder, with its losses on the example photos."""
     losses = model_losses(style, folder.model)
-    put(style, norm, folder, {"example_losses": {name: round(value, 5) for name, value in losses.items()}})
+    more: dict[str, Any] = {"example_losses": {name: round(value, 5) for name, value in losses.items()}}
+    if config_of(style.name, norm).init == "shipped":
+        replaced = style.model(norm)
+        more["before"] = {**read_info(replaced).training, "sha256": _sha256(replaced)}
+    put(style, norm, folder, more)
 
 
 def put(style: Style, norm: str, folder: RunFolder, more: Mapping[str, Any] | None = None) -> None:

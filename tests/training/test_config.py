@@ -106,3 +106,8 @@ def test_durations(text, seconds):
 def test_no_durations(text):
     with pytest.raises(SettingError, match="written like"):
         parse_duration(text)
+
+
+def test_a_lattice_loss_needs_paintings_to_compare():
+    with pytest.raises(SettingError, match="batch_size must be at least 2"):
+        TrainConfig("test", lattice=1.0, batch_size=1)

@@ -1,5 +1,6 @@
 """Whole runs on a tiny budget, with the real loss network."""
 
+import itertools
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
 from transformer_net.errors import ContentError, DivergedError, RunFolderError, SettingError
 from transformer_net.imaging.decode import decode
-from transformer_net.norms import NORMS
+from transformer_net.norms import NORMS, BatchNorm
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos, open_content
 from transformer_net.training.run import Run
@@ -75,6 +76,23 @@ def test_warm_up_teaches_the_photo(start):
     run.run()
     identity = [r["identity"] for r in run.folder.records() if r["phase"] == "warm-up"]
     assert identity[-1] < 0.7 * identity[0]
+
+
+def test_with_a_lattice_loss_the_second_half_is_trained_as_it_paints(start):
+    """Without the statistics of a batch, that is; and the loss is of that half alone."""
+    run = start(lattice=5.0, consistency=20.0, shift=8, upsampling="bilinear", warmup_iterations=0)
+    trainer, seen = run.trainer, []
+    norm = next(m for m in trainer.network.modules() if isinstance(m, BatchNorm))
+    norm.register_forward_hook(lambda *_: seen.append(norm.running_mean.clone()))
+    losses = [
+        trainer.step(trainer.prepare(torch.rand(2, 3, 32, 32), i)) for i in range(trainer.config.iterations)
+    ]
+    assert [step["lattice"].item() != 0 for step in losses] == [False] * 6 + [True] * 6
+    assert all(step["consistency"] > 0 for step in losses)
+    first_passes = seen[::2]  # the others are of the second view
+    moved = [not torch.equal(a, b) for a, b in itertools.pairwise(first_passes)]
+    assert moved == [True] * 5 + [False] * 6
+    assert all(torch.equal(a, b) for a, b in zip(first_passes, seen[1::2], strict=True))
 
 
 def test_resumed_run_equals_an_uninterrupted_one(start):

@@ -9,11 +9,20 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from transformer_net.errors import SettingError
+from transformer_net.network import UPSAMPLING
 from transformer_net.norms import canonical_norm
 from transformer_net.pretrained import base_sha256
 from transformer_net.training.losses.vgg import TAPS
 
 Precision = Literal["auto", "fp32", "bf16"]
+
+
+_BEFORE = {"upsampling": "nearest", "shift": 0, "consistency": 0.0, "lattice": 0.0}
+"""How networks were trained before these settings existed."""
+
+_LARGEST_SHIFT = (
+    16  # twice what moves all of the grids of network and loss network; half of the smallest crop
+)
 
 
 @dataclass(frozen=True)
@@ -50,9 +59,17 @@ class TrainConfig:
             tiles should then be 8 to 20 px.
         grain: Standard deviation of the noise added to the network's input, in training and in use, so that
             it can paint flat regions.
+        upsampling: How the network enlarges; see `TransformerNet`.
+        shift: The losses see the painting from a place of its own at each step, less than so many pixels from
+            the corner either way: what is locked to the network's grid of 4 px looks wrong at the others.
+        consistency: Weight of the mean squared difference between the painting and that of the same photo
+            moved by a few pixels, with a little noise and another exposure. It keeps videos from flickering.
+        lattice: Weight, in the second half, of what repeats every 4 px in all paintings of a batch; batch
+            norms keep their running statistics there.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
             norm that reproduces the photo (see `transformer_net.pretrained`), `gallery` for the mean of the
-            gallery's models (see `styles.blend.gallery_mean`), or the name of a model file.
+            gallery's models (see `styles.blend.gallery_mean`), `shipped` for the gallery's own model of this
+            style and norm, which it then replaces, or the name of a model file.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.
     """
@@ -78,6 +95,11 @@ class TrainConfig:
     locality: float = 0.3
     style_size: int = 1024
     grain: float = 0.05
+    # As the gallery's models were trained, which new ones can be blended with.
+    upsampling: str = "nearest"
+    shift: int = 0
+    consistency: float = 0.0
+    lattice: float = 0.0
     init: str = ""
     seed: int = 0
     precision: Precision = "auto"
@@ -89,7 +111,13 @@ class TrainConfig:
         _at_least(
             0, self, "warmup_iterations", "content_weight", "style_weight", "palette_weight", "tv_weight"
         )
-        _at_least(0, self, "grain", "seed", "budget")
+        _at_least(0, self, "grain", "seed", "budget", "shift", "consistency", "lattice")
+        if self.upsampling not in UPSAMPLING:
+            raise SettingError(f"upsampling must be one of {', '.join(UPSAMPLING)}, not {self.upsampling!r}.")
+        if self.shift > _LARGEST_SHIFT:
+            raise SettingError(f"shift must be at most {_LARGEST_SHIFT}, not {self.shift}.")
+        if self.lattice and self.batch_size < 2:
+            raise SettingError("lattice compares paintings: batch_size must be at least 2, or lattice 0.")
         if self.seed >= 2**63:
             raise SettingError(f"seed must be below 2^63, not {self.seed}.")
         _at_least(32, self, "size", "warmup_size")
@@ -115,7 +143,7 @@ class TrainConfig:
     @property
     def base_sha256(self) -> str:
         """Checksum of the base network that the weights descend from; empty for other beginnings."""
-        return base_sha256(self.norm) if self.init in ("base", "gallery") else ""
+        return base_sha256(self.norm) if self.init in ("base", "gallery", "shipped") else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""
@@ -132,6 +160,7 @@ class TrainConfig:
         Raises:
             SettingError: A name is unknown or a value is out of range.
         """
+        values = {**_BEFORE, **values}
         known = {f.name for f in fields(cls)}
         if unknown := sorted(values.keys() - known):
             raise SettingError(f"There is no training option {unknown[0]!r}.")

@@ -60,6 +60,16 @@ class Schedule:
         size, early = self.config.size, self.config.early_size
         return min(early, size) if early and self.progress(iteration) <= 0.5 else size
 
+    def smooths(self, iteration: int) -> bool:
+        """Whether `iteration` minimizes the lattice, too: the second half of the style phase does.
+
+        Batch norms keep their running statistics from then on: with those of the batch, its paintings know of
+        each other, and learn to have opposite patterns instead of none.
+        """
+        return (
+            bool(self.config.lattice) and self.phase(iteration) == "style" and self.progress(iteration) > 0.5
+        )
+
     def is_over(self, iteration: int) -> bool:
         """Whether `iteration` steps are all."""
         return iteration >= self.config.total_iterations

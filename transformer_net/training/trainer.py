@@ -20,13 +20,20 @@ from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
 from transformer_net.imaging.arrays import to_array
 from transformer_net.memory import give_back
-from transformer_net.network import TransformerNet
-from transformer_net.norms import gate_of, synchronize
+from transformer_net.network import TransformerNet, with_upsampling
+from transformer_net.norms import gate_of, running_statistics_kept, synchronize
 from transformer_net.pretrained import load_base
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.execution.cuda_graph import GraphedFunction
 from transformer_net.training.execution.distributed import ALONE, Ranks
 from transformer_net.training.losses.perceptual import PerceptualLoss
+from transformer_net.training.losses.stability import (
+    SecondView,
+    consistency,
+    enlarged,
+    lattice,
+    second_view,
+)
 from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.optimizer import MuonAdam
 from transformer_net.training.schedule import Phase, make_schedule
@@ -42,10 +49,17 @@ class TrainingBatch(NamedTuple):
     Attributes:
         photo: This rank's share of the photos, (B, 3, H, W) in [0, 1].
         grainy: The same with the noise that the network sees.
+        rows, columns: The part of the painting that the perceptual losses see, as indices.
+        second, second_rows, second_columns: A `SecondView`; empty where no loss looks at one.
     """
 
     photo: Tensor
     grainy: Tensor
+    rows: Tensor
+    columns: Tensor
+    second: Tensor
+    second_rows: Tensor
+    second_columns: Tensor
 
 
 class Trainer:
@@ -88,7 +102,7 @@ class Trainer:
         if network is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(config.seed)
-                network = TransformerNet(config.norm, config.width, config.norm_options)
+                network = TransformerNet(config.norm, config.width, config.norm_options, config.upsampling)
         elif (network.norm, network.width, network.norm_options) != (
             config.norm,
             config.width,
@@ -98,6 +112,7 @@ class Trainer:
                 f"The network to start from is {network.norm} of width {network.width}; "
                 f"{config.norm} of width {config.width} is to be trained."
             )
+        network = with_upsampling(network, config.upsampling)
         self.network = network.to(device).to(memory_format=torch.channels_last).train()
         self._forward: nn.Module = self.network
         if ranks.count > 1:
@@ -141,11 +156,20 @@ class Trainer:
 
         Args:
             photo: This rank's share of the batch, (B, 3, H, W) in [0, 1].
-            iteration: Decides the grain.
+            iteration: Decides the grain, and where the painting is looked at and the photo moved to.
         """
+        config = self.config
         photo = photo.contiguous(memory_format=torch.channels_last)
         first = self.ranks.rank * len(photo)
-        batch = TrainingBatch(photo, add_grain(photo, self.config.grain, seed=iteration + 1, first=first))
+        rng = np.random.default_rng([config.seed, 2, iteration])
+        if self.schedule.smooths(iteration):
+            photo = enlarged(photo, rng)
+        grainy = add_grain(photo, config.grain, seed=iteration + 1, first=first)
+        seen = _part(rng, photo.shape[-1], max(0, config.shift - 1))
+        view = SecondView(photo[:0], *seen)
+        if config.consistency:
+            view = second_view(photo, grainy, rng, first, config.batch_size)
+        batch = TrainingBatch(photo, grainy, *seen, *view)
         return TrainingBatch(*(t.pin_memory() for t in batch)) if self.device.type == "cuda" else batch
 
     def step(self, batch: TrainingBatch) -> dict[str, Tensor]:
@@ -158,28 +182,52 @@ class Trainer:
             self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
         rate = self.learning_rate()
         if self._graphed:
-            losses = self._graphed(self.phase, *batch, rate)
+            losses = self._graphed(f"{self.phase} {self.schedule.smooths(self.iteration)}", *batch, rate)
         else:
-            photo, grainy = (t.to(self.device, non_blocking=True) for t in batch)
-            losses = self._compute(photo, grainy, rate)
+            losses = self._compute(*(t.to(self.device, non_blocking=True) for t in batch), rate)
         self.iteration += 1
         return losses
 
-    def _compute(self, photo: Tensor, grainy: Tensor, rate: float | Tensor) -> dict[str, Tensor]:
-        """All of a step that the device does."""
+    def _compute(self, *inputs: Any) -> dict[str, Tensor]:
+        """All of a step that the device does, for the tensors of a `TrainingBatch` and the learning rate."""
+        batch, rate = TrainingBatch(*inputs[:-1]), inputs[-1]
+        self.network.train(not self.schedule.smooths(self.iteration))
         with self._autocast():
-            output = self._forward(grainy)
+            output = self._forward(batch.grainy).float()
             if self.phase == "warm-up":
-                total = (output.float() - photo).abs().mean()
+                total = (output - batch.photo).abs().mean()
                 losses = {"identity": total.detach()}
             else:
-                terms = self.loss(output.float(), photo, self.ranks.average)
-                total = terms.total
-                losses = terms.detached()
+                seen, photo = (_cut_out(t, batch.rows, batch.columns) for t in (output, batch.photo))
+                terms = self.loss(seen, photo, self.ranks.average)
+                total, losses = terms.total, terms.detached()
+        if self.phase == "style":
+            for name, value in self._stability(batch, output).items():
+                total = total + getattr(self.config, name) * value
+                losses |= {name: value.detach(), "total": total.detach()}
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step(rate)
         return losses
+
+    def _stability(self, batch: TrainingBatch, painting: Tensor) -> dict[str, Tensor]:
+        """The losses on lattice and flicker that have a weight, by the names of their weights.
+
+        In float32, but for the network: in bfloat16 there is no faint pattern.
+        """
+        config, found = self.config, dict[str, Tensor]()
+        if config.lattice:
+            now = self.schedule.smooths(self.iteration)
+            found["lattice"] = (
+                lattice(painting, self.ranks.average, config.batch_size) if now else painting.new_zeros(())
+            )
+        if config.consistency:
+            # Not by way of the ranks' wrapper, which expects one pass; gradients meet all the same.
+            with self._autocast(), running_statistics_kept(self.network):
+                second = self.network(batch.second).float()
+            view = SecondView(batch.second, batch.second_rows, batch.second_columns)
+            found["consistency"] = consistency(painting, second, view)
+        return found
 
     def check(self, losses: Mapping[str, float]) -> None:
         """Judge the mean losses of the last few steps.
@@ -254,6 +302,18 @@ class Trainer:
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def _part(rng: np.random.Generator, side: int, room: int) -> tuple[Tensor, Tensor]:
+    """Rows and columns, as indices, of a random square of `side` − `room` px in one of `side` px."""
+    rows, columns = (torch.arange(side - room) + int(start) for start in rng.integers(0, room + 1, 2))
+    return rows, columns
+
+
+def _cut_out(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The part of (B, 3, H, W), channels last; by indices, as a recorded step has one slice."""
+    part = image.index_select(2, rows).index_select(3, columns)
+    return part.contiguous(memory_format=torch.channels_last)
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -50,7 +50,8 @@ def test_recorded_training_is_plain_training(vgg, norm, monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     config = TrainConfig(
         "test", norm, width=8, iterations=24, warmup_iterations=8, batch_size=2, size=64, early_size=48,
-        warmup_size=48, style_size=96, precision="fp32", lr=1e-5,
+        warmup_size=48, style_size=96, precision="fp32", lr=1e-5, upsampling="bilinear", shift=8,
+        consistency=100.0, lattice=0.5,
     )  # fmt: skip
     device = torch.device("cuda")
     trainers = [Trainer(config, make_picture(120, 100), vgg, device) for _ in range(2)]

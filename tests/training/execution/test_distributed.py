@@ -41,7 +41,8 @@ def train(norm, photo_folder, folder, vgg, ranks=ALONE, resume=False, stop_at=99
     """Two steps of warm-up and four of style, or as far as `stop_at`."""
     config = TrainConfig(
         "test", norm=norm, width=4, iterations=4, warmup_iterations=2, batch_size=4, size=32, warmup_size=32,
-        style_size=64, precision="fp32", locality=0.3, lr=1e-5,
+        style_size=64, precision="fp32", locality=0.3, lr=1e-5, upsampling="bilinear", shift=8,
+        consistency=100.0, lattice=0.5,
     )  # fmt: skip
     taught = Trainer(config, make_picture(100, 80, seed=99), vgg, CPU, ranks=ranks)
     photos = ContentPhotos.from_folder(photo_folder)
@@ -110,7 +111,7 @@ def assert_same_losses(one, two):
     for left, right in zip(RunFolder(one).records(), RunFolder(two).records(), strict=True):
         assert left.keys() == right.keys()
         for name in left.keys() - {"phase", "images_per_second", "seconds"}:
-            assert left[name] == pytest.approx(right[name], rel=1e-3), name
+            assert left[name] == pytest.approx(right[name], rel=3e-3, abs=1e-9), name
 
 
 @pytest.mark.parametrize("norm", NORMS)

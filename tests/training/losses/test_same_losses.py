@@ -6,6 +6,7 @@ shared with the code it checks but the shipped weights, the palette's directions
 """
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ CPU = torch.device("cpu")
 CONFIG = {
     "width": 4, "warmup_iterations": 0, "batch_size": 3, "size": 48, "style_size": 72, "content_weight": 2.0,
     "style_weight": 5.0, "palette_weight": 70.0, "tv_weight": 9.0, "layer_weights": (1.0, 0.5, 2.0, 0.7),
-    "locality": 0.3,
+    "locality": 0.3, "upsampling": "bilinear", "shift": 8, "consistency": 30.0,
 }  # fmt: skip
 
 # The convolutions of VGG-16 by torchvision's indices, and where its pooling lies between them.
@@ -162,21 +163,48 @@ def test_losses_and_gradients_are_the_plain_ones(vgg, pictures, bf16, loss_error
     assert max(gradients.values()) < gradient_error, gradients
 
 
+def part_of(picture, rows, columns):
+    """What lies in these rows and columns, which are neighbours."""
+    return picture[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+@pytest.mark.parametrize("lattice", [0.0, 0.5])
 @pytest.mark.parametrize("norm", NORMS)
-def test_a_step_goes_along_the_gradient_of_the_plain_losses(vgg, pictures, norm):
+def test_a_step_goes_along_the_gradient_of_the_plain_losses(vgg, pictures, norm, lattice):
     """From the photo through grain, network and losses to every weight, in float32."""
     style, photo, _ = pictures
-    config = TrainConfig("test", norm=norm, precision="fp32", **CONFIG)
+    config = TrainConfig("test", norm=norm, precision="fp32", iterations=2, lattice=lattice, **CONFIG)
     trainer = Trainer(config, style, vgg, CPU)
-    network = copy.deepcopy(trainer.network).to(memory_format=torch.contiguous_format)
-    losses = trainer.step(trainer.prepare(photo, 0))
+    with torch.no_grad():
+        for _ in range(30):  # running statistics that are worth being frozen
+            trainer.network.train()(photo)
+    trainer.iteration = 1  # with a lattice loss, batch norms keep their statistics in the second half
+    network = copy.deepcopy(trainer.network).to(memory_format=torch.contiguous_format).train(not lattice)
+    batch = trainer.prepare(photo, 0)
+    losses = trainer.step(batch)
     directions = trainer.loss.palette.directions
-    expected = plain_losses(
-        network(add_grain(photo, config.grain, seed=1)), photo, scaled_style(style, 72), directions, config
-    )
+    painting = network(add_grain(batch.photo, config.grain, seed=1))
+    seen, wanted = (part_of(picture, batch.rows, batch.columns) for picture in (painting, batch.photo))
+    expected = plain_losses(seen, wanted, scaled_style(style, 72), directions, config)
+    second = network(batch.second)
+    before = part_of(painting, batch.second_rows, batch.second_columns)
+    expected["consistency"] = (second - before).square().mean()
+    height, width = (side // 4 * 4 for side in painting.shape[-2:])
+    phases = torch.pi / 2 * torch.arange(max(height, width))
+    shared = []
+    waves = [torch.ones_like, lambda t: torch.cos(2 * t), torch.cos, torch.sin]
+    for down, right in list(itertools.product(waves, waves))[1:]:
+        wave = down(phases[:height])[:, None] * right(phases[:width])
+        strength = (painting[..., :height, :width] * wave).mean((2, 3)) * 4 * (wave.square().mean() ** -0.5)
+        together = [a * b for a, b in itertools.permutations(strength, 2)]
+        shared.append(torch.stack(together).mean(0) / (strength.detach().square().mean(0) + 1e-9))
+    expected["lattice"] = torch.stack(shared).mean()
+    for name in ("consistency", "lattice"):
+        expected["total"] = expected["total"] + getattr(config, name) * expected[name]
     expected["total"].backward()
     for name, value in losses.items():
-        assert value.item() == pytest.approx(expected[name].item(), rel=1e-4), name
+        rounding = {"rel": 1e-4, "abs": 2e-3 if name == "lattice" else 0.0}  # that is of means of thousands
+        assert value.item() == pytest.approx(expected[name].item(), **rounding), name
     norm_of_all = torch.cat([p.grad.flatten() for p in network.parameters()]).norm().item()
     for (name, found), plain in zip(trainer.network.named_parameters(), network.parameters(), strict=True):
         # A few ReLUs that rounding flips, with other threads others, make more of a difference than all other
