@@ -103,12 +103,16 @@ def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
         data = path.read_bytes()
     except OSError as error:
         raise ModelFileError(f"The model file {path} cannot be read: {error.strerror}.") from error
-    info = _described(path, data)
+    try:
+        tensors = load(data)  # checks the header, the offsets and the length
+    except SafetensorError as error:
+        raise ModelFileError(f"The model file {path} is broken or no safetensors file.") from error
+    info = _parse(path, data[8 : 8 + int.from_bytes(data[:8], "little")])
     try:
         network = TransformerNet(info.norm, info.width, info.norm_options, info.upsampling)
     except (UnknownNormError, TypeError, ValueError) as error:
         raise ModelFileError(f"The model file {path} describes no network of ours: {error}") from error
-    _fill(path, network, load(data))
+    _fill(path, network, tensors)
     return network.eval(), info
 
 
@@ -149,15 +153,6 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _described(path: Path, data: bytes) -> ModelInfo:
-    try:
-        load(data)  # safetensors checks the header, the offsets and the length
-    except SafetensorError as error:
-        raise ModelFileError(f"The model file {path} is broken or no safetensors file.") from error
-    size = int.from_bytes(data[:8], "little")
-    return _parse(path, data[8 : 8 + size])
 
 
 def _parse(path: Path, header: bytes) -> ModelInfo:

@@ -91,16 +91,7 @@ def painting_of(network: TransformerNet, info: ModelInfo) -> PaintFunction:
 def model_losses(style: Style, model: Path) -> dict[str, float]:
     """Mean losses of a model file on the example photos, against the picture of `style`."""
     network, info = load_model(model)
-    return _losses(style, network, info.grain)
-
-
-def photo_losses(style: Style) -> dict[str, float]:
-    """The same for the photos themselves, unpainted."""
-    return _losses(style, torch.nn.Identity(), 0.0)
-
-
-def _losses(style: Style, network: torch.nn.Module, grain: float) -> dict[str, float]:
-    return validation_losses(network, gallery_loss(style), example_photos().values(), grain, _CPU)
+    return validation_losses(network, gallery_loss(style), example_photos().values(), info.grain, _CPU)
 
 
 def gallery_loss(style: Style) -> PerceptualLoss:

@@ -109,11 +109,6 @@ def page() -> str:
     return "\n".join([_INTRODUCTION, *map(_section, shown), *_figures(shown)])
 
 
-def is_current(sheet: Path, shown: list[Style]) -> bool:
-    """Whether a sheet shows the models of `shown` that are shipped."""
-    return _comment(sheet) == _models_sha256(shown)
-
-
 def _draw(path: Path, picture: Callable[[], Image.Image], shown: list[Style]) -> None:
     models = _models_sha256(shown)
     if _comment(path) == models:

@@ -13,7 +13,7 @@ from transformer_net.errors import SettingError
 
 def to_array(rgb: Image.Image) -> npt.NDArray[np.float32]:
     """Gives an RGB picture as a new array of shape (3, H, W) within [0, 1]."""
-    planes = np.asarray(rgb.convert("RGB")).transpose(2, 0, 1)
+    planes = np.asarray(rgb if rgb.mode == "RGB" else rgb.convert("RGB")).transpose(2, 0, 1)  # convert copies
     array = planes.astype(np.float32, order="C")
     array /= 255
     return array

@@ -21,11 +21,11 @@ _PAPER: Final = (248, 247, 245)
 _INK: Final = (32, 32, 34)
 _HAIRLINE: Final = (222, 220, 216)
 
-_GOAL: Final = 1.6
-"""Width over height that fills most screens and pages."""
-
 _WIDEST_ROW: Final = 3.6
 """Width over height up to which one row, the easiest to compare along, is kept."""
+
+_PANORAMA: Final = 2.0
+"""Width over height above which a cell takes the whole width of a sheet."""
 
 _MIN_CELL: Final = 128
 """Cells of smaller pictures are widened to this many pixels, to leave room for the label."""
@@ -54,31 +54,20 @@ class Layout:
 
 
 def arrange(count: int, aspect: float) -> Layout:
-    """Chooses the arrangement of equal cells that comes closest to 16:10 without looking broken.
+    """Chooses where equal cells go: in one row as long as it is not too wide, otherwise in two.
 
-    One row is taken as long as it is not too wide. Otherwise it is the best of all grids (a short
-    last row is centred) and of all sheets with the first panel alone on the left, half-way up, and
-    the others in a full grid beside it: for five panels that is the photo and two rows of two.
+    An odd number has the first panel, the photo, alone on the left, half-way up. Panoramas go below each
+    other.
 
     Args:
         count: How many panels, at least one.
         aspect: Width over height of a cell, label included.
     """
-    row = _grid(count, count)
-    if count * aspect <= _WIDEST_ROW:
-        return row
-    choices = [(row, 0.0)]
-    for columns in range(1, count):
-        spare = -count % columns
-        choices.append((_grid(count, columns), 0.9 * spare / columns))
-        if (count - 1) % columns == 0 and columns < count - 1:
-            choices.append((_lead(count, columns), 0.15))
-
-    def cost(choice: tuple[Layout, float]) -> float:
-        layout, penalty = choice
-        return abs(math.log(layout.columns * aspect / layout.rows / _GOAL)) + penalty
-
-    return min(choices, key=cost)[0]
+    if count * aspect <= _WIDEST_ROW or count == 1:
+        return _grid(count, count)
+    if aspect > _PANORAMA or count == 2:
+        return _grid(count, 1)
+    return _lead(count, (count - 1) // 2) if count % 2 else _grid(count, count // 2)
 
 
 def _grid(count: int, columns: int) -> Layout:

@@ -9,6 +9,7 @@ from PIL import Image
 from styles import catalog
 from styles.catalog import Style, find_style, recipes, shipped
 from styles.gallery import train
+from styles.gallery.quality import SIDE, QualityFigures
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.errors import SettingError
@@ -118,10 +119,8 @@ def test_card_figures_can_be_recomputed(name):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_models_paint_in_the_style(name):
     """Each brings the photos' style loss down to less than half, whatever its normalizer."""
-    from styles.gallery.quality import photo_losses
-
     style = find_style(name)
-    before = photo_losses(style)
+    before = QualityFigures(style, SIDE).table()["photo"]
     layers = [k for k in before if k.startswith("style_")]
     for norm in NORMS:
         after = style.card["norms"][norm]["example_losses"]
