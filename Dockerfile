@@ -10,11 +10,12 @@ FROM python:${PYTHON}-slim AS build
 ARG TORCH_INDEX=
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" torch torchvision; fi
+COPY constraints.txt /src/
+RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" --constraint /src/constraints.txt torch torchvision; fi
 # The dependencies alone: this layer stays as long as pyproject.toml does.
 COPY pyproject.toml /src/
 RUN python -c "import tomllib; print(*tomllib.load(open('/src/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /src/requirements.txt \
-    && pip install -r /src/requirements.txt
+    && pip install --constraint /src/constraints.txt -r /src/requirements.txt
 
 FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin stylizer

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run demo test bench lint format gallery figures chromium clean
+.PHONY: run demo test bench lint format gallery figures chromium constraints clean
 
 run: $(VENV)/.run  ## the page and the HTTP API at http://127.0.0.1:7860
 	$(BIN)/python -m app
@@ -45,18 +45,24 @@ format: $(VENV)/.test
 chromium:
 	command -v $(or $(CHROMIUM),chromium) >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 
+constraints:  ## constraints.txt with today's newest versions; run `make test` before it is committed
+	$(PYTHON) -m venv --clear build/newest
+	build/newest/bin/python -m pip install --quiet --editable '.[dev]'
+	(sed -n '/^#/p' constraints.txt; build/newest/bin/python -m pip freeze --exclude-editable | sed 's/+.*//') > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
 clean:
 	rm -rf $(VENV) build out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # Also where an earlier attempt left one that is too old, or has no pip.
 FRESH = $(BIN)/python -c 'import sys, pip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 
-$(VENV)/.run: pyproject.toml
+$(VENV)/.run: pyproject.toml constraints.txt
 	$(FRESH)
-	$(BIN)/python -m pip install --quiet --editable '.[train,video]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,video]'
 	touch $@
 
-$(VENV)/.test: pyproject.toml
+$(VENV)/.test: pyproject.toml constraints.txt
 	$(FRESH)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@

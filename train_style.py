@@ -413,6 +413,11 @@ def _report(outcome: Outcome, folder: RunFolder) -> None:
     say(f"  python stylize.py photo.jpg --model {shlex.quote(str(folder.model))}")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """The command: from arguments to an exit code."""
     keep_freed_memory()
     run(train)
+
+
+if __name__ == "__main__":
+    main()
