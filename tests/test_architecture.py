@@ -1,4 +1,4 @@
-"""The rooms and the arrows between them, as docs/architecture.md draws them."""
+"""The rooms and the arrows between them, as docs/architecture.md lists them."""
 
 import ast
 import tomllib

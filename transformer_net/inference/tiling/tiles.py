@@ -55,7 +55,7 @@ SAMPLED_PIXELS = LARGEST_TILE**2
 
 SAMPLE, SAMPLE_RIM = 96, 16
 """Side of a sample in pixels, and how many of them on each side do not count, for their surroundings are
-missing. Larger samples are fewer, and see less of the picture; see docs/architecture.md."""
+missing. Larger samples are fewer, and see less of the picture; see docs/decisions/0002-tiles.md."""
 
 MIN_TILE = 64
 """Smallest side of a tile. Its surroundings make it 176 px: below, nearly all work would be for them."""
