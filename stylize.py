@@ -87,7 +87,7 @@ def stylize(
         float, typer.Option(help="From 0, the photo itself, to 1, the painting at its full strength.")
     ] = 1.0,
     keep_colour: Annotated[
-        bool, typer.Option("--keep-colour", help="The style's light and strokes in the photo's own colours.")
+        bool, typer.Option("--keep-colour", help="Keep the photo's own colours; light and strokes change.")
     ] = False,
     match_palette: Annotated[
         bool,
@@ -95,7 +95,7 @@ def stylize(
     ] = False,
     stroke_scale: Annotated[
         float,
-        typer.Option(help="Brush strokes so many times as large, 1 to 8: painted smaller, then enlarged."),
+        typer.Option(help="How many times larger the brush strokes are, 1 to 8."),
     ] = 1.0,
     format: Annotated[str, typer.Option(help="png, jpeg or webp.")] = "png",
     keep_exif: Annotated[
@@ -109,7 +109,7 @@ def stylize(
     ] = False,
     jobs: Annotated[
         int,
-        typer.Option(min=1, help="Photos in hand at once: one is read or written while another is painted."),
+        typer.Option(min=1, help="Photos processed at once: one is read while another is painted."),
     ] = 2,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime.")] = "auto",
@@ -124,17 +124,17 @@ def stylize(
     ] = f"{DEFAULT_MEMORY // 1024**3}G",
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="Tiles as if there were none; several times as long, except for bn."),
+        typer.Option("--exact", help="Tiles give the same painting as the whole; slower, except for bn."),
     ] = False,
     steady: Annotated[
-        bool, typer.Option("--steady", help="Videos: less flicker, by carrying paint along with what moves.")
+        bool, typer.Option("--steady", help="Videos: less flicker; the paint follows the motion.")
     ] = False,
     engine_cluster: Annotated[
         str | None, typer.Option(help="Paint on many machines: ray. See docs/scale.md.", show_default=False)
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="Of the cluster: auto or host:port; else it is this machine.", show_default=False),
+        typer.Option(help="Cluster address: auto or host:port. Default: this machine.", show_default=False),
     ] = None,
 ) -> None:
     """Paint photos with one normalizer, or with several and a labelled side-by-side picture of them.
@@ -153,14 +153,14 @@ def stylize(
     `python stylize.py export --help` tells how to write a model for other programs.
     """
     if address is not None and engine_cluster is None:
-        raise SettingError("--address is of a cluster: --engine-cluster ray.")
+        raise SettingError("--address needs a cluster: add --engine-cluster ray.")
     kind = output_format(format)
     options = StyleOptions(strength, keep_colour, match_palette, stroke_scale)
     memory = parse_memory(max_memory)
     found = find_inputs(photos, out)
     clips = [file for file in found if file.is_video]
     if steady and not clips:
-        raise SettingError("--steady is for videos, and there is none.")
+        raise SettingError("--steady is for videos, and no video was given.")
     if clips == found and kind != "png":
         raise SettingError("--format is for photos: videos are written as mp4.")
     if clips and (mask or match_palette):  # each frame would be measured by itself, and flicker
@@ -185,7 +185,7 @@ def stylize(
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
         if _where(device, precision).type != "cpu":
-            raise SettingError("A cluster paints with CPUs: --device cpu.")
+            raise SettingError("A cluster paints on CPUs: add --device cpu.")
         files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
         load = partial(_stylizers, style, norm, *files, device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address)
@@ -207,7 +207,7 @@ def _stylizers(
 ) -> Sequence[AnyStylizer]:
     if model is not None:
         if mask is not None:
-            raise SettingError("A mask chooses between two styles of the catalogue, not with a model file.")
+            raise SettingError("A mask needs two styles of the catalogue, not a model file.")
         _refuse_beside(model, style, norm)
         return [Stylizer.from_file(model, _where(device, precision), engine, precision)]
     style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS

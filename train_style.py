@@ -70,24 +70,24 @@ def train(
         str | None,
         _option(
             BASIC,
-            "Photos to practise on: a folder (searched below too), or a data set to download: "
+            "Photos to train on: a folder (with its subfolders), or a data set to download: "
             "imagenette, food101, caltech101, pets. Without it, the few photos that ship with "
-            "the project: enough to try, too few for a model that shall paint any photo; 2,000 are good.",
+            "the project: enough to try, too few for a model that paints any photo well; 2,000 are good.",
         ),
     ] = None,
     style_weight: Annotated[
         float | None,
         _option(
             LOSS,
-            "Freedom: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
+            "Weight of the style: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
             "style_weight",
         ),
     ] = None,
     content_weight: Annotated[
-        float | None, _option(LOSS, "Faithfulness to the photo's shapes.", "content_weight")
+        float | None, _option(LOSS, "Weight of the photo's shapes.", "content_weight")
     ] = None,
     palette_weight: Annotated[
-        float | None, _option(LOSS, "How closely the style's colours are kept.", "palette_weight")
+        float | None, _option(LOSS, "Weight of the style's colours.", "palette_weight")
     ] = None,
     tv_weight: Annotated[
         float | None, _option(LOSS, "Smoothness; 0 leaves every grain.", "tv_weight")
@@ -164,8 +164,8 @@ def train(
         int | None,
         _option(
             SCHEDULE,
-            "Steps before them that teach the plain photo: none where --init is a network that paints it; "
-            "else 300, or as many as --iterations if fewer.",
+            "Warm-up steps that teach the network to reproduce the photo: none if --init already does; "
+            "else 300, or --iterations if fewer.",
         ),
     ] = None,
     size: Annotated[int | None, _option(SCHEDULE, "Side of the training crops in pixels.", "size")] = None,
@@ -202,7 +202,7 @@ def train(
     ] = False,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Begin again where a run folder exists.", rich_help_panel=MACHINE),
+        typer.Option("--overwrite", help="Replace a run that exists.", rich_help_panel=MACHINE),
     ] = False,
     sample_every: Annotated[
         int,
@@ -213,14 +213,14 @@ def train(
     sample: Annotated[
         Path,
         typer.Option(
-            help="The photo painted for them.", show_default="the astronaut", rich_help_panel=MACHINE
+            help="The photo for the sample pictures.", show_default="the astronaut", rich_help_panel=MACHINE
         ),
     ] = EXAMPLES / "astronaut.jpg",
     device: Annotated[str, _option(MACHINE, "auto, cpu, cuda, cuda:1, mps.")] = "auto",
     precision: Annotated[
         str | None,
         typer.Option(
-            help="fp32, bf16, or auto: bf16 where the processor is built for it.",
+            help="fp32, bf16, or auto: bf16 if the processor supports it.",
             show_default=TrainConfig.precision,
             rich_help_panel=MACHINE,
         ),
@@ -234,7 +234,7 @@ def train(
         ),
     ] = False,
     sync_bn: Annotated[
-        bool, _option(MACHINE, "Under torchrun: batch norms look at the whole batch, as in one process.")
+        bool, _option(MACHINE, "Under torchrun: batch norms use the whole batch, as in one process.")
     ] = True,
     vgg: Annotated[
         str,
@@ -294,7 +294,7 @@ def train(
     ):
         if ranks.first and content is None:
             say(
-                f"Practising on the {len(photos.training)} photos that ship with the project. "
+                f"Training on the {len(photos.training)} photos that ship with the project. "
                 "For a model that paints any photo well, give a folder with --content.",
                 "yellow",
             )
@@ -344,7 +344,7 @@ def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, 
     """Say at once what cannot be begun or resumed; several runs are resumed as far as they exist."""
     for folder in folders:
         if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
-            ways = "--resume continues it, " * folder.state.exists() + "--overwrite begins again"
+            ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"
             raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
         if resume and (folder.state.exists() or not several):
             folder.load_state()
@@ -405,7 +405,7 @@ def _report(outcome: Outcome, folder: RunFolder) -> None:
         if (more := len(outcome.broken) - _BROKEN_SHOWN) > 0:
             say(f"  and {more} more", "yellow")
     if not outcome.finished:
-        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume goes on.")
+        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume continues.")
         return
     draw_curve(folder)
     console.print(losses_table(outcome.validation))

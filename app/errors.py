@@ -87,7 +87,7 @@ class TrainingOffError(ServiceError):
     title: ClassVar[str] = "Training is off"
 
     def __init__(self) -> None:
-        super().__init__("This server does not train styles; STYLIZER_ALLOW_TRAINING=true lets it.")
+        super().__init__("This server does not train styles; STYLIZER_ALLOW_TRAINING=true allows it.")
 
 
 class TrainingBusyError(ServiceError):

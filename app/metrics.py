@@ -38,7 +38,7 @@ class Metrics:
         self.refused = Counter(
             "stylizer_jobs_refused",
             "Jobs that got no result: full, deadline, gone (the client left), closed (shutting down), "
-            "spare (a camera's frame, left out while photos were painted).",
+            "spare (a camera's frame, dropped while photos were painted).",
             ["reason"],
             registry=self.registry,
         )
@@ -51,7 +51,7 @@ class Metrics:
 
     def watch_queue(self, waiting: Callable[[], int], running: Callable[[], int]) -> None:
         """Report the queue's state, read whenever the metrics are."""
-        depth = Gauge("stylizer_queue_depth", "Jobs that wait.", registry=self.registry)
+        depth = Gauge("stylizer_queue_depth", "Waiting jobs.", registry=self.registry)
         depth.set_function(waiting)
         busy = Gauge("stylizer_jobs_running", "Jobs being computed, 0 or 1.", registry=self.registry)
         busy.set_function(running)

@@ -118,16 +118,13 @@ class Settings(BaseSettings):
     allow_training: Annotated[
         bool,
         Field(
-            description="Let visitors of the page train styles of their own. Off: a training takes the "
-            "processor for minutes, and what it leaves stays on the disk."
+            description="Let visitors of the page train their own styles. Off by default: a training takes "
+            "the processor for minutes, and its results stay on the disk."
         ),
     ] = False
     content: Annotated[
         DirectoryPath | None,
-        Field(
-            description="Folder of photos that such trainings practise on; 2,000 are good. Default: the few "
-            "shipped ones."
-        ),
+        Field(description="Folder of photos to train on; 2,000 are good. Default: the few shipped ones."),
     ] = None
     replicas: Annotated[
         int,
@@ -153,7 +150,7 @@ class Settings(BaseSettings):
         Field(
             ge=0,
             description="Time that running requests get to finish after SIGTERM. An open page would "
-            "otherwise keep the process for ever.",
+            "otherwise keep the process running.",
         ),
     ] = 3
     log_level: Annotated[

@@ -66,7 +66,7 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
     if not total > 0:
         raise SettingError(f"No share is above 0 in {text!r}.")
     if math.isinf(total):
-        raise SettingError(f"The shares in {text!r} are too large to be added up.")
+        raise SettingError(f"The shares in {text!r} are too large.")
     return {name: weight / total for name, weight in weights.items() if weight > 0}
 
 
@@ -92,7 +92,7 @@ def _weight(written: str, text: str) -> float:
     except ValueError:
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0):
-        raise SettingError(f"Shares are numbers from 0 up, and {written!r} in {text!r} is none.")
+        raise SettingError(f"Shares are numbers of at least 0, and {written!r} in {text!r} is not one.")
     return weight
 
 
@@ -194,8 +194,8 @@ def _apart(infos: Mapping[str, ModelInfo]) -> str:
     bases = {name: info.training.get("base_sha256") for name, info in infos.items()}
     for name, base in bases.items():
         if not base:
-            return f"{name} did not begin at a base network"
-    return "" if len(set(bases.values())) == 1 else "they began at different base networks"
+            return f"{name} was not trained from a base network"
+    return "" if len(set(bases.values())) == 1 else "they were trained from different base networks"
 
 
 @lru_cache(maxsize=1)

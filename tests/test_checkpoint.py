@@ -129,7 +129,7 @@ def test_no_safetensors_file(tmp_path, data):
 
 def test_truncated(saved):
     saved.write_bytes(saved.read_bytes()[:-100])
-    refused(saved, "broken or no safetensors")
+    refused(saved, "damaged or not a safetensors")
 
 
 def test_foreign_safetensors_file(tmp_path):
@@ -167,13 +167,13 @@ def test_absurd_width(saved, width):
 @pytest.mark.parametrize("grain", [float("nan"), float("inf"), -0.1])
 def test_absurd_grain(saved, grain):
     rewrite(saved, grain=grain)
-    refused(saved, "description:claims a grain")
+    refused(saved, "description:has a grain")
 
 
 @pytest.mark.parametrize("style", ["", "..", "a/b", "../../etc/x", "a\\b", "a\0b"])
 def test_style_that_is_no_file_name(saved, style):
     rewrite(saved, style=style)
-    refused(saved, "description:style name that is no file name")
+    refused(saved, "description:has an unusable style name")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_style_that_is_no_file_name(saved, style):
 )
 def test_description_of_no_network(saved, changes):
     rewrite(saved, **changes)
-    refused(saved, "describes no network of ours")
+    refused(saved, "does not describe a valid network")
 
 
 def test_missing_tensor(saved):

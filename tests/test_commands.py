@@ -110,7 +110,7 @@ def test_stylize_in_a_blend(photo, invoke, monkeypatch):
     monkeypatch.setattr(blend, "load_model", without_base)
     code, _, err = invoke(stylize, photo, "--style", "wave,ink")
     assert code == 2
-    assert err == "wave and ink cannot be blended with bn: wave did not begin at a base network.\n"
+    assert err == "wave and ink cannot be blended with bn: wave was not trained from a base network.\n"
 
 
 def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
@@ -195,7 +195,7 @@ def test_options_that_a_model_file_cannot_have(photo, invoke):
     assert (code, err.count("\n")) == (2, 1)
     assert "a model file comes without its style picture" in err
     code, _, err = invoke(stylize, photo, "--model", model, "--mask", photo)
-    assert (code, err) == (2, "A mask chooses between two styles of the catalogue, not with a model file.\n")
+    assert (code, err) == (2, "A mask needs two styles of the catalogue, not a model file.\n")
 
 
 @pytest.mark.parametrize("option", [["--style", "wave"], ["--norm", "in"]])
@@ -235,7 +235,7 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
     assert "2 of 6 could not be painted" in out
     assert err.splitlines() == [
         f"{folder}/empty.png: The file is empty.",
-        f"{folder}/sub/broken.jpg: The JPEG picture is damaged, cut short, or of a kind that cannot be read.",
+        f"{folder}/sub/broken.jpg: The JPEG picture is damaged, truncated, or of a kind that cannot be read.",
     ]
     done = paintings(folder / "out")
     stems = ("a-jpg", "a-png", "sub/b", "sub/deep/c")
@@ -243,7 +243,7 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
 
     code, out, err = invoke(stylize, *options)  # everything is there: only the broken ones are tried again
     assert (code, err.count("\n")) == (1, 2)
-    assert "4 of 6 painted before" in out
+    assert "4 of 6 already painted" in out
     assert paintings(folder / "out") == done
 
     # a changed photo, a lost painting, a note that a crash cut short: just these are painted again
@@ -255,8 +255,8 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
     again = paintings(folder / "out")
     assert {name.split("-mosaic")[0] for name in again if again[name] != done[name]} == {"a-png", "sub/b"}
 
-    assert "painted before" not in invoke(stylize, *options, "--strength", "0.5")[1]
-    assert "painted before" not in invoke(stylize, *options)[1]  # not the first run's any more
+    assert "already painted" not in invoke(stylize, *options, "--strength", "0.5")[1]
+    assert "already painted" not in invoke(stylize, *options)[1]  # not the first run's any more
 
 
 def test_what_was_painted_over_is_painted_again(folder, tmp_path, invoke):
@@ -268,7 +268,7 @@ def test_what_was_painted_over_is_painted_again(folder, tmp_path, invoke):
     whole = (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes()
     assert invoke(stylize, folder / "a.jpg", folder / "a.png", *options, "--strength", "0.1")[0] == 0
     assert (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes() != whole
-    assert "2 of 6 painted before" in invoke(stylize, folder, *options)[1]
+    assert "2 of 6 already painted" in invoke(stylize, folder, *options)[1]
     assert (tmp_path / "out" / "a-jpg-mosaic-in.png").read_bytes() == whole
 
 
@@ -310,8 +310,8 @@ def test_another_allowance_of_memory_is_another_painting(folder, invoke):
     """Larger photos are painted in tiles then, which are not quite the whole."""
     options = [folder, "--norm", "in", "-o", "out"]
     assert invoke(stylize, *options)[0] == 1
-    assert "painted before" not in invoke(stylize, *options, "--max-memory", "900M")[1]
-    assert "4 of 6 painted before" in invoke(stylize, *options, "--max-memory", "900M")[1]
+    assert "already painted" not in invoke(stylize, *options, "--max-memory", "900M")[1]
+    assert "4 of 6 already painted" in invoke(stylize, *options, "--max-memory", "900M")[1]
 
 
 def test_one_photo_is_painted_at_a_time(folder, invoke, monkeypatch):
@@ -347,7 +347,7 @@ def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke)
     assert invoke(stylize, folder, *options)[0] == 1
     done = paintings(folder)
     assert "sub/deep/c-mosaic-in.png" in done
-    assert "4 of 6 painted before" in invoke(stylize, folder, *options)[1]
+    assert "4 of 6 already painted" in invoke(stylize, folder, *options)[1]
     assert paintings(folder) == done
     code, out, _ = invoke(stylize, folder, "--norm", "in", "-o", tmp_path / "elsewhere")
     assert (code, "2 of 6 could not be painted" in out) == (1, True)
@@ -398,7 +398,7 @@ def test_a_folder_with_videos(clip, tmp_path, invoke):
     code, out, err = invoke(stylize, *options)
     assert code == 1
     assert err == (
-        f"{clip.parent}/broken.mp4: The video 'broken.mp4' is damaged, cut short, or of a kind that cannot "
+        f"{clip.parent}/broken.mp4: The video 'broken.mp4' is damaged, truncated, or of a kind that cannot "
         "be read.\n"
     )
     names = {f"walk-mosaic-{norm}.mp4" for norm in ("bn", "in")}
@@ -406,13 +406,13 @@ def test_a_folder_with_videos(clip, tmp_path, invoke):
     assert done.keys() == names | {f"still-mosaic{suffix}.png" for suffix in ("-bn", "-in", "")}
     code, out, _ = invoke(stylize, *options)
     assert code == 1
-    assert all(f"out/{name}  painted before" in out for name in names)
+    assert all(f"out/{name}  already painted" in out for name in names)
     assert paintings(tmp_path / "out") == done
 
 
 def test_options_that_are_not_for_all(clip, photo, invoke):
     code, out, err = invoke(stylize, photo, "--steady")
-    assert (code, out, err) == (2, "", "--steady is for videos, and there is none.\n")
+    assert (code, out, err) == (2, "", "--steady is for videos, and no video was given.\n")
     code, out, err = invoke(stylize, clip, "--format", "jpg")
     assert (code, out, err) == (2, "", "--format is for photos: videos are written as mp4.\n")
     code, out, err = invoke(stylize, clip, "--keep-exif")
@@ -421,7 +421,7 @@ def test_options_that_are_not_for_all(clip, photo, invoke):
     clip.write_text("no video")
     code, out, err = invoke(stylize, clip, "--norm", "in", "--engine", "torch")
     assert (code, out) == (2, "")
-    assert err == f"{clip}: The video 'walk.mp4' is damaged, cut short, or of a kind that cannot be read.\n"
+    assert err == f"{clip}: The video 'walk.mp4' is damaged, truncated, or of a kind that cannot be read.\n"
 
 
 def test_stylize_takes_larger_photos_than_the_web(photo, invoke, monkeypatch):
@@ -479,7 +479,7 @@ def test_train_then_paint_with_the_model(photo, tmp_path, invoke):
         "train_style.py", "--style", style, "--norm", "se", "--style-size", "64", *TINY, cwd=tmp_path
     )
     assert code == 2
-    assert "--resume continues it, --overwrite begins again" in err
+    assert "--resume continues it, --overwrite starts again" in err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -500,7 +500,7 @@ def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, invoke, number, code
 
     refused, _, err = invoke(train, *arguments, "--resume", "--lr", "0.9")
     assert refused == 2
-    assert "begun with lr 0.004, not 0.9" in err
+    assert "started with lr 0.004, not 0.9" in err
     # Stop it again soon: 3,000 iterations of warm-up were only there to be interrupted.
     process = command("train_style.py", *arguments, "--resume", cwd=tmp_path)
     assert any(f"at iteration {stopped} of 3040" in line for line in process.stdout)
@@ -544,7 +544,7 @@ def test_what_is_said_of_a_run_folder_can_be_done(invoke, tmp_path):
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"somebody's")
     code, _, err = invoke(train, "--out", folder)
-    assert (code, err) == (2, f"{folder} holds a run already: --overwrite begins again.\n")
+    assert (code, err) == (2, f"{folder} holds a run already: --overwrite starts again.\n")
     (folder / "model.safetensors").rename(folder / "metrics.jsonl")
     code, _, err = invoke(train, "--out", folder, "--style-size", "64", "--sample", "nosuch.jpg")
     assert (code, err) == (2, "Sample photo nosuch.jpg: There is no file 'nosuch.jpg'.\n")

@@ -106,12 +106,12 @@ def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
     try:
         tensors = load(data)  # checks the header, the offsets and the length
     except SafetensorError as error:
-        raise ModelFileError(f"The model file {path} is broken or no safetensors file.") from error
+        raise ModelFileError(f"The model file {path} is damaged or not a safetensors file.") from error
     info = _parse(path, data[8 : 8 + int.from_bytes(data[:8], "little")])
     try:
         network = TransformerNet(info.norm, info.width, info.norm_options, info.upsampling)
     except (UnknownNormError, TypeError, ValueError) as error:
-        raise ModelFileError(f"The model file {path} describes no network of ours: {error}") from error
+        raise ModelFileError(f"The model file {path} does not describe a valid network: {error}") from error
     _fill(path, network, tensors)
     return network.eval(), info
 
@@ -192,11 +192,11 @@ def _parse(path: Path, header: bytes) -> ModelInfo:
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ModelFileError(f"The model file {path} has a wrong {name!r} in its description.")
     if not (math.isfinite(info.grain) and info.grain >= 0):
-        raise ModelFileError(f"The model file {path} claims a grain of {info.grain}, not a number from 0 up.")
+        raise ModelFileError(f"The model file {path} has a grain of {info.grain}, which is not 0 or more.")
     if info.style in ("", ".", "..") or set(info.style) & set("/\\\0"):
-        raise ModelFileError(f"The model file {path} has a style name that is no file name: {info.style!r}.")
+        raise ModelFileError(f"The model file {path} has an unusable style name: {info.style!r}.")
     if not 1 <= info.width <= 1024:
-        raise ModelFileError(f"The model file {path} claims a width of {info.width}, outside 1 to 1024.")
+        raise ModelFileError(f"The model file {path} has a width of {info.width}, outside 1 to 1024.")
     return info
 
 

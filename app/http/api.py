@@ -137,8 +137,8 @@ async def stylize(
         str,
         Form(
             description="Name of a style, as GET /styles lists it; or a blend of several with their shares, "
-            "painted by the weighted mean of their networks. Networks that did not begin at the same base "
-            "network cannot be blended.",
+            "painted by the weighted mean of their networks. Only networks that were trained from the same "
+            "base network can be blended.",
             examples=["mosaic", "wave:0.6,cubist:0.4"],
             max_length=128,
         ),
@@ -156,7 +156,7 @@ async def stylize(
         int | None,
         Form(
             description="Shrink the photo to this longer side first, in pixels. Default: its own size, or "
-            "the largest that the server paints where that is less.",
+            "the largest that the server paints if that is smaller.",
             examples=[640],
             ge=16,
         ),
@@ -172,13 +172,13 @@ async def stylize(
     ] = 1.0,
     keep_colour: Annotated[
         bool,
-        Form(description="The style's light and strokes in the photo's own colours."),
+        Form(description="Keep the photo's own colours; only light and strokes are the style's."),
     ] = False,
     match_palette: Annotated[
         bool,
         Form(
-            description="Move the photo's colours towards the style picture's before anything else. With "
-            "`keep_colour`, the painting has the colours of that."
+            description="Move the photo's colours towards the style picture's before it is painted. With "
+            "`keep_colour`, the painting keeps these colours."
         ),
     ] = False,
     mask: Annotated[
@@ -192,7 +192,7 @@ async def stylize(
     stroke_scale: Annotated[
         float,
         Form(
-            description="How many times as large the brush strokes are: the photo is painted smaller and "
+            description="How many times larger the brush strokes are: the photo is painted smaller and "
             "the painting enlarged, with the photo's edges.",
             examples=[2],
             ge=1,
@@ -201,7 +201,7 @@ async def stylize(
     ] = 1.0,
     format: Annotated[
         Literal["png", "jpeg", "webp"] | None,
-        Form(description="What pictures are written as. Default: what Accept prefers, else `png`."),
+        Form(description="Format of the pictures. Default: what Accept prefers, else `png`."),
     ] = None,
     precision: Annotated[
         Literal["fp32", "bf16", "int8"],
@@ -317,7 +317,7 @@ async def readyz(service: Service) -> State:
     if not service.ready:
         raise NotReadyError("The models are being loaded.", retry_after=2)
     if service.jobs.full:
-        raise QueueFullError("All places in the queue are taken.", retry_after=service.jobs.retry_after)
+        raise QueueFullError("The queue is full.", retry_after=service.jobs.retry_after)
     return State(status="ready")
 
 
@@ -342,7 +342,7 @@ def _only_known_fields(form: Any) -> None:
     """Refuses a field that does not exist or is repeated: no option must be ignored in silence."""
     wrong = {name: "There is no such field" for name in form if name not in FIELDS}
     counts = Counter(name for name, _ in form.multi_items())
-    wrong |= {name: "It is there more than once" for name in form if counts[name] > 1}
+    wrong |= {name: "It is given more than once" for name in form if counts[name] > 1}
     if wrong:
         raise RequestValidationError(
             [{"loc": ("body", name[:64]), "msg": why} for name, why in sorted(wrong.items())]

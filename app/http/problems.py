@@ -47,7 +47,7 @@ class Problem(BaseModel):
         examples=["There is no style 'vangogh'; choose one of mosaic."],
     )
     errors: list[InvalidField] | None = Field(
-        default=None, description="The fields that were refused, where it is about fields."
+        default=None, description="The fields that were refused, if the error is about fields."
     )
 
 
@@ -85,7 +85,7 @@ def install(app: FastAPI) -> None:
 
 _SENTENCES = {
     404: "There is nothing at this address.",
-    405: "This address does not answer to that method.",
+    405: "This address does not accept that method.",
 }
 
 
@@ -168,6 +168,6 @@ def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, An
 _SCHEMA = {"$ref": "#/components/schemas/Problem"}
 
 _RETRY_AFTER = {
-    "description": "Seconds after which the request is worth repeating.",
+    "description": "Seconds to wait before repeating the request.",
     "schema": {"type": "integer", "minimum": 1},
 }

@@ -120,7 +120,7 @@ class AdmissionMiddleware:
             return ShuttingDownError()
         if jobs.full or self._uploads >= self._settings.max_requests:
             self._service.metrics.refused.labels("full").inc()
-            return QueueFullError("All places in the queue are taken.", retry_after=jobs.retry_after)
+            return QueueFullError("The queue is full.", retry_after=jobs.retry_after)
         return None
 
 

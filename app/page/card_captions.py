@@ -8,8 +8,8 @@ from html import escape
 from transformer_net.norms import NORM_TITLES, norm_slug
 
 _PROMISES = {
-    "bn": "One measure for all photos, learned from batches.",
-    "in": "Every photo is measured by itself.",
+    "bn": "The same statistics for all photos, learned from batches.",
+    "in": "Each photo's own statistics.",
     "bn+se": "Batch norm, then channels are weighted by what the photo shows.",
     "iebn": "Batch norm that adapts its scale to each photo.",
 }

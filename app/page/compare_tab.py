@@ -68,7 +68,7 @@ class CompareHandlers:
             strength: From 0, the photo itself, to 100, the painting at its full strength.
             keep_colour: Whether the paintings have the photo's own colours.
             match_palette: Whether the photo is given the style picture's colours before it is painted.
-            stroke_scale: How many times as large the brush strokes are.
+            stroke_scale: How many times larger the brush strokes are.
             second: Another style to mix with; empty for none.
             mix: Percent of that one.
             shown: The photo and the four paintings that hang now, then the four captions.
@@ -111,7 +111,7 @@ class CompareHandlers:
                 raise (toast(error) if isinstance(error, StylizerError) else error) from None
             captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
-        done = f"Painted at {width} × {height}. Click a painting to look closer at that place, further down."
+        done = f"Painted at {width} × {height}. Click a painting to see that place enlarged below."
         yield _status(done), *pictures, *captions
 
     def stop(self, *captions: str) -> tuple[str, ...]:
@@ -124,7 +124,7 @@ class CompareHandlers:
             raise gr.Error("Choose a photo first.", title="No photo", print_exception=False)
         path = file_access.resolved(upload["path"])
         if path is None or not path.is_file():
-            raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
+            raise gr.Error("Choose the photo again.", title="Photo gone", print_exception=False)
         settings = self._service.settings
         data = await asyncio.to_thread(path.read_bytes)
         photo = await self._service.read(data, max(settings.min_side, min(int(side), settings.max_side)))
@@ -188,7 +188,7 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
             photo, style, second, options, paint, stop = _controls(service, offered)
         with gr.Column(elem_id="wall", min_width=0):
             status = gr.HTML(
-                "<p>Four paintings will hang here, one after the other.</p>",
+                "<p>Four paintings will appear here, one after the other.</p>",
                 elem_id="status",
                 apply_default_css=False,
             )
@@ -240,7 +240,7 @@ def _controls(
             components=[gr.Image(render=False)],
             samples=[[str(path)] for path in examples],
             type="index",
-            label="or take one of these",
+            label="or choose one of these",
             elem_id="examples",
         )
         thumbnails.click(
@@ -277,7 +277,7 @@ def _controls(
         )
         keep_colour = gr.Checkbox(
             label="Keep the photo's colours",
-            info="Only its light and the brush strokes are the style's.",
+            info="Only light and brush strokes come from the style.",
             elem_id="keep-colour",
         )
 
@@ -292,7 +292,7 @@ def _controls(
             value=1,
             step=0.5,
             label="Brush strokes",
-            info="So many times as large as the network paints them.",
+            info="How many times larger than the network paints them.",
             buttons=[],
             elem_id="stroke-scale",
         )
@@ -310,7 +310,7 @@ def _controls(
             value=50,
             step=5,
             label="Mix, in percent",
-            info="How much of the other style there is.",
+            info="The share of the other style.",
             buttons=[],
             visible=False,
             elem_id="mix",

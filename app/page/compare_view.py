@@ -22,7 +22,7 @@ def markup() -> str:
 def _wipe() -> str:
     return f"""
 <section aria-labelledby="wipe-title">
-  <h2 id="wipe-title">Any two, one over the other</h2>
+  <h2 id="wipe-title">Compare any two pictures</h2>
   <p class="hint">Drag across the picture, or focus it and use the arrow keys.</p>
   <div class="choosers">{_chooser("left", "photo")}{_chooser("right", "iebn")}</div>
   <div class="wipe" id="wipe">
@@ -65,7 +65,7 @@ def _zoom() -> str:
     )
     return f"""
 <section aria-labelledby="zoom-title">
-  <h2 id="zoom-title">The same place in all of them</h2>
+  <h2 id="zoom-title">The same place in all pictures</h2>
   <p class="hint">Click a painting above, drag a detail, or move the sliders with the arrow keys.</p>
   <div class="zoom-controls">
     {_axis("x", "Across")}{_axis("y", "Down")}

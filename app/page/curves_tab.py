@@ -39,8 +39,8 @@ def build(service: PaintingService) -> gr.Radio:
     offered = service.registry.styles()
     first = offered[0] if offered else None
     gr.HTML(
-        '<div class="lede"><h2>How they learned</h2><p>Losses of the four networks over the training. Thin '
-        "lines are training batches; thick lines with dots are photos never trained on, judged as you use "
+        '<div class="lede"><h2>How the networks learned</h2><p>Losses of the four networks. Thin '
+        "lines are training batches. Thick lines with dots are held-out photos, measured as you use "
         "the network: in evaluation mode, with running statistics. Lower is better.</p></div>",
         apply_default_css=False,
     )

@@ -52,12 +52,12 @@ _LOOK_FOR = """
 ### What to look for
 
 - **Even areas**, such as sky, walls and skin. Is the style spread over them, or do they break into blotches?
-- **Contrast.** Take a dark photo and a bright one. Instance norm paints both with the same vigour; batch norm
-  lets the light of the photo through.
+- **Contrast.** Take a dark photo and a bright one. Instance norm paints both with the same strength; batch
+  norm lets the light of the photo through.
 - **Edges and faces.** How much of the drawing survives, and does the style change from place to place?
 - **The border.** Follow one brush stroke to the edge of the picture.
 
-Use the wipe to compare any two, and the details to see single strokes at full size.
+Use the slider to compare any two pictures, and the details to see single strokes.
 """
 
 _EXPECT = """

@@ -35,7 +35,7 @@ class Page(gr.Blocks):
     ) -> list[Any]:
         """Refuse other files and web addresses, which Gradio would fetch, before it prepares the inputs."""
         if file_access.foreign(inputs):
-            raise gr.Error("Choose the photo once more.", title="Photo gone", print_exception=False)
+            raise gr.Error("Choose the photo again.", title="Photo gone", print_exception=False)
         prepared: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
         return prepared
 

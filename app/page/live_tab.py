@@ -27,11 +27,11 @@ _TURN: Final = 60
 _QUALITY: Final = 80
 """Of the JPEG. A frame has 40 kB, at the quality of other paintings 65, and is seen for a moment."""
 
-_READY: Final = "<p>The painting will hang here. Your camera's pictures are painted and not kept.</p>"
+_READY: Final = "<p>The painting will appear here. Your camera's pictures are not stored.</p>"
 
 _HEAD: Final = "data:image/jpeg;base64,"
 
-_BUSY: Final = "<p>Photos are being painted; the camera goes on after them.</p>"
+_BUSY: Final = "<p>Photos are being painted. The camera continues after them.</p>"
 
 
 class LiveHandlers:
@@ -153,4 +153,4 @@ def _bytes(frame: object, most: int) -> bytes:
             return base64.b64decode(data, validate=True)
     except ValueError:  # binascii.Error, or letters beyond ASCII
         pass
-    raise UnreadableImageError("What came from the camera is no picture.")
+    raise UnreadableImageError("The camera did not send a picture.")

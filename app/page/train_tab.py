@@ -25,11 +25,11 @@ _LOOK_SECONDS: Final = 1.0
 """How often a page that watches asks what is new."""
 
 _OFF: Final = (
-    "<p>This server trains no styles: start it with <code>STYLIZER_ALLOW_TRAINING=true</code>, or run "
+    "<p>This server does not train styles. Start it with <code>STYLIZER_ALLOW_TRAINING=true</code>, or run "
     "<code>python train_style.py --style my-picture.jpg</code> in a terminal.</p>"
 )
 
-_MEASURING: Final = "<p>Making a few steps to measure how long it takes …</p>"
+_MEASURING: Final = "<p>Measuring the time with a few steps …</p>"
 
 
 class TrainHandlers:
@@ -59,12 +59,12 @@ class TrainHandlers:
             yield _promise()
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
         if times is None:
-            yield "<p>One style is being trained; how long it still takes is said beside it.</p>"
+            yield "<p>Another style is being trained; its remaining time is shown beside it.</p>"
             return
         yield (
             f"<p><strong>{train_view.spoken(times.seconds(length)).capitalize()}</strong> for {length:,} "
-            f"steps, by a few that were made just now ({times.step:.2g} s a step). "
-            "It is corrected on the way.</p>"
+            f"steps, estimated from a short trial ({times.step:.2g} s a step). "
+            "The estimate is corrected during the training.</p>"
         )
 
     async def begin(self, upload: dict[str, Any] | None, name: str, norm: str, steps: int) -> None:
@@ -123,7 +123,7 @@ class TrainHandlers:
     async def _open(self, upload: dict[str, Any]) -> Any:
         path = file_access.resolved(upload.get("path"))
         if path is None or not path.is_file():
-            raise gr.Error("Choose the picture once more.", title="Picture gone", print_exception=False)
+            raise gr.Error("Choose the picture again.", title="Picture gone", print_exception=False)
         data = await asyncio.to_thread(path.read_bytes)
         return await self._service.in_codec_thread(lambda: self._manager.open_picture(data))
 
@@ -203,7 +203,7 @@ def _order() -> tuple[Any, ...]:
     )
     name = gr.Textbox(
         label="Name",
-        info="Empty: the picture's. The same name and picture add a normalizer to a style of yours.",
+        info="Empty: the picture's. The same name and picture add a normalizer to your style.",
         max_length=60,
         elem_id="style-name",
     )
@@ -228,21 +228,21 @@ def _order() -> tuple[Any, ...]:
 
 def _lede(manager: TrainingManager) -> str:
     photos = (
-        "It practises on the photos that whoever runs this server has set aside for it."
+        "It trains on the photos that the operator of this server chose."
         if manager.has_content
-        else "It practises on the few photos that ship with the project, which is enough to see what your "
-        "picture gives; for a style that suits any photo, name a folder of some 2,000 photos in "
+        else "It trains on the few photos that ship with the project. This is enough to see what your "
+        "picture gives. For a style that suits any photo, name a folder of some 2,000 photos in "
         "<code>STYLIZER_CONTENT</code>."
     )
     return (
-        '<div class="lede"><h2>Your picture as a style</h2><p>A network between all of the styles here '
+        '<div class="lede"><h2>Your picture as a style</h2><p>A network that starts between all styles here '
         "learns to paint in the strokes and colours of your picture. Train one normalizer, or more under the "
         f"same name, one after the other, and compare them. {photos}</p></div>"
     )
 
 
 def _promise() -> str:
-    return "<p>With a picture here, a few steps are made to measure how long it takes.</p>"
+    return "<p>Choose a picture: a short trial then measures how long the training takes.</p>"
 
 
 def _length(steps: object) -> int:

@@ -12,7 +12,7 @@ from styles.gallery.train import curves_of
 from transformer_net.norms import NORM_TITLES
 
 _BEFORE: Final = (
-    "<p>The example photo will hang here as the network paints it, better and better, and under it the "
+    "<p>The example photo will appear here as the network learns to paint it, and below it the "
     "losses of the training.</p>"
 )
 
@@ -40,16 +40,16 @@ def _said(status: TrainingStatus) -> str:
     if status.state == "stopping":
         return f"{done}. Saving what it has learned …"
     if status.state == "finished":
-        return f"Trained: {done}. It paints in the Compare tab now, and after a restart too."
+        return f"Trained: {done}. You can paint with it in the Compare tab, also after a restart."
     if status.kept:
-        return f"Stopped after {done}. It paints in the Compare tab as far as it came."
+        return f"Stopped after {done}. You can paint with it in the Compare tab."
     return status.sentence or "Stopped before anything was learned."
 
 
 def sample(status: TrainingStatus) -> str:
     """The latest sample painting, or an empty frame before the first."""
     if status.sample is None:
-        first = f"The example photo will hang here, painted after {status.request.sample_every:,} steps."
+        first = f"The example photo will appear here, painted after {status.request.sample_every:,} steps."
         frame = f'<figure class="sample"><div class="mat"></div><figcaption>{first}</figcaption></figure>'
         return frame if status.running else ""
     try:

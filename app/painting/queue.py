@@ -135,7 +135,7 @@ class JobQueue:
             self._on_refused("deadline")
             if self._leave(future):
                 raise DeadlineError(
-                    f"The painting was not begun within {self._deadline:g} seconds.", self.retry_after
+                    f"The painting was not started within {self._deadline:g} seconds.", self.retry_after
                 )
             raise DeadlineError(
                 f"The painting was not finished within {self._deadline:g} seconds; a smaller max_side takes "
@@ -156,7 +156,7 @@ class JobQueue:
                 raise QueueFullError("Photos are being painted.", retry_after=self.retry_after)
             if self.full:
                 self._on_refused("full")
-                raise QueueFullError("All places in the queue are taken.", retry_after=self.retry_after)
+                raise QueueFullError("The queue is full.", retry_after=self.retry_after)
             if spare:
                 self._spare = future
             self._jobs.append((future, work))

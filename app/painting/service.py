@@ -239,5 +239,5 @@ def _shrunk(photo: Photo, small: Image.Image) -> Photo:
 def _until(abandoned: threading.Event, models: Sequence[T]) -> Iterator[T]:
     for model in models:
         if abandoned.is_set():
-            raise ClientGoneError("Nobody waits for this painting any more.")
+            raise ClientGoneError("The client no longer waits for this painting.")
         yield model

@@ -37,5 +37,5 @@ def _thumbnail(style: Style, size: int) -> bytes:
 
 def _present(style: Style) -> Path:
     if not style.picture.is_file():
-        raise UnknownStyleError(f"The picture of the style {style.name!r} is gone.")
+        raise UnknownStyleError(f"The picture of the style {style.name!r} is missing.")
     return style.picture

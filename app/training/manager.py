@@ -156,7 +156,7 @@ class TrainingManager:
                 folder.create()
                 self._training = self._begin(request, source, folder, request.sample_every)
             except OSError as error:
-                raise SettingError(f"No style can be kept here: {error.strerror or error}.") from error
+                raise SettingError(f"No style can be stored here: {error.strerror or error}.") from error
             left = self._times[request.norm][1].seconds(iterations) if request.norm in self._times else None
             self.status = TrainingStatus(request, seconds_left=left)
             self._thread = threading.Thread(
@@ -285,7 +285,7 @@ class TrainingManager:
             put(style, request.norm, folder)
             write_atomically(style.picture, picture.read_bytes())  # last: it makes the folder a style
         except OSError as error:
-            raise SettingError(f"The style cannot be kept: {error.strerror or error}.") from error
+            raise SettingError(f"The style cannot be saved: {error.strerror or error}.") from error
         self._service.registry.adopt(style, request.norm)
 
 
@@ -299,7 +299,7 @@ def _check_name(name: str, picture: Image.Image) -> None:
     if taken.folder.parent == catalog.ROOT:
         raise SettingError(f"The style {name!r} comes with the project; choose another name.")
     if picture_sha256(decode(taken.picture).rgb) != picture_sha256(picture):
-        raise SettingError(f"There is a style {name!r} of another picture; choose another name.")
+        raise SettingError(f"The style {name!r} belongs to another picture; choose another name.")
 
 
 def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:
@@ -307,8 +307,8 @@ def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:
     sentence = process.complaint()
     if code == 2 and sentence:
         return _public(sentence, folder)
-    logger.error("A training ended with exit code %s: %s", code, sentence or "it said nothing")
-    return f"The training ended by itself (exit code {code}); the server's log has what it said last."
+    logger.error("A training ended with exit code %s: %s", code, sentence or "no message")
+    return f"The training failed (exit code {code}); the server's log has its last message."
 
 
 def _public(sentence: str, folder: RunFolder) -> str:

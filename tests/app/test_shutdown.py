@@ -131,7 +131,7 @@ def test_a_broken_file_stops_the_start_with_a_sentence(broken, tmp_path, monkeyp
     assert stopped.value.code == 2
     assert said.out == ""
     assert len(said.err.splitlines()) == 1
-    assert ("bn.safetensors is broken" if broken == "model" else "PNG picture is damaged") in said.err
+    assert ("bn.safetensors is damaged" if broken == "model" else "PNG picture is damaged") in said.err
 
 
 def test_the_signal_handler_takes_no_lock(monkeypatch):

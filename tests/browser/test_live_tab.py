@@ -145,6 +145,6 @@ def test_a_frame_opens_no_file(server: str, first: bool) -> None:
             httpx.post(f"{base}/stream/{joined['event_id']}", json=later, timeout=90).raise_for_status()
         answer = next(lines)
     assert "process_completed" in answer
-    assert "Choose the photo once more." in answer
+    assert "Choose the photo again." in answer
     assert "data:image" not in answer
     assert "gallery" not in answer

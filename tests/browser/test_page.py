@@ -172,7 +172,7 @@ def test_stop_leaves_what_is_painted(page: Page, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("broken.jpg", (ROOT / "examples" / "cat.jpg").read_bytes()[:3000], "damaged, cut short"),
+        ("broken.jpg", (ROOT / "examples" / "cat.jpg").read_bytes()[:3000], "damaged, truncated"),
         ("text.png", b"this is no picture", "not a picture in a format"),
         ("tiny.png", None, "each side needs at least 16"),
     ],
@@ -281,7 +281,7 @@ def test_nothing_but_uploads_is_opened(
     for slot in (0, 9, 10, 11, 12, 13):
         answer = _call(server, painting, [*good[:slot], file, *good[slot + 1 :]])
         assert '"success":false' in answer
-        assert "Choose the photo once more." in answer
+        assert "Choose the photo again." in answer
         for leaked in ("file=", "data:image", "a secret", "a%20secret", outside[kind]):
             assert leaked not in answer
     assert '"success":true' in _call(server, painting, good)

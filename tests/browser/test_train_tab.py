@@ -33,7 +33,7 @@ def school(tmp_path: Path, browser: Browser) -> Iterator[Page]:
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.goto(f"{address}/ui/")
         page.get_by_role("tab", name="New style").click()
-        expect(page.locator(".training-run")).to_contain_text("will hang here")
+        expect(page.locator(".training-run")).to_contain_text("will appear here")
         yield page
         page.close()
         assert not failed, "requests or scripts failed"

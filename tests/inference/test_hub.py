@@ -41,5 +41,5 @@ def test_an_unusable_folder(tmp_path):
     with pytest.raises(ModelFileError, match="cannot be read"):
         HubModel.from_pretrained(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match="broken or no safetensors"):
+    with pytest.raises(ModelFileError, match="damaged or not a safetensors"):
         HubModel.from_pretrained(str(tmp_path))

@@ -38,10 +38,10 @@ def test_shares(text, shares):
         ("wave:", SettingError, "A style is a name or a blend"),
         ("", SettingError, "A style is a name or a blend"),
         ("wave:1:2", SettingError, "A style is a name or a blend"),
-        ("wave:x", SettingError, "Shares are numbers from 0 up"),
+        ("wave:x", SettingError, "Shares are numbers of at least 0"),
         (" " * 50_000 + "wave" + " " * 50_000 + "::", SettingError, "A style is a name or a blend"),
-        ("wave:-1", SettingError, "'-1' in 'wave:-1' is none"),
-        ("wave:1e999", SettingError, "Shares are numbers from 0 up"),
+        ("wave:-1", SettingError, "'-1' in 'wave:-1' is not one"),
+        ("wave:1e999", SettingError, "Shares are numbers of at least 0"),
         ("wave:1,WAVE:2", SettingError, "named twice"),
         ("wave:0,ink:0", SettingError, "No share is above 0"),
         ("wave:1e308,ink:1e308", SettingError, "too large"),
@@ -134,7 +134,9 @@ def test_models_of_different_origin_are_refused(monkeypatch):
         return network, info
 
     monkeypatch.setattr(blend, "load_model", without_base)
-    with pytest.raises(SettingError, match=r"ink and wave cannot .* in: ink did not begin at a base network"):
+    with pytest.raises(
+        SettingError, match=r"ink and wave cannot .* in: ink was not trained from a base network"
+    ):
         load_blend({"ink": 0.5, "wave": 0.5}, "in")
 
 
@@ -153,7 +155,7 @@ def test_models_of_different_bases_are_refused(monkeypatch):
         return network, info
 
     monkeypatch.setattr(blend, "load_model", other_base)
-    with pytest.raises(SettingError, match="they began at different base networks"):
+    with pytest.raises(SettingError, match="they were trained from different base networks"):
         load_blend({"ink": 0.5, "wave": 0.5}, "in")
 
 

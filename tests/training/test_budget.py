@@ -141,7 +141,7 @@ def test_a_resumed_run_has_what_is_left(start):
     again = start(SPEEDS["steady"], resume=True).run()
     assert (again.finished, again.iteration) == (True, ended.iteration)
     assert again.validation == ended.validation
-    with pytest.raises(RunFolderError, match=r"begun with budget 100\.0, not 200\.0"):
+    with pytest.raises(RunFolderError, match=r"started with budget 100\.0, not 200\.0"):
         start(SPEEDS["steady"], resume=True, budget=200.0)
 
 

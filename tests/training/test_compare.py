@@ -134,7 +134,7 @@ def test_a_model_without_its_state_is_not_lost(compare, tmp_path):
     before = model.read_bytes()
     code, said = compare("--resume")
     assert code == 2
-    assert "runs/dots-in holds a run already: --overwrite begins again." in said
+    assert "runs/dots-in holds a run already: --overwrite starts again." in said
     assert model.read_bytes() == before
 
 

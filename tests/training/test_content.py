@@ -75,7 +75,7 @@ def test_unknown_name_lists_the_data_sets():
 def test_file_instead_of_folder(tmp_path):
     file = tmp_path / "a.jpg"
     make_picture(32, 32).save(file)
-    with pytest.raises(ContentError, match=r"a\.jpg is no folder"):
+    with pytest.raises(ContentError, match=r"a\.jpg is not a folder"):
         open_content(str(file))
 
 

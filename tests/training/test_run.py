@@ -215,7 +215,7 @@ def test_a_loss_that_leaves_stops_the_run(start):
 
 def test_resume_refuses_another_config(start):
     start(should_stop=after(4)).run()
-    with pytest.raises(RunFolderError, match=r"begun with lr 0\.004, not 0\.001"):
+    with pytest.raises(RunFolderError, match=r"started with lr 0\.004, not 0\.001"):
         start(resume=True, lr=0.001)
 
 

@@ -200,11 +200,11 @@ def _sound(name: str, step: Callable[[], _T]) -> _T:
     except StylizerError:
         raise
     except Image.DecompressionBombError:
-        raise ImageSizeError("The picture unpacks to too many pixels.") from None
+        raise ImageSizeError("The picture decodes to too many pixels.") from None
     except Exception:
         what = "picture" if name == "picture" else f"{name} picture"
         raise UnreadableImageError(
-            f"The {what} is damaged, cut short, or of a kind that cannot be read."
+            f"The {what} is damaged, truncated, or of a kind that cannot be read."
         ) from None
 
 

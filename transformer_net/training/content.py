@@ -75,7 +75,7 @@ class ContentPhotos:
             ContentError: It is no folder, or holds no picture that can be read.
         """
         if not folder.is_dir():
-            raise ContentError(f"The content {folder} is no folder.")
+            raise ContentError(f"The content {folder} is not a folder.")
         files = sorted(
             p
             for p in folder.rglob("*")
@@ -165,7 +165,7 @@ def open_content(content: str | None, name: str | None = None) -> ContentPhotos:
         return ContentPhotos.from_folder(_download(dataset), name=f"torchvision {dataset}")
     if not Path(content).exists():
         raise ContentError(
-            f"The content folder {content} does not exist, nor is it a data set ({', '.join(DATASETS)})."
+            f"The content folder {content} does not exist and is not a data set ({', '.join(DATASETS)})."
         )
     return ContentPhotos.from_folder(Path(content), name)
 

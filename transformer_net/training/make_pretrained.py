@@ -54,7 +54,7 @@ def make_base(
 
 def make_bases(
     content: Annotated[str, typer.Option(help="Photos: a folder or a data set, as for train_style.py.")],
-    content_name: Annotated[str | None, typer.Option(help="What the files shall call the photos.")] = None,
+    content_name: Annotated[str | None, typer.Option(help="Name of the photos in the model files.")] = None,
     iterations: Annotated[int, typer.Option(min=1, help="Steps.")] = 400,
     norm: Annotated[str | None, typer.Option(help="One normalizer; all four if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",

@@ -80,7 +80,7 @@ def duration(seconds: float) -> str:
 def losses_table(validation: Mapping[str, float]) -> Table:
     """Validation losses as a table."""
     table = Table(
-        title="On photos kept aside, in evaluation mode: content, style, palette", title_justify="left"
+        title="On held-out photos, in evaluation mode: content, style, palette", title_justify="left"
     )
     for name in ("content", *TAPS, "palette"):
         table.add_column(name, justify="right")

@@ -144,7 +144,7 @@ class Run:
         if differing := sorted(name for name in ours if ours[name] != theirs[name]):
             name = differing[0]
             raise RunFolderError(
-                f"The run in {self.folder.path} was begun with {name.replace('_', '-')} {theirs[name]!r}, "
+                f"The run in {self.folder.path} was started with {name.replace('_', '-')} {theirs[name]!r}, "
                 f"not {ours[name]!r}; resume with the same settings, or choose another --out."
             )
         for name, fingerprint in self._inputs().items():
@@ -156,14 +156,14 @@ class Run:
                     "vgg": "another loss network",
                 }[name]
                 raise RunFolderError(
-                    f"The run in {self.folder.path} was begun with {what}; give the same --{name}."
+                    f"The run in {self.folder.path} was started with {what}; give the same --{name}."
                 )
         try:
             self.trainer.load_state(saved.tensors, saved.iteration, saved.lowest)
             self.trainer.schedule.load_state(saved.schedule)
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             raise RunFolderError(
-                f"{self.folder.state} does not fit this network; --overwrite begins again."
+                f"{self.folder.state} does not fit this network; --overwrite starts again."
             ) from error
         self.seconds = self._evaluations.last = self._saves.last = saved.seconds
         # What the last evaluation and save will take is kept free of a budget.

@@ -133,7 +133,7 @@ class RunFolder:
                 )
         except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:
             raise RunFolderError(
-                f"{self.state} is broken and cannot be resumed; --overwrite begins again."
+                f"{self.state} is damaged and cannot be resumed; --overwrite starts again."
             ) from error
 
     def append(self, record: Mapping[str, Any]) -> None:

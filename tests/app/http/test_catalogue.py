@@ -113,7 +113,7 @@ def test_a_picture_that_is_gone(tmp_path, monkeypatch):
         (tmp_path / "mosaic" / "style.png").unlink()
         for query in ("", "?size=77"):
             problem = assert_problem(client.get(f"/styles/mosaic/image{query}"), 404, "unknown-style")
-            assert problem["detail"] == "The picture of the style 'mosaic' is gone."
+            assert problem["detail"] == "The picture of the style 'mosaic' is missing."
 
 
 @pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=99999999-", "bytes=abc", "items=1-2"])

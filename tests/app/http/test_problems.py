@@ -152,7 +152,7 @@ def test_two_files(client):
     files = [("image", PHOTO), ("image", PHOTO)]
     form = {"style": "mosaic", "norm": "bn"}
     problem = assert_problem(client.post("/stylize", files=files, data=form), 422, "invalid-request")
-    assert problem["errors"] == [{"field": "image", "detail": "It is there more than once"}]
+    assert problem["errors"] == [{"field": "image", "detail": "It is given more than once"}]
     assert_problem(client.post("/stylize", files=files * 2, data=form), 400)
 
 

@@ -51,18 +51,18 @@ def test_a_frame_is_left_out_while_a_photo_is_painted(client):
         ((painting, said),) = _paint(service, _frame())
         assert service.jobs.waiting == 0
     assert painting == gr.skip()
-    assert said == "<p>Photos are being painted; the camera goes on after them.</p>"
+    assert said == "<p>Photos are being painted. The camera continues after them.</p>"
 
 
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [
-        (None, "What came from the camera is no picture."),
-        ("data:image/jpeg;base64,AAAA", "What came from the camera is no picture."),
-        ({"url": None, "path": "/etc/hostname"}, "What came from the camera is no picture."),
-        ({"url": "http://127.0.0.1:1/a.jpg"}, "What came from the camera is no picture."),
-        ({"url": "data:image/jpeg;base64,no base64!"}, "What came from the camera is no picture."),
-        ({"url": "data:image/jpeg;base64,é"}, "What came from the camera is no picture."),
+        (None, "The camera did not send a picture."),
+        ("data:image/jpeg;base64,AAAA", "The camera did not send a picture."),
+        ({"url": None, "path": "/etc/hostname"}, "The camera did not send a picture."),
+        ({"url": "http://127.0.0.1:1/a.jpg"}, "The camera did not send a picture."),
+        ({"url": "data:image/jpeg;base64,no base64!"}, "The camera did not send a picture."),
+        ({"url": "data:image/jpeg;base64,é"}, "The camera did not send a picture."),
         (_frame(b""), "empty"),
         (_frame(b"no picture"), "not a picture in a format"),
         (_frame(file(picture(64, 48), "JPEG")[:300]), "damaged"),

@@ -138,9 +138,12 @@ def test_what_cannot_be_blended_is_refused_with_the_reason(client, cache, monkey
         stylizer = service.registry.model("ink", norm).stylizer
         monkeypatch.setattr(stylizer, "info", replace(stylizer.info, training={}))
     problem = assert_problem(post(client, PHOTO, style="wave,ink", norm="in"), 422, "invalid-option")
-    assert problem["detail"] == "wave and ink cannot be blended with in: ink did not begin at a base network."
+    assert (
+        problem["detail"]
+        == "wave and ink cannot be blended with in: ink was not trained from a base network."
+    )
     assert opened(post(client, PHOTO, style="ink", norm="in")).size == (40, 32)
-    with pytest.raises(Exception, match="ink did not begin at a base network"):
+    with pytest.raises(Exception, match="ink was not trained from a base network"):
         on_the_page(service, cache, "wave", "ink", 50)
 
 

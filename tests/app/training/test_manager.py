@@ -196,7 +196,7 @@ def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allo
     ("name", "said"),
     [
         ("Mosaic", "'mosaic' comes with the project"),
-        ("mine", "'mine' of another picture"),
+        ("mine", "'mine' belongs to another picture"),
         ("!?", "with a letter or a digit"),
         ("", "with a letter or a digit"),
     ],
@@ -222,7 +222,7 @@ def test_settings_out_of_range_start_nothing(service, monkeypatch, norm, iterati
 
 def test_a_folder_that_cannot_be_written_is_told(service, own, monkeypatch):
     own.write_text("in the way")
-    with pytest.raises(SettingError, match=r"No style can be kept here: Not a directory|File exists"):
+    with pytest.raises(SettingError, match=r"No style can be stored here: Not a directory|File exists"):
         TrainingManager(service).start(PICTURE, "x", "in", 10)
 
 

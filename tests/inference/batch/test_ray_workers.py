@@ -86,10 +86,10 @@ def test_a_folder_is_painted_as_by_one_process_and_once(two_nodes, folder, invok
     assert here == there
 
     # Either way of painting knows what the other has done.
-    assert "6 of 7 painted before" in invoke(*options, "-o", "cluster")[1]
+    assert "6 of 7 already painted" in invoke(*options, "-o", "cluster")[1]
     (folder / "empty.png").unlink()
     code, out, err = invoke(*options, "-o", "local", "--engine-cluster", "ray")
-    assert (code, out, err) == (0, "6 of 6 painted before\n", "")
+    assert (code, out, err) == (0, "6 of 6 already painted\n", "")
 
 
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
@@ -165,7 +165,7 @@ def unused_port():
     ("arguments", "sentence"),
     [
         (["--engine-cluster", "spark"], "There is no cluster engine 'spark': ray."),
-        (["--address", "auto"], "--address is of a cluster: --engine-cluster ray."),
+        (["--address", "auto"], "--address needs a cluster: add --engine-cluster ray."),
     ],
 )
 def test_options_that_do_not_fit(folder, invoke, arguments, sentence):

@@ -195,7 +195,7 @@ def test_a_video_that_was_cut_short(tmp_path, photo, kind, share):
     data = (tmp_path / f"whole.{kind}").read_bytes()
     (tmp_path / "cut").write_bytes(data[: int(len(data) * share)])
     assert probe(tmp_path / f"whole.{kind}").frames == FRAMES
-    with pytest.raises(UnreadableVideoError, match="The video 'cut' is damaged, cut short, or of a kind"):
+    with pytest.raises(UnreadableVideoError, match="The video 'cut' is damaged, truncated, or of a kind"):
         probe(tmp_path / "cut")
 
 

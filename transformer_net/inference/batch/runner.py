@@ -141,7 +141,7 @@ def _bare(error: StylizerError) -> StylizerError:
 
 def _sum_up(found: list[InputFile], skipped: int, failed: dict[InputFile, StylizerError]) -> None:
     if skipped:
-        say(f"{skipped} of {len(found)} painted before")
+        say(f"{skipped} of {len(found)} already painted")
     if failed and len(found) > 1:
         say(f"{len(failed)} of {len(found)} could not be painted")
 
@@ -253,7 +253,7 @@ def _paint_video(
     path = batch.out / f"{file.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
     of = options.made_of(clip, stylizer)
     if batch.knows(path, of):
-        say(f"{path}  painted before")
+        say(f"{path}  already painted")
         return
     task = bar.add_task(f"{file.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
     start = time.perf_counter()

@@ -46,7 +46,7 @@ def openvino_graph(network: TransformerNet, piecewise: bool = False, clamped: bo
     from openvino import opset13 as opset
 
     if network.norm_options:
-        raise SettingError("OpenVINO computes the normalizers without options only; --engine torch has them.")
+        raise SettingError("OpenVINO does not support options of the normalizers; use --engine torch.")
     if not piecewise and is_constant(network):
         network = freeze(network, constant_statistics(network))
 
@@ -119,7 +119,7 @@ def openvino_graph(network: TransformerNet, piecewise: bool = False, clamped: bo
             for child in module:
                 x = apply(child, x)
             return x
-        raise AssertionError(f"a {type(module).__name__} is no part of the network")
+        raise AssertionError(f"a {type(module).__name__} is not part of the network")
 
     head = BlockConv2d(network.head)
     names = {module: name for name, module in network.named_modules()} | {head: "head"}

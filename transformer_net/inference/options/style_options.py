@@ -22,7 +22,7 @@ class StyleOptions:
         keep_colour: Whether the painting has the photo's colours and only its light and strokes are new.
         match_palette: Whether the photo's colours are first moved towards the style picture's (`palette`):
             what the other two keep of the photo, they then keep of that.
-        stroke_scale: How many times as large the brush strokes are, from 1 to `MAX_STROKE_SCALE`: the photo
+        stroke_scale: How many times larger the brush strokes are, from 1 to `MAX_STROKE_SCALE`: the photo
             is painted that many times smaller, and the painting enlarged; see `strokes`.
 
     Raises:

@@ -162,7 +162,7 @@ def opened(path: Path) -> Iterator[Any]:
 
 def _damaged(path: Path) -> UnreadableVideoError:
     return UnreadableVideoError(
-        f"The video {path.name!r} is damaged, cut short, or of a kind that cannot be read."
+        f"The video {path.name!r} is damaged, truncated, or of a kind that cannot be read."
     )
 
 
