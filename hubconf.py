@@ -18,7 +18,7 @@ def stylizer(style: str = "mosaic", norm: str = "iebn") -> _nn.Module:
         norm: bn, in, bn+se or iebn.
 
     Raises:
-        UnknownStyleError, UnknownNormError: There is no such model; the sentence lists those there are.
+        UnknownStyleError, UnknownNormError: There is no such model; the sentence lists the existing ones.
         ModelFileError: Its file is unusable.
     """
     from styles.catalog import find_style

@@ -43,10 +43,10 @@ from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.norms import canonical_norm, norm_slug
 
 LIMITS = Limits(max_pixels=500_000_000)
-"""More than the web takes: here the photo and the memory are the same person's. Decoded, that is 2 GB."""
+"""More than the web accepts: here the same person owns the photo and the memory. Decoded, that is 2 GB."""
 
 DEFAULT_STYLE, DEFAULT_NORMS, EXPORTED_NORM = "mosaic", "all", "iebn"
-"""Where none is asked for; not the options' own defaults, for beside --model a given one is refused."""
+"""Where none is given; not the options' own defaults, for beside --model a given one is refused."""
 
 
 def stylize(
@@ -142,15 +142,15 @@ def stylize(
     Writes OUT/<photo>-<style>-<norm>.<format>, of the photo's size, and OUT/<photo>-<style>.<format> with the
     photo and its paintings side by side where there are several.
 
-    Of a FOLDER, everything below it is painted, in the same subfolders of OUT. What was painted before, from
-    the same photo with the same settings, is skipped. Photos that cannot be painted are listed at the end.
+    Of a FOLDER, everything below it is painted, in the same subfolders of OUT. A painting is skipped if it
+    is there and photo and settings are unchanged. Photos that cannot be painted are listed at the end.
 
     Of a video, OUT/<video>-<style>-<norm>.mp4 has the same frames at the same times, and the same sound. If
-    the work is interrupted, the same command goes on with it.
+    the work is interrupted, the same command continues it.
 
     Exit code 0: all are painted. 1: all but the listed ones. 2: none.
 
-    `python stylize.py export --help` tells how to write a model for other programs.
+    `python stylize.py export --help` says how to write a model for other programs.
     """
     if address is not None and engine_cluster is None:
         raise SettingError("--address needs a cluster: add --engine-cluster ray.")

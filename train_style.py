@@ -38,7 +38,7 @@ from transformer_net.training.trainer import Trainer
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
 
 NORM = "iebn"
-"""What is trained where neither --norm nor --compare says it."""
+"""The normalizer without --norm and --compare."""
 
 _BROKEN_SHOWN = 10
 
@@ -245,7 +245,7 @@ def train(
 
     The run folder gets model.safetensors (paint with it: python stylize.py
     photo.jpg --model FILE), sample pictures, metrics.jsonl and a drawing of
-    the losses. Ctrl-C saves and stops; --resume goes on.
+    the losses. Ctrl-C saves and stops; --resume continues.
 
     A style of the catalogue has settings of its own in place of some of the
     defaults below: styles/recipes.toml.
@@ -341,7 +341,7 @@ def train(
 
 
 def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
-    """Say at once what cannot be begun or resumed; several runs are resumed as far as they exist."""
+    """Refuse at once what cannot be started or resumed; of several runs, those that exist are resumed."""
     for folder in folders:
         if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
             ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"
@@ -366,7 +366,7 @@ def _where_to_begin(init: str, width: int) -> str:
 def _beginning(init: str, norm: str, of_gallery: str) -> tuple[str, TransformerNet | None]:
     """The config's word for where to begin, and the network if it is neither a base nor random.
 
-    A style `of_gallery` does not begin at what it will be.
+    A style `of_gallery` does not start from its own model.
     """
     if init == "none":
         return "", None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, saying where it can be reached, and sending waiting jobs away once it is told to stop."""
+    """uvicorn that prints its address, and refuses waiting jobs once it is told to stop."""
 
     def __init__(self, config: uvicorn.Config, service: PaintingService) -> None:
         super().__init__(config)
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
             sys.stdout.flush()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """What runs is finished within the grace period; what waits is told to try elsewhere, not cut off.
+        """Finish running jobs within the grace period; answer waiting jobs instead of cutting them off.
 
         This is the signal handler, which may interrupt the code that holds a lock that `refuse` takes: that
         has to wait its turn in the event loop.

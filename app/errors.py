@@ -11,7 +11,7 @@ class ServiceError(StylizerError):
     """An error of the service rather than of the picture.
 
     Attributes:
-        retry_after: Seconds after which the same request may succeed; None where it will not by waiting.
+        retry_after: Seconds after which the same request may succeed; None where waiting does not help.
     """
 
     retry_after: int | None = None
@@ -29,7 +29,7 @@ class QueueFullError(ServiceError):
 
 
 class DeadlineError(ServiceError):
-    """The painting was not there in time. Only one that was never begun is worth repeating."""
+    """The painting was not ready in time. Repeat the request only if it was never started."""
 
     status: ClassVar[int] = 504
     title: ClassVar[str] = "Deadline exceeded"
@@ -67,7 +67,7 @@ class UploadTooLargeError(ServiceError):
 
 
 class NotAcceptableError(ServiceError):
-    """The Accept header allows nothing that we can write."""
+    """The Accept header allows no format that can be written."""
 
     status: ClassVar[int] = 406
     title: ClassVar[str] = "Not acceptable"
@@ -91,7 +91,7 @@ class TrainingOffError(ServiceError):
 
 
 class TrainingBusyError(ServiceError):
-    """One style is being trained; two would both be late."""
+    """Another style is being trained; two at once would both be slow."""
 
     status: ClassVar[int] = 409
     title: ClassVar[str] = "Training already"

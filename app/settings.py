@@ -18,7 +18,7 @@ from transformer_net.cores import available_cores
 _PREFIX: Final = "STYLIZER_"
 
 _ELSEWHERE: Final = ("OWN_STYLES",)
-"""A folder of the library's own, which the commands obey as well."""
+"""A folder of the library, which the commands use as well."""
 
 
 class Settings(BaseSettings):
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
 
 
 def misspelt(names: Iterable[str]) -> list[str]:
-    """A sentence for each of these environment variables that begins like a setting and is none."""
+    """A sentence for each of these environment variables that begins like a setting and is not one."""
     known = [name.upper() for name in (*Settings.model_fields, *_ELSEWHERE)]
     ours = {name: name.upper().removeprefix(_PREFIX) for name in names if name.upper().startswith(_PREFIX)}
     sentences = []

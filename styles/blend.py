@@ -1,7 +1,7 @@
 """Two styles or more in one network: deep network interpolation (Wang et al. 2019, arXiv 1811.10515).
 
-Models that began at the same base network stay near enough to each other in weight space for their weighted
-mean to paint, too: strokes, colours and contours of both, not two pictures laid over each other.
+Models that were trained from the same base network stay near enough to each other in weight space for their
+weighted mean to paint, too: strokes, colours and contours of both, not two pictures laid over each other.
 
 What running statistics the mean of the weights needs, though, is not the mean of theirs: its activations vary
 less, and batch norm would let the painting fade to a grey photo half-way. They are corrected by what changes
@@ -46,12 +46,12 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
     """Shares by style, which add up to 1: of `wave`, `wave:0.6,starry:0.4`, `wave,starry` (equal shares).
 
     Args:
-        text: What somebody wrote.
+        text: The text of a user.
         find: Gives the style of a name; the catalogue's unless told otherwise.
 
     Raises:
         UnknownStyleError: There is no such style.
-        SettingError: It is not written like that, a style is named twice, or no share is above 0.
+        SettingError: The text is not of this form, a style is named twice, or no share is above 0.
     """
     weights: dict[str, float] = {}
     for part in text.split(","):
@@ -110,14 +110,14 @@ def blend_name(shares: Mapping[str, float]) -> str:
 
 
 def load_blend(shares: Mapping[str, float], norm: str) -> tuple[TransformerNet, ModelInfo]:
-    """The network whose weights are the mean of the styles' by their shares, and what there is to say of it.
+    """The network whose weights are the weighted mean of the styles' weights, and its description.
 
     With one style that is its model.
 
     Raises:
         UnknownStyleError, UnknownNormError: A style has no such model.
         ModelFileError: A file is unusable.
-        SettingError: The models did not begin at the same base network.
+        SettingError: The models were not trained from the same base network.
     """
     return blend(shares, {name: load_model(find_style(name).model(norm)) for name in shares})
 
@@ -132,8 +132,8 @@ def blend(
         models: The same styles' models for one normalizer.
 
     Raises:
-        SettingError: They did not begin at the same base network, or the example photos are missing, which
-            running statistics are corrected by.
+        SettingError: They were not trained from the same base network, or the example photos are missing,
+            which running statistics are corrected by.
     """
     check_blend({name: info for name, (_, info) in models.items()})
     (first, info), *others = models.values()
@@ -188,7 +188,7 @@ def check_blend(infos: Mapping[str, ModelInfo]) -> None:
 
 
 def _apart(infos: Mapping[str, ModelInfo]) -> str:
-    """Why the models of these styles did not begin at the same place; empty if they did."""
+    """Why the models of these styles have different beginnings; empty if they have the same."""
     if len({info.upsampling for info in infos.values()}) > 1:
         return "their networks enlarge in different ways"
     bases = {name: info.training.get("base_sha256") for name, info in infos.items()}

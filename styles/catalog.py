@@ -1,4 +1,4 @@
-"""What can be painted: finds the styles and their models. The only code that knows where they lie.
+"""What can be painted: finds the styles and their models. The only code that knows where their files are.
 
 styles/<name>/
     style.png            the picture whose style it is
@@ -7,7 +7,7 @@ styles/<name>/
     curves.json          losses over the iterations, for each normalizer
     quality.json         what benchmarks/quality.py measured
 
-Styles of one's own lie in the same way in `own_folder()`, and come after these.
+Own styles have the same layout in `own_folder()`, and come after these.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Style:
     """One style of the catalogue.
 
     Attributes:
-        name: As it stands in commands and URLs.
-        folder: Where its files lie.
+        name: As in commands and URLs.
+        folder: The folder of its files.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Style:
         return path
 
     def model_file(self, norm: str) -> Path:
-        """Where the model for a normalizer lies, or will lie."""
+        """The path of the model for a normalizer, whether or not it exists."""
         return self.folder / f"{norm_slug(norm)}.safetensors"
 
 
@@ -126,7 +126,7 @@ def find_style(name: str) -> Style:
     """The style called `name`, in any case.
 
     Raises:
-        UnknownStyleError: There is none; the sentence lists those there are.
+        UnknownStyleError: There is none; the sentence lists the existing ones.
     """
     found = {style.name: style for style in styles()}
     key = name.strip().lower()

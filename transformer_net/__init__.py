@@ -1,1 +1,1 @@
-"""Feed-forward style transfer: the network, its training and its use. Knows nothing of the web."""
+"""Feed-forward style transfer: the network, its training and its use. Does not know the web."""

@@ -36,7 +36,7 @@ _KEY = "stylizer"  # the metadata entry that holds the description
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of itself.
+    """The description in a model file.
 
     Attributes:
         norm: Canonical name of the normalizer.
@@ -65,7 +65,7 @@ def save_model(
     grain: float = 0.0,
     training: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `network` to `path`, whole or not at all.
+    """Write `network` to `path`, completely or not at all.
 
     Raises:
         OSError: The file cannot be written.
@@ -94,8 +94,8 @@ def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
     """The network in `path`, in float32 and evaluation mode, and what the file says of it.
 
     Raises:
-        ModelFileError: There is no such file, it is no safetensors file of ours, its format version is
-            unknown, its description does not make a network, its keys or shapes differ from that
+        ModelFileError: There is no such file, it is not a safetensors file of ours, its format version
+            is unknown, its description does not make a network, its keys or shapes differ from that
             network's, or a value is not finite. The sentence says which.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""What the commands share: how they start, and how they say that something went wrong."""
+"""What the commands share: how they start, and how they report errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def complain(sentence: object) -> None:
 
 
 def run(command: Callable[..., Any]) -> None:
-    """Run a typer command; a mistake of the user's is one sentence on standard error and exit code 2."""
+    """Run a typer command; a user's error is one sentence on standard error and exit code 2."""
     logging.basicConfig(
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=_errors, show_path=False)]
     )

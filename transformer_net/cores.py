@@ -28,7 +28,7 @@ def available_cores(cgroup: Path = _CGROUP, membership: Path = _MEMBERSHIP) -> i
 
 
 def default_threads() -> int:
-    """`available_cores`, or OMP_NUM_THREADS where that asks for fewer: PyTorch heeds it, so the others do."""
+    """`available_cores`, or OMP_NUM_THREADS if that is fewer: PyTorch respects it, so others do."""
     cores = available_cores()
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return min(cores, int(wanted)) if wanted.isascii() and wanted.isdigit() and int(wanted) else cores
@@ -54,7 +54,7 @@ def _folders(cgroup: Path, membership: Path) -> Iterator[Path]:
 
 
 def _quota(folder: Path) -> int | None:
-    """The quota in a control group's folder, in whole cores; None where there is none that we understand."""
+    """The quota in a control group's folder, in whole cores; None where there is none that can be read."""
     try:
         if (unified := folder / "cpu.max").is_file():
             quota, period = unified.read_text().split()

@@ -27,7 +27,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def use_threads(threads: int | None = None) -> int:
-    """Have PyTorch compute with so many threads from now on, when it is called by this thread or a new one.
+    """Let PyTorch compute with so many threads from now on, when it is called by this thread or a new one.
 
     Args:
         threads: How many; None for as many as PyTorch would take by itself, at most the container's quota, of

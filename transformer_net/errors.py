@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class StylizerError(Exception):
-    """Base of everything a user may be told.
+    """Base of all errors that a user may see.
 
     Attributes:
         status: HTTP status code of this kind of error.
@@ -34,21 +34,21 @@ def about(what: str) -> Iterator[None]:
 
 
 class UnreadableImageError(StylizerError):
-    """The bytes are of an image format that we read, but they are broken, truncated or empty."""
+    """The bytes are of a supported image format, but they are damaged, truncated or empty."""
 
     status = 422
     title = "Unreadable image"
 
 
 class UnsupportedImageError(StylizerError):
-    """The bytes are no image, or an image of a format that we do not read."""
+    """The bytes are not an image, or an image of an unsupported format."""
 
     status = 415
     title = "Unsupported image format"
 
 
 class UnreadableVideoError(StylizerError):
-    """A file that is no video, or a video that is damaged, cut short or of an unknown kind."""
+    """A file that is not a video, or a video that is damaged, truncated or of an unknown kind."""
 
     status = 422
     title = "Unreadable video"
@@ -76,7 +76,7 @@ class UnknownStyleError(StylizerError):
 
 
 class ModelFileError(StylizerError):
-    """A model file that is missing, broken, of an unknown version, or does not fit its own config."""
+    """A model file that is missing, damaged, of an unknown version, or does not fit its own config."""
 
     status = 500
     title = "Unusable model file"
@@ -90,7 +90,7 @@ class SettingError(StylizerError):
 
 
 class ExportError(StylizerError):
-    """A model that paints something else once it is exported."""
+    """A model whose exported file paints something else."""
 
     status = 500
     title = "Export failed"
@@ -109,6 +109,6 @@ class RunFolderError(StylizerError):
 
 
 class DivergedError(StylizerError):
-    """Training went to NaN or away from where it was; the last good state is kept."""
+    """Training diverged or reached NaN; the last good state is kept."""
 
     title = "Training diverged"

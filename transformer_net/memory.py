@@ -1,4 +1,4 @@
-"""How a process asks the system for memory, and gives it back. Only glibc can be told."""
+"""How a process takes memory from the system and returns it. Only glibc can be configured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h
 def keep_freed_memory() -> bool:
     """Let this process keep what it frees, for the next step needs as much again; False where it cannot.
 
-    glibc maps every tensor of 32 MB or more anew, and the system has to clear its pages each time. It is a
+    glibc maps every tensor of 32 MB or more again, and the system has to clear its pages each time. It is a
     setting of the whole process, for commands that do nothing but train.
     """
     libc = _libc()

@@ -216,7 +216,7 @@ class TransformerNet(nn.Module):
 
 
 def with_upsampling(network: TransformerNet, upsampling: str) -> TransformerNet:
-    """`network`, or one with its weights that enlarges in another way: a beginning for more training."""
+    """`network`, or one with its weights and another upsampling, to train further."""
     if network.upsampling == upsampling:
         return network
     other = TransformerNet(network.norm, network.width, network.norm_options, upsampling)

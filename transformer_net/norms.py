@@ -108,7 +108,7 @@ class BatchNorm(nn.BatchNorm2d):
 
         Args:
             mean: Mean of each sample's x over height and width, (B, C); see `moments`.
-            variance: Likewise. Norms of fewer `MOMENTS` take no notice of what they do not look at.
+            variance: Likewise. Norms of fewer `MOMENTS` ignore what they do not look at.
         """
         slope, offset = self._standardizing()
         a, b = slope * self.weight.float(), offset * self.weight.float() + self.bias.float()
@@ -237,7 +237,7 @@ class InstanceEnhancementBatchNorm(BatchNorm):
         self.reset_gate()
 
     def reset_gate(self) -> None:
-        """Put γ̂ and β̂ back to `init`."""
+        """Reset γ̂ and β̂ to `init`."""
         if self.operator == "identity":
             return
         slope, offset = self.init
@@ -319,7 +319,7 @@ def canonical_norm(name: str) -> str:
 
 
 def norm_slug(name: str) -> str:
-    """The normalizer's name as it stands in file names and URLs: `bn+se` becomes `bn-se`."""
+    """The normalizer's name in file names and URLs: `bn+se` becomes `bn-se`."""
     return canonical_norm(name).replace("+", "-")
 
 

@@ -1,4 +1,4 @@
-"""Libraries that not everybody has."""
+"""Optional libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from transformer_net.errors import SettingError
 
 
 def require(module: str, wanted: str, packages: str) -> Any:
-    """A module of a library that need not be installed.
+    """A module of an optional library.
 
     Args:
         module: Its name.

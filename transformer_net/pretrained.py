@@ -1,7 +1,7 @@
 """The base networks: one for each normalizer, trained to reproduce the photo, where the gallery begins.
 
 A network that already paints the plain photo needs no warm-up and keeps the photo's structure while it learns
-a style. Models that begin at the same base also stay near each other in weight space.
+a style. Models that are trained from the same base also stay near each other in weight space.
 `python -m transformer_net.training.make_pretrained` makes the files.
 """
 
@@ -17,7 +17,7 @@ from transformer_net.norms import norm_slug
 BASES = Path(__file__).parent / "bases"
 
 WIDTH = 16
-"""Width of the shipped bases, and so of the gallery; other widths begin at random weights."""
+"""Width of the shipped bases, and so of the gallery; other widths start from random weights."""
 
 
 def base_file(norm: str) -> Path:
@@ -30,7 +30,7 @@ def base_file(norm: str) -> Path:
 
 
 def base_sha256(norm: str) -> str:
-    """Checksum of the base network's file; models say with it where they began."""
+    """Checksum of the base network's file; models record with it where they started."""
     return hashlib.sha256(base_file(norm).read_bytes()).hexdigest()
 
 
@@ -39,6 +39,6 @@ def load_base(norm: str) -> TransformerNet:
 
     Raises:
         UnknownNormError: There is no such normalizer.
-        ModelFileError: The file is missing or broken.
+        ModelFileError: The file is missing or damaged.
     """
     return load_model(base_file(norm))[0]

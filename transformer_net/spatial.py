@@ -1,4 +1,4 @@
-"""Reflection padding, and the mean that gates look at, with gradients that cost next to nothing."""
+"""Reflection padding, and the mean that gates look at, with gradients that cost almost nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def reflection_pad(x: Tensor, rim: int) -> Tensor:
 
 
 class _ReflectionPad(torch.autograd.Function):
-    """`F.pad` for CUDA and channels last, where PyTorch's turns the memory layout round and back.
+    """`F.pad` for CUDA and channels last, where PyTorch's changes the memory layout twice.
 
     Its gradient besides adds pixel by pixel with atomic operations. A few plain copies save a quarter of a
     training step.

@@ -260,7 +260,7 @@ async def stylize(
     responses=described(NotReadyError),
 )
 async def list_styles(request: Request, service: Service) -> Catalogue:
-    """The styles; for each normalizer, the size of its model and its losses on photos kept from training."""
+    """The styles; for each normalizer, the size of its model and its losses on held-out photos."""
     root = request.scope.get("root_path", "").rstrip("/")
     return Catalogue(styles=[style_info(service, style, root) for style in service.registry.styles()])
 
@@ -302,7 +302,7 @@ async def style_image(
 
 @router.get("/healthz", summary="Is the process alive?", tags=["operation"])
 async def healthz() -> State:
-    """200 as long as the server answers at all."""
+    """200 as long as the server answers."""
     return State(status="ok")
 
 
@@ -313,7 +313,7 @@ async def healthz() -> State:
     responses=described(NotReadyError, QueueFullError),
 )
 async def readyz(service: Service) -> State:
-    """200 if the models are loaded and the queue has a place, else 503."""
+    """200 if the models are loaded and the queue has room, else 503."""
     if not service.ready:
         raise NotReadyError("The models are being loaded.", retry_after=2)
     if service.jobs.full:
@@ -339,7 +339,7 @@ async def metrics(service: Service) -> Response:
 
 
 def _only_known_fields(form: Any) -> None:
-    """Refuses a field that does not exist or is repeated: no option must be ignored in silence."""
+    """Refuses a field that does not exist or is repeated: no option is ignored silently."""
     wrong = {name: "There is no such field" for name in form if name not in FIELDS}
     counts = Counter(name for name, _ in form.multi_items())
     wrong |= {name: "It is given more than once" for name in form if counts[name] > 1}

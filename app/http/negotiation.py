@@ -22,7 +22,7 @@ def negotiate(accept: str | None, format: str | None) -> tuple[str, bool]:
         format: The picture format named in the request itself, which the header cannot overrule.
 
     Raises:
-        NotAcceptableError: No format is named, and the header allows none of ours.
+        NotAcceptableError: No format is named, and the header allows none of these formats.
     """
     ranges = _ranges(accept or "*/*")
     qualities = {name: _quality(ranges, MEDIA_TYPES[name]) for name in FORMATS}
@@ -38,7 +38,7 @@ def negotiate(accept: str | None, format: str | None) -> tuple[str, bool]:
 
 
 def _ranges(accept: str) -> dict[str, float]:
-    """Media ranges with their weights; a weight that is no number within 0 and 1 counts as 1."""
+    """Media ranges with their weights; a weight that is not a number within 0 and 1 counts as 1."""
     ranges = {}
     for item in accept.lower().split(","):
         name, *parameters = (part.strip() for part in item.split(";"))

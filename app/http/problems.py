@@ -62,7 +62,7 @@ def problem_response(error: StylizerError) -> Response:
 
 
 def not_found() -> Response:
-    """The problem document for an address that is none."""
+    """The problem document for an address that does not exist."""
     return _document(404, "about:blank", HTTPStatus(404).phrase, _SENTENCES[404])
 
 

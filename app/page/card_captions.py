@@ -1,4 +1,4 @@
-"""The captions under the four paintings: what state each is in, for the eye and for the page's script."""
+"""The captions under the four paintings: what state each is in, for visitors and for the page's script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROMISES = {
     "bn+se": "Batch norm, then channels are weighted by what the photo shows.",
     "iebn": "Batch norm that adapts its scale to each photo.",
 }
-"""What each normalizer does, in a line, for the time before there is a painting."""
+"""What each normalizer does, in a line, shown until there is a painting."""
 
 _UNFINISHED = re.compile(r'data-state="(?:waiting|painting)"')
 
@@ -45,7 +45,7 @@ def missing(norm: str) -> str:
 
 
 def done(norm: str, seconds: float, parameters: int) -> str:
-    """It hangs above."""
+    """The painting is shown above."""
     return _caption(norm, "done", f"{seconds:.2f} s <span>·</span> {parameters:,} parameters")
 
 

@@ -26,7 +26,7 @@ from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 ALL = tuple(NORMS)
 
 _PATIENCE = 5
-"""How often a comparison that has begun asks again for a place in a full queue."""
+"""How often a comparison that has started asks again for a place in a full queue."""
 
 Shown = list[str | None]
 Gone = Callable[[], Awaitable[bool]]
@@ -37,7 +37,7 @@ class CompareHandlers:
 
     Pictures go to the page as paths: Gradio would encode a PIL image again at each step. The paintings that
     hang already come in with the event and go out again, since an update that leaves a picture as it is
-    makes Gradio copy the component, and files of such copies are never cleaned up.
+    makes Gradio copy the component, and files of such copies are never deleted.
 
     Args:
         service: Where the painting is done.
@@ -71,13 +71,13 @@ class CompareHandlers:
             stroke_scale: How many times larger the brush strokes are.
             second: Another style to mix with; empty for none.
             mix: Percent of that one.
-            shown: The photo and the four paintings that hang now, then the four captions.
+            shown: The photo and the four paintings that are shown now, then the four captions.
 
         Yields:
             Status line, photo as it was painted, four paintings, four captions.
 
         Raises:
-            gr.Error: With one sentence, where the photo or the style will not do, or the server is busy.
+            gr.Error: With one sentence, where the photo or the style is not usable, or the server is busy.
         """
         pictures: Shown = [file_access.painting(value) for value in shown[: len(ALL) + 1]]
         try:
@@ -134,7 +134,7 @@ class CompareHandlers:
     async def _paint(
         self, photo: Photo, style: str, norm: str, options: StyleOptions, gone: Gone, patient: bool
     ) -> Painting:
-        """Paints; `patient` waits for a place in a full queue, so that a begun comparison is completed."""
+        """Paints; `patient` waits for a place in a full queue, so that a started comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
             try:
                 return await self._service.paint(photo, style, norm, options=options, gone=gone)

@@ -28,7 +28,7 @@ _LOSSES = {
 }
 
 _MOST_POINTS = 160
-"""Training records are averaged down to this many points, which also takes the jitter of batches out."""
+"""Training records are averaged to this many points, which also removes the noise of batches."""
 
 _WARM_UP = 0.02
 """The first part of the training is not considered for the scale: its losses are of another order."""
@@ -181,7 +181,7 @@ def _short(iterations: float) -> str:
 
 
 def _spoken(curves: Curves, loss: str) -> str:
-    """The chart in words, for those who do not see it."""
+    """The chart in words, for screen readers."""
     ends = ", ".join(
         f"{NORM_TITLES[norm]} {phases['validation'][-1][loss]:.3g}"
         for norm, phases in curves.items()

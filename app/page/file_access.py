@@ -69,7 +69,7 @@ def resolved(path: object) -> Path | None:
 
 
 def painting(value: Any) -> str | None:
-    """The path of a painting that hangs on a visitor's wall; None for everything that was not painted here.
+    """The path of a painting that a visitor's page shows; None for everything that was not painted here.
 
     Args:
         value: What the browser sent for a picture: a dictionary with `path`, or None.

@@ -13,10 +13,10 @@ from app.training.manager import TrainingManager
 from styles.catalog import Style
 
 _CLEAN_EVERY = 300
-"""Seconds between two looks for files that were kept for long enough."""
+"""Seconds between two searches for files that are old enough to be deleted."""
 
 _EVENTS = 1000
-"""What may go on at once, far above Gradio's 40: each page that watches a training is one."""
+"""Events at once, far above Gradio's 40: each page that watches a training is one."""
 
 _HEADER = """
 <header class="masthead">

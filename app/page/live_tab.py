@@ -1,4 +1,4 @@
-"""The tab in which the camera is painted as it runs."""
+"""The tab that paints the live camera."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVERY: Final = 1 / 15
 before: Gradio keeps the last one only, and asks for the next painting when the last is on its way."""
 
 _TURN: Final = 60
-"""Seconds after which a camera lets another one have its place, if one waits."""
+"""Seconds after which a camera gives its place to another one that waits."""
 
 _QUALITY: Final = 80
 """Of the JPEG. A frame has 40 kB, at the quality of other paintings 65, and is seen for a moment."""
@@ -46,7 +46,7 @@ class LiveHandlers:
         self._turn = asyncio.Lock()  # fair: cameras take turns, in the order in which they came
 
     async def paint(self, frame: dict[str, Any] | None, style: str, norm: str) -> tuple[Any, str]:
-        """Paint a frame, if nobody's photo is being painted.
+        """Paint a frame, unless a photo is being painted.
 
         Args:
             frame: As Gradio's camera sends it: a dictionary with `url`, a picture in base64.
@@ -54,8 +54,8 @@ class LiveHandlers:
             norm: A normalizer.
 
         Returns:
-            The painting, in the same form, or what leaves the last one there; and a sentence about it. There
-            are many frames, so that errors are sentences, too.
+            The painting, in the same form, or an update that keeps the last one; and a sentence about it.
+            There are many frames, so errors are sentences, too.
         """
         service = self._service
         side = min(service.settings.live_side, service.settings.api_max_side)

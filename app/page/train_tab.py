@@ -71,7 +71,7 @@ class TrainHandlers:
         """Start the training.
 
         Raises:
-            gr.Error: With one sentence, where the picture, the name or the moment will not do.
+            gr.Error: With one sentence, if the picture or the name is not usable, or another training runs.
         """
         if not upload:
             raise gr.Error("Choose a picture first.", title="No picture", print_exception=False)

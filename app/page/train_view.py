@@ -65,13 +65,13 @@ def sample(status: TrainingStatus) -> str:
 
 
 def curves(status: TrainingStatus) -> str:
-    """The losses so far, drawn as in the Training tab; empty until there is a line to draw."""
+    """The losses so far, drawn as in the Training tab; empty until there is something to draw."""
     phases = curves_of(status.records)
     return curves_tab.draw({status.request.norm: phases}) if len(phases["training"]) > 1 else ""
 
 
 def spoken(seconds: float) -> str:
-    """A time as people say it; no more exact than a machine with other work to do lets it be."""
+    """A time in words; rounded, because other work on the machine changes it."""
     if seconds < 50:
         return f"about {max(5, 5 * round(seconds / 5))} seconds"
     if seconds < 90:

@@ -1,8 +1,7 @@
 """The one bounded queue: page and API paint through it, one painting at a time.
 
 One painting already uses every core, so a second one beside it would only make both late. What does not
-fit into the queue is refused at once: a client that is told to come back is better off than one that waits
-for a time-out.
+fit into the queue is refused at once: an early answer is better for a client than a time-out.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class JobQueue:
 
     @property
     def closed(self) -> bool:
-        """Whether it takes no more jobs for good."""
+        """Whether it is closed for good."""
         return self._closed
 
     @property
@@ -164,7 +163,7 @@ class JobQueue:
         return future
 
     def _leave(self, future: Future[Any]) -> bool:
-        """Takes a job out of the queue; False if it is not there, because it was begun."""
+        """Takes a job out of the queue; False if it is not there, because it was started."""
         with self._changed:
             for job in self._jobs:
                 if job[0] is future:
@@ -188,7 +187,7 @@ class JobQueue:
             del future, work, deliver  # a picture must not outlive its job in this frame
 
     def _call(self, future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
-        """Does a job; gives what tells its caller."""
+        """Runs a job; gives the call that reports to its caller."""
         if not future.set_running_or_notify_cancel():
             return lambda: None
         begun = time.monotonic()
@@ -202,7 +201,7 @@ class JobQueue:
         return partial(future.set_result, result)
 
     def refuse(self) -> None:
-        """Take no more jobs and send away those that wait; the running one goes on. Returns at once."""
+        """Take no more jobs and refuse those that wait; the running one continues. Returns at once."""
         with self._changed:
             self._closed = True
             jobs, self._jobs = self._jobs, deque()

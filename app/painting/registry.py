@@ -26,7 +26,7 @@ from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS, canonical_norm
 
 _BLENDS = 16
-"""Blended networks that are kept: four, of each normalizer one. At width 16 they take 1.7 MB each."""
+"""Blended networks that are cached: four with each normalizer. At width 16 they take 1.7 MB each."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Model:
     Attributes:
         style: Name of its style in the catalogue, or of the blend.
         norm: Canonical name of the normalizer.
-        label: Its style in the metrics, where each is a time series for ever: the same for all blends, since
-            shares are the client's choice.
+        label: Its style in the metrics, where each name is a permanent time series: the same for all
+            blends, since clients choose the shares.
         stylizer: Paints with it.
         parameters: Number of learned parameters.
         bytes: Size of its file; 0 for a blend, which has none.
-        quickest: The precision in which its style is painted soonest and nearly the same.
+        quickest: The fastest precision whose paintings are nearly the same.
     """
 
     style: str
@@ -140,7 +140,7 @@ class ModelRegistry:
         """The style called `name`, in any case.
 
         Raises:
-            UnknownStyleError: There is none that can be painted; the sentence lists those there are.
+            UnknownStyleError: There is none that can be painted; the sentence lists the existing ones.
         """
         found = {style.name: style for style in self.styles()}
         key = name.strip().lower()

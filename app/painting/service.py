@@ -118,7 +118,7 @@ class PaintingService:
         Photos wait in the queue already shrunk: fifty megapixels take 150 MB each.
 
         Raises:
-            StylizerError: It is no picture that we read, or is too large or too small.
+            StylizerError: It is not a readable picture, or is too large or too small.
         """
         side = self.largest_side(max_side)
 
@@ -151,7 +151,7 @@ class PaintingService:
         options: StyleOptions = DEFAULT_OPTIONS,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Painting:
-        """Paint `photo` in its turn; see `paint_all`."""
+        """Paint `photo` once; see `paint_all`."""
         return (await self.paint_all(photo, style, [norm], max_side, options, gone))[0]
 
     async def paint_all(
@@ -174,7 +174,7 @@ class PaintingService:
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
             options: How strong the paintings are, and whose colours they have.
-            gone: Asked while it waits whether the client has left.
+            gone: Called while the job waits; true if the client has left.
             mask: Where which of the two styles is that `style` then names; see `MaskedStylizer`.
             precision: A key of `PRECISIONS`. Models are loaded in other than fp32 when first asked for.
             spare: Paint only if nothing else is being painted; see `JobQueue.run`.

@@ -16,7 +16,7 @@ def picture(style: Style) -> bytes:
     """A style's picture, a PNG.
 
     Raises:
-        UnknownStyleError: Its file is gone.
+        UnknownStyleError: Its file is missing.
     """
     return _present(style).read_bytes()
 
@@ -25,7 +25,7 @@ def thumbnail(style: Style, size: int) -> bytes:
     """The same as a JPEG whose longer side is at most `size`, by steps of 32 px from 64 on.
 
     Raises:
-        UnknownStyleError: Its file is gone.
+        UnknownStyleError: Its file is missing.
     """
     return _thumbnail(style, size if size < 64 else size // 32 * 32)
 

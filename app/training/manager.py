@@ -1,4 +1,4 @@
-"""A new style from the page: one training at a time, beside the painting and never in its way.
+"""A new style from the page: one training at a time, at lower priority than painting.
 
 A training is the command train_style.py in a process of its own (`process.py`). Its run folder is all that is
 known of it: nothing of it can hold the interpreter or the memory of the server. What it leaves, also where it
@@ -46,13 +46,13 @@ from transformer_net.training.trainer import picture_sha256
 logger = logging.getLogger("app")
 
 RUNS: Final = ".runs"
-"""Folder beside the own styles with the run folders, so that `train_style.py --resume` can go on with one."""
+"""Folder beside the own styles with the run folders, so that `train_style.py --resume` can continue one."""
 
 _TIMES_LAST: Final = 600.0
-"""Seconds for which a measurement is believed: other work comes and goes on the machine."""
+"""Seconds for which a measurement is used: other work on the machine changes."""
 
 _POLL_SECONDS: Final = 0.5
-"""Seconds between two looks at the run folder."""
+"""Seconds between two reads of the run folder."""
 
 
 class TrainingManager:
@@ -84,7 +84,7 @@ class TrainingManager:
 
     @property
     def has_content(self) -> bool:
-        """Whether it practises on photos of the operator's, and not on the few shipped ones."""
+        """Whether it trains on the operator's photos, and not on the few shipped ones."""
         return self._service.settings.content is not None
 
     def open_picture(self, data: bytes) -> Image.Image:
@@ -98,13 +98,13 @@ class TrainingManager:
         return fit(picture, round(seen))
 
     def measure(self, picture: Image.Image, norm: str) -> TrainingTimes | None:
-        """How long a training takes: a few steps of the very network are made. None if one runs already.
+        """How long a training takes, measured by a few steps of the same network. None if one runs already.
 
         Blocks for as long as that takes. A result is used again for ten minutes, also for other pictures.
 
         Raises:
             TrainingOffError: This server does not train.
-            StylizerError: The picture or the photos will not do.
+            StylizerError: The picture or the photos are not usable.
         """
         self._check_allowed()
         norm = canonical_norm(norm)
@@ -124,7 +124,7 @@ class TrainingManager:
 
         Args:
             picture: As `open_picture` gave it.
-            name: What the style shall be called; made into a name for commands and addresses. That of an own
+            name: The name of the style; made into a name for commands and addresses. That of an own
                 style whose picture this is adds the normalizer to it.
             norm: Normalizer, in any accepted spelling.
             iterations: Steps.
@@ -133,7 +133,7 @@ class TrainingManager:
             TrainingOffError: This server does not train.
             TrainingBusyError: A style is being trained.
             ShuttingDownError: The server ends.
-            UnknownNormError, SettingError: The settings will not do, or the name is taken.
+            UnknownNormError, SettingError: The settings are not valid, or the name is taken.
         """
         self._check_allowed()
         request = TrainingRequest(style_name(name), canonical_norm(norm), iterations)
@@ -166,14 +166,14 @@ class TrainingManager:
             return self.status
 
     def stop(self) -> None:
-        """Have the training save and end; what it learned so far is kept. Returns at once."""
+        """Tell the training to save and end; what it learned so far is kept. Returns at once."""
         with self._lock:
             if self.status and self.status.running and self._training:
                 self._training.stop()
                 self.status = replace(self.status, state="stopping", seconds_left=None)
 
     def close(self, seconds: float = 5.0) -> None:
-        """`stop`, and wait until what was learned is kept, `seconds` at most; no other training begins."""
+        """`stop`, and wait until the model is saved, `seconds` at most; no other training starts."""
         with self._lock:
             self._closed = True
             if self._timing:
@@ -303,7 +303,7 @@ def _check_name(name: str, picture: Image.Image) -> None:
 
 
 def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:
-    """What to tell of a training that failed."""
+    """The message about a training that failed."""
     sentence = process.complaint()
     if code == 2 and sentence:
         return _public(sentence, folder)
@@ -312,5 +312,5 @@ def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:
 
 
 def _public(sentence: str, folder: RunFolder) -> str:
-    """A sentence without the folders of this machine."""
+    """The sentence without the folders of this machine."""
     return sentence.replace(f"{folder.path.parent}/", "")

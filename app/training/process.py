@@ -1,7 +1,7 @@
-"""Both ends of a process that trains: the command train_style.py, less urgent than any painting.
+"""Both ends of a process that trains: the command train_style.py, at lower priority than any painting.
 
-Its standard input is the one line between the two. The command is told to save and stop by closing it, which
-also happens when the server is gone, however it went: a training never outlives its server.
+Its standard input is the only connection between the two. The command is told to save and stop by closing
+it, which also happens when the server ends for any reason: a training never outlives its server.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).parents[2]
 COMMAND: Final = ROOT / "train_style.py"
 
 STOPPED: Final = (128 + signal.SIGTERM, -signal.SIGTERM)
-"""Exit codes of the command after it was stopped: it has saved, or had not begun."""
+"""Exit codes of the command after it was stopped: it has saved, or had not started."""
 
 NICE: Final = 10
 """A painting that wants the same core gets nine tenths of it."""
@@ -53,13 +53,13 @@ class TrainingProcess:
         )
 
     def stop(self) -> None:
-        """Ask it to save and end; returns at once, and asking twice is asking once."""
+        """Ask it to save and end; returns at once, and can be called twice."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
 
     def kill(self) -> None:
-        """End it now; what it saved last stays."""
+        """Kill it now; the last save stays."""
         self._process.kill()
 
     def wait(self, seconds: float | None = None) -> int | None:

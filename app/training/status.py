@@ -1,4 +1,4 @@
-"""A training as the page sees it: what was ordered, how long its parts take, where it is."""
+"""A training as the page sees it: the request, how long its parts take, and its progress."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SAMPLES: Final = 8
 """Sample paintings of a training, the last one included."""
 
 TIMING_STEPS: Final = 4
-"""Steps of the short run that is timed beforehand; a sample is painted after each half of it."""
+"""Steps of the short trial that is timed beforehand; a sample is painted after each half of it."""
 
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What is to be learned.
+    """What to train.
 
     Attributes:
         style: Name of the style.
@@ -42,7 +42,7 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingTimes:
-    """Seconds that the parts of a training take: measured, on this machine, with the very network.
+    """Seconds that the parts of a training take: measured on this machine with the same network.
 
     Attributes:
         fixed: Start and end.
@@ -64,13 +64,13 @@ class TrainingStatus:
     """Where the training is, or how the last one ended.
 
     Attributes:
-        request: What is being learned.
+        request: What is being trained.
         state: `starting` until the first figures are there.
         iteration: Steps that are known to be done.
-        seconds_left: Estimate at the speed of late; None where nothing was measured yet.
+        seconds_left: Estimate at the recent speed; None where nothing was measured yet.
         records: The lines of metrics.jsonl.
         sample: The latest sample painting.
-        kept: Whether the style can be painted with.
+        kept: Whether the style was saved.
         sentence: What went wrong.
     """
 
@@ -85,7 +85,7 @@ class TrainingStatus:
 
     @property
     def running(self) -> bool:
-        """Whether the process still lives."""
+        """Whether the process still runs."""
         return self.state in ("starting", "training", "stopping")
 
 
@@ -106,7 +106,7 @@ def seconds_left(
     """Seconds to the end at the speed of the last eighth, samples included; by the last steps alone at first.
 
     Args:
-        request: What is being learned.
+        request: What is being trained.
         records: The lines of metrics.jsonl; the result is None where no speed is in them yet.
         observations: Steps done and the time at which they were seen, in order; at least one.
         now: The time.

@@ -1,4 +1,4 @@
-"""How well a model of the gallery paints: its losses on photos that none was trained on.
+"""How well a model of the gallery paints: its losses on held-out photos.
 
 The photos are the ones in `examples/`, so anybody can compute the same figures; evaluation mode, float32, the
 central square of each photo. `benchmarks/quality.py` measures more of it, beside the photos' own figures and

@@ -4,7 +4,7 @@
     python -m styles.gallery.quantize --model my.safetensors   a model of your own
 
 Each model gets a small file of ranges beside it; see `transformer_net.inference.engines.quantization`. A
-model whose file fits it is left alone.
+model whose file is up to date is skipped.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def quantize(
         list[Path] | None, typer.Option(help="This model file instead of the gallery's; may be repeated.")
     ] = None,
 ) -> None:
-    """Prepare models for int8 that are not, or have changed since."""
+    """Prepare for int8 the models that are not prepared or have changed since."""
     files = model or [style.model(norm) for style in shipped() for norm in style.norms]
     pending = [path for path in files if load_ranges(path) is None]
     if len(pending) < len(files):

@@ -1,4 +1,4 @@
-"""Put the gallery on show: docs/gallery.md and its contact sheets, from models, cards and measured figures.
+"""Show the gallery: docs/gallery.md and its contact sheets, from models, cards and measured figures.
 
     python -m styles.gallery.showcase
 

@@ -38,7 +38,7 @@ _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.0
 """Linear light of each 8-bit sRGB level (IEC 61966-2-1)."""
 
 STRIP = 1 << 20
-"""Pixels in hand at once, so that a large picture takes no more memory than a small one."""
+"""Pixels processed at once, so that a large picture takes no more memory than a small one."""
 
 _HALVINGS = 10
 _TOLERANCE = 5e-4

@@ -1,6 +1,6 @@
 """The one decode of pictures, shared by command line, HTTP API and web page.
 
-What `decode` settles, so that nothing after it has to ask again:
+What `decode` guarantees to all code after it:
 
 * **Colours** are 8-bit sRGB. An embedded ICC profile is applied; a broken one is ignored.
 * **Orientation** from EXIF is applied to the pixels. No metadata gets into a painting unless asked for
@@ -42,7 +42,7 @@ __all__ = [
 Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | npt.NDArray[Any]"
 
 INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""What `decode` opens. Everything else that Pillow knows stays shut: codecs are attack surface."""
+"""What `decode` opens. Everything else that Pillow knows is refused: codecs are attack surface."""
 
 SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
 """What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
@@ -112,7 +112,7 @@ class Photo:
 
 
 def decode(source: Source, limits: Limits = DEFAULT_LIMITS) -> Photo:
-    """Reads a picture, whatever it comes as.
+    """Reads a picture from any supported source.
 
     Args:
         source: The bytes of a file, a path, a Pillow image, or an array of shape (H, W),
@@ -124,7 +124,7 @@ def decode(source: Source, limits: Limits = DEFAULT_LIMITS) -> Photo:
 
     Raises:
         UnsupportedImageError: The bytes are not of one of `INPUT_FORMATS`.
-        UnreadableImageError: The picture is damaged, cut short or empty, or there is no such file.
+        UnreadableImageError: The picture is damaged, truncated or empty, or there is no such file.
         ImageSizeError: The picture is outside `limits`.
         TypeError: `source` is none of the above.
     """

@@ -43,7 +43,7 @@ ArrayFunction = Callable[[Floats], Any]
 
 
 def export_model(source: Path, target: Path, format: str, licence: str | None = None) -> float:
-    """Write the model in `source` to `target`, unless it paints something else there than in PyTorch.
+    """Write the model in `source` to `target`, unless its paintings differ from PyTorch's.
 
     OpenVINO's format has two files: `target`, which must end in .xml, and the weights beside it in .bin.
 
@@ -59,7 +59,7 @@ def export_model(source: Path, target: Path, format: str, licence: str | None = 
     Raises:
         SettingError: There is no such format, a package is missing, or `target` cannot be written.
         ModelFileError: `source` is unusable.
-        ExportError: The exported model paints something else.
+        ExportError: The exported model's paintings differ.
     """
     kind = format.strip().lower()
     if kind not in EXTENSIONS:

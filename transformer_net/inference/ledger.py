@@ -13,7 +13,7 @@ LEDGER = ".stylizer.jsonl"
 
 PIPELINE_VERSION = 1
 """To be raised with every change after which the same photo, model and options give other pixels: in
-decoding, grain, network, options, tiles or encoding. What was painted before is then painted again."""
+decoding, grain, network, options, tiles or encoding. Cached paintings are then painted again."""
 
 
 def made_of(photo: Path, settings: str) -> str:
@@ -28,7 +28,7 @@ class Ledger:
     """Which files of a folder are finished, and of what they were made. Safe to share between threads.
 
     One line of JSON a file, appended when the file is complete, in `LEDGER` in that folder; the last line on
-    a file counts. A line that was cut short by a crash is as good as none.
+    a file counts. A line that was truncated by a crash is ignored.
 
     Args:
         folder: Where the paintings are.

@@ -1,4 +1,4 @@
-"""Two styles in one painting, as a mask says."""
+"""Two styles in one painting, chosen by a mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, ProgressCallb
 
 
 class MaskedStylizer:
-    """Paints as a `Stylizer` does: the whole photo in both styles, then of each what the mask wants.
+    """Paints as a `Stylizer` does: the whole photo in both styles, then mixed by the mask.
 
     Args:
         first: Paints where the mask is black.

@@ -165,7 +165,7 @@ class Stylizer:
             exact: As in `paint_photo`.
 
         Raises:
-            StylizerError: `source` is no picture that we read, or is too large or too small.
+            StylizerError: `source` is not a readable picture, or is too large or too small.
         """
         photo = decode(source, self.limits)
         return self.paint_photo(photo, max_side, options, max_memory=max_memory, exact=exact, overwrite=True)

@@ -52,12 +52,12 @@ Prepared = TypeVar("Prepared")
 
 @dataclass
 class ContentPhotos:
-    """A set of photos, split once and for all into those trained on and those validated on.
+    """A set of photos, split once into training and validation photos.
 
     Attributes:
-        name: What the card says the content was.
+        name: The name of the content in the card.
         training: Files to train on.
-        validation: Readable files kept aside: at most 8, about a tenth. Chosen by a hash of the file's
+        validation: Readable held-out files: at most 8, about a tenth. Chosen by a hash of the file's
             name, so the split does not depend on the seed or on the folder. A single file is trained on, too.
         broken: Files that could not be decoded so far, with the reason.
     """
@@ -72,7 +72,7 @@ class ContentPhotos:
         """All pictures below `folder`, by suffix, but for hidden files.
 
         Raises:
-            ContentError: It is no folder, or holds no picture that can be read.
+            ContentError: It is not a folder, or has no readable picture.
         """
         if not folder.is_dir():
             raise ContentError(f"The content {folder} is not a folder.")
@@ -108,9 +108,9 @@ class ContentPhotos:
         return photos
 
     def photo(self, index: int) -> Image.Image:
-        """Training photo `index`, upright RGB; the next readable one where that file is broken.
+        """Training photo `index`, upright RGB; the next readable one where that file is damaged.
 
-        Where none of them is readable, one of those kept aside, rather than nothing.
+        Where none of them is readable, one of the held-out ones, rather than nothing.
 
         Raises:
             ContentError: No file can be read.
@@ -138,7 +138,7 @@ class ContentPhotos:
         return ContentError(f"None of the {count} content photos can be read.")
 
     def _decoded(self, path: Path) -> Image.Image | None:
-        """The photo in `path`; None where it is broken, which is noted and logged the first time."""
+        """The photo in `path`; None where it is damaged, which is noted and logged the first time."""
         try:
             return decode(path).rgb
         except StylizerError as error:
@@ -153,7 +153,7 @@ def open_content(content: str | None, name: str | None = None) -> ContentPhotos:
 
     Args:
         content: As on the command line.
-        name: What the card shall call a folder; its own name if not given.
+        name: The name of the folder in the card; its own name if not given.
 
     Raises:
         ContentError: Neither a folder nor a known dataset, no picture in it, or the download failed.

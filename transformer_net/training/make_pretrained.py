@@ -59,7 +59,7 @@ def make_bases(
     norm: Annotated[str | None, typer.Option(help="One normalizer; all four if not given.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
 ) -> None:
-    """Train the base networks anew."""
+    """Train the base networks again."""
     photos, target = open_content(content, content_name), pick_device(device)
     for name in [norm] if norm else NORMS:
         config = TrainConfig("photo", norm=name, width=WIDTH, warmup_iterations=iterations)

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: the progress line, the table of losses, the drawing of the curves."""
+"""What a user sees of a training run: the progress line, the table of losses, the drawing of the curves."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Run:
         trainer: Fresh; `resume` brings it to a saved position.
         photos: What to train on and validate on.
         folder: Where everything is written.
-        sample: The photo that is painted every so often.
+        sample: The photo that is painted regularly.
         sample_every: Iterations between samples and validations; a budget spreads them over its time.
         on_progress: Called every few iterations.
         should_stop: Asked after every iteration; True saves and returns.
@@ -134,7 +134,7 @@ class Run:
         self._step_time = StepTime()
 
     def resume(self) -> int:
-        """Go to where the folder's saved state is; returns its iteration.
+        """Continue from the folder's saved state; returns its iteration.
 
         Raises:
             RunFolderError: Nothing to resume, or it was another run: other settings, photos or style picture.
@@ -177,7 +177,7 @@ class Run:
         """Train to the end, or until `should_stop`.
 
         Raises:
-            DivergedError: The loss left; the last saved state, from before, stays in the folder.
+            DivergedError: The loss diverged; the last saved state, from before, stays in the folder.
             ContentError: No content photo can be read.
             RunFolderError: The folder cannot be written.
         """
@@ -243,7 +243,7 @@ class Run:
         return stopping > 0
 
     def _record(self, phase: Phase, rate: float, window: Window) -> None:
-        """Judge and write down the steps in `window`."""
+        """Check and record the steps in `window`."""
         trainer, done = self.trainer, self.trainer.iteration
         losses, speed = window.close(trainer.ranks)
         trainer.check(losses)
@@ -277,7 +277,7 @@ class Run:
         return self.trainer.validate(self.photos.validation_tensors(VALIDATION_SIDE))
 
     def _finite_state(self) -> dict[str, Tensor]:
-        """The trainer's state; raises `DivergedError` where a number in it is none any more."""
+        """The trainer's state; raises `DivergedError` where a number in it is not finite."""
         tensors = self.trainer.state_tensors()
         for name, tensor in tensors.items():
             if not torch.isfinite(tensor).all():
@@ -332,7 +332,7 @@ class Run:
         }
 
     def _inputs(self) -> dict[str, str]:
-        """Fingerprints of what the run is fed with, beside its settings."""
+        """Fingerprints of the run's inputs, beside its settings."""
         names = "\n".join(path.name for path in self.photos.training)
         return {
             "content": hashlib.sha256(names.encode()).hexdigest(),

@@ -1,10 +1,10 @@
-"""The folder of one training run: what it writes, and how it is found again after a stop.
+"""The folder of one training run: what it writes, and how a stopped run is resumed.
 
     runs/<style>-<norm>/
         model.safetensors   the network so far, ready to paint with
         state.safetensors   network, optimizer and position in float32, to resume from
         metrics.jsonl       one JSON object a line: training losses, and validation losses
-        samples/            a fixed photo, painted every so often
+        samples/            a fixed photo, painted regularly
         losses.png          the curves, at the end
         events.out.…        what TensorBoard reads, where it was asked for
 
@@ -76,7 +76,7 @@ class RunFolder:
         return self.state.exists() or self.model.exists()
 
     def create(self) -> None:
-        """Make the folder and forget what an earlier run left in it."""
+        """Make the folder and delete what an earlier run left in it."""
         with writing(self.path):
             self.samples.mkdir(parents=True, exist_ok=True)
             left = [*self.samples.glob("*.jpg"), *self.path.glob("events.out.tfevents.*")]
@@ -104,7 +104,7 @@ class RunFolder:
         """The saved state.
 
         Raises:
-            RunFolderError: There is none, or it is broken or of another version.
+            RunFolderError: There is none, or it is damaged or of another version.
         """
         if not self.state.exists():
             raise RunFolderError(f"There is nothing to resume in {self.path}: it holds no state.safetensors.")

@@ -1,4 +1,4 @@
-"""What each step of a run is for: by its number, or by the clock where the run has a budget of time."""
+"""The phase of each step of a run: by its number, or by the clock where the run has a budget of time."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Schedule:
         return self.config.total_iterations
 
     def seconds_left(self, iteration: int, step: float) -> float:
-        """Until the end, after `iteration` steps, at least one, of which the last took `step` seconds."""
+        """Seconds left after `iteration` steps, at least one, of which the last took `step` seconds."""
         return step * self.work_left(iteration) / self._work(iteration - 1)
 
     def work_left(self, iteration: int) -> float:

@@ -1,1 +1,1 @@
-"""Many files: which there are, which are painted already, and how they are painted."""
+"""Many files: which there are, which paintings are cached, and how the others are painted."""

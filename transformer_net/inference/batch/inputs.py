@@ -90,7 +90,7 @@ def _stem(photo: Path, unique: bool) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """See that paintings can be written to a folder, or that it can be made, before hours of painting.
+    """Check before hours of painting that a folder can be written to, or can be made.
 
     Raises:
         SettingError: They cannot; the sentence says why.

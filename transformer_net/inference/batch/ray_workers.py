@@ -1,6 +1,6 @@
 """Many photos on many machines: Ray hands them to workers, each of which holds the models.
 
-Only paths travel. Photos and paintings are in folders that every machine sees under the same path, and the
+Only paths are sent. Photos and paintings are in folders that every machine sees under the same path, and the
 program is installed on each.
 """
 
@@ -19,8 +19,8 @@ PaintFunction = Callable[[InputFile], object]
 """Paints a photo to its place. A `StylizerError` says why that one cannot be painted."""
 
 _ATTEMPTS = 3
-"""How often a photo may end its worker. Machines do get lost; but a photo that is too large for every
-worker's memory must not keep the cluster busy for ever."""
+"""How often a photo may end its worker. Machines fail; but a photo that is too large for every
+worker's memory must not keep the cluster busy forever."""
 
 _BLOCKS = 10_000
 """Most pieces of work that Ray is given at once: it keeps each in mind. Up to as many photos, each is one."""

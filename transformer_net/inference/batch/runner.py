@@ -1,6 +1,6 @@
 """Many photos and videos on their way to files: each painted, written, and written down, or left out as done.
 
-What fails is told at the end; the others go on.
+What fails is reported at the end; the others continue.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class BatchPlan:
         max_side: As in `Stylizer.paint_photo`, like `options`, `memory` and `exact`.
         limits: What photos are accepted.
         ledger: Notes what each painting was made of; None where nobody will ask.
-        skip: Whether what is painted already is left out.
+        skip: Whether cached paintings are skipped.
         keep_exif: Whether camera, time and author are copied into the paintings.
         keep_gps: Whether the place is, too.
     """
@@ -97,7 +97,7 @@ class BatchPlan:
         return made_of(file.photo, repr(settings))
 
     def is_done(self, file: InputFile, of: str) -> bool:
-        """Whether it is left out: all its files are there, and were made of just this."""
+        """Whether it is skipped: all its files are cached, made of exactly this."""
         return all(self.knows(path, of) for path in self.outputs(file))
 
     def knows(self, path: Path, of: str) -> bool:
@@ -194,7 +194,7 @@ def _make_paint_function(
 
 
 def _paint(file: InputFile, batch: BatchPlan, bar: ProgressBar, painting_lock: threading.Lock) -> bool:
-    """Paint one photo with every normalizer, each time holding the lock; False where that was done before."""
+    """Paint one photo with every normalizer, holding the lock each time; False if all are cached."""
     outputs, of = batch.outputs(file), batch.made_of(file)
     if batch.is_done(file, of):
         return False
@@ -247,7 +247,7 @@ def paint_videos(
 def _paint_video(
     file: InputFile, stylizer: Stylizer, batch: BatchPlan, options: VideoOptions, bar: ProgressBar
 ) -> None:
-    """Paint one video with one normalizer, unless that was done before."""
+    """Paint one video with one normalizer, unless its painting is cached."""
     clip = probe(file.photo)
     norm = stylizer.info.norm
     path = batch.out / f"{file.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"

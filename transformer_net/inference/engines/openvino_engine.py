@@ -105,7 +105,7 @@ class OpenVinoEngine:
         return run
 
     def release_memory(self) -> None:
-        """Gives back what the last painting was computed in, unless the next one is being painted."""
+        """Releases the memory of the last painting, unless the next one is being painted."""
         if self._alone.acquire(blocking=False):
             try:
                 if self._kept:

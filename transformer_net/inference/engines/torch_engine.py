@@ -12,7 +12,7 @@ from transformer_net.network import TransformerNet
 
 
 class TorchEngine:
-    """PyTorch, on a CPU, on CUDA, or on Apple's MPS (which has never been tried).
+    """PyTorch, on a CPU, on CUDA, or on Apple's MPS (which is untested).
 
     Half precision is autocast: convolutions in float16, vectors and running statistics as they are.
 

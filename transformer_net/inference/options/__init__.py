@@ -1,1 +1,1 @@
-"""What a visitor can choose beside style and normalizer."""
+"""What a visitor can choose besides style and normalizer."""

@@ -31,7 +31,7 @@ _BEYOND = 2 * _RADIUS + 4
 """Rows of the small photo around a strip that have a say in it: two windows, and Lanczos's three."""
 
 _STRIP = 1 << 20
-"""Pixels in hand at once, so that a large picture takes no more memory than a small one."""
+"""Pixels processed at once, so that a large picture takes no more memory than a small one."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 

@@ -1,8 +1,8 @@
 """The network with its norms frozen at one picture's statistics.
 
 Each norm is y = a·x + b once the picture is known (see `norms`), and so it is folded into the convolution
-before it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece of
-the picture as it paints the whole.
+before it: a·(W∗x + c) + b = (a·W)∗x + (a·c + b). A frozen network has no norms left, and paints a piece
+of the picture exactly as it paints the whole.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def statistics_of(network: TransformerNet, photo: Tensor) -> list[Affine]:
     """The statistics of a photo that is painted whole, by one pass.
 
     Args:
-        network: In evaluation mode. It is left alone, so that threads can share it.
+        network: In evaluation mode. It is not changed, so that threads can share it.
         photo: (1, 3, H, W), with its grain, on the network's device.
     """
     observed, found = _observed(network, moments)
@@ -122,9 +122,9 @@ def freeze(network: TransformerNet, statistics: Statistics) -> TransformerNet:
 
 
 Piecewise: TypeAlias = Callable[[npt.NDArray[np.float32]], Tensor]
-"""A frozen network at work: takes a piece of a padded picture, (3, H, W), as `TransformerNet.core` does, and
-gives its painting, (1, 3, H, W); or, where norms were left, what the first of them takes. The next call may
-overwrite what the last one gave."""
+"""A frozen network that paints: it takes a piece of a padded picture, (3, H, W), as `TransformerNet.core`
+does, and gives its painting, (1, 3, H, W); or, where norms were left, what the first of them takes. The next
+call may overwrite what the last one gave."""
 
 
 def by_torch(network: TransformerNet) -> Piecewise:
@@ -150,7 +150,7 @@ def _stop(norm: Norm, inputs: tuple[Tensor]) -> None:
 
 
 class Reached(Exception):  # noqa: N818 - no error, but the shortest way out of a nested network
-    """A norm that was left is reached; `x` is what it takes."""
+    """Raised at a norm that was not folded; `x` is its input."""
 
     def __init__(self, x: Any) -> None:
         self.x = x

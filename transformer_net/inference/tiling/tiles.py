@@ -1,7 +1,7 @@
 """Pictures of any size in bounded memory: cut into tiles, each painted as if the whole were there.
 
 A tile brings `HALO` px of surroundings, on which its painting depends, and its grain is that of its place in
-the picture. What is left are the norms, which look at the whole picture: they are folded (`fold_norms`) at
+the picture. Only the norms look at the whole picture: they are folded (`fold_norms`) at
 statistics taken beforehand. Given the same statistics, tiles give the same painting as the whole, to float
 rounding.
 
@@ -71,14 +71,14 @@ _FROZEN, _WITH_NORMS = 28, 40
 _STRIP = 12
 
 ProgressCallback = Callable[[float], None]
-"""Is told the share that is done, 0 to 1."""
+"""Called with the share that is done, 0 to 1."""
 
 
 def parse_memory(text: str) -> int:
     """Bytes, for a size such as 800M, 1.5G or 65536; K, M and G are powers of 1024, in either case.
 
     Raises:
-        SettingError: `text` is no such size, or is nothing.
+        SettingError: `text` is not such a size, or is empty.
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMG]?)(?:i?B)?\s*", text, re.IGNORECASE | re.ASCII)
     size = float(found[1]) * 1024 ** " KMG".index(found[2].upper() or " ") if found else 0.0
@@ -165,7 +165,7 @@ class Tiling:
     """A picture, cut so that a tile takes no more than `memory` bytes.
 
     Args:
-        network: In evaluation mode, on the device where it shall compute.
+        network: In evaluation mode, on the device that computes.
         picture: Mode RGB, each side at least `MIN_SIDE`. Painting overwrites it.
         grain: Strength of the grain.
         memory: Bytes beside the picture's own.
@@ -288,7 +288,7 @@ class _Strip:
         self.pixels = picture.crop((0, 0, picture.width, 0))
 
     def advance(self, wanted: npt.NDArray[np.int64]) -> None:
-        """Let go of the rows before the `wanted` ones, and fetch those that are missing."""
+        """Drop the rows before the `wanted` ones, and read those that are missing."""
         first, last = int(wanted.min()), int(wanted.max()) + 1
         width, fetched = self.picture.width, self.first + self.pixels.height
         pixels = Image.new("RGB", (width, last - first))

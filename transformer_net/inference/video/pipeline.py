@@ -1,8 +1,8 @@
 """A video becomes a painted video: decoded, painted and encoded at the same time, in segments.
 
-A segment is complete when it has its name, in a hidden folder beside the video to be. Whatever stops the
-work, the next run goes on after the last complete segment and arrives at the same video. At the very end, the
-segments are joined with the sound under the video's own name.
+A segment is complete when it has its name, in a hidden folder beside the painted video. After any
+interruption, the next run continues after the last complete segment and makes the same video. At the very
+end, the segments are joined with the sound under the video's own name.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ def paint_video(
     options: VideoOptions = AS_IT_COMES,
     on_frame: Callable[[int], None] = lambda done: None,
 ) -> None:
-    """Paint a video, frame by frame, or what an earlier run has left to be painted.
+    """Paint a video, frame by frame, from where an earlier run stopped.
 
     Args:
         clip: What `probe` found.
         target: The file to write; its suffix should be `clip.suffix`.
         stylizer: What paints.
         options: How.
-        on_frame: Is told how many frames are done, those of earlier runs included.
+        on_frame: Called with the number of frames that are done, those of earlier runs included.
 
     Raises:
         UnreadableVideoError: The video is damaged, or its sound cannot be copied.

@@ -52,7 +52,7 @@ def pyav() -> Any:
 
 @dataclass(frozen=True)
 class Clip:
-    """What there is to know of a video before its frames are read.
+    """What is known of a video before its frames are read.
 
     Attributes:
         path: Its file.
@@ -97,10 +97,10 @@ class Frame:
 
 
 def probe(path: Path) -> Clip:
-    """Look a video through: all its packets, but of its pictures only the first.
+    """Read all packets of a video, but only its first picture.
 
     Raises:
-        UnreadableVideoError: It is no video, or is damaged or cut short.
+        UnreadableVideoError: It is not a video, or is damaged or truncated.
         ImageSizeError: Its pictures are too large or too small.
         SettingError: PyAV is not installed.
     """
@@ -149,7 +149,7 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """A video, opened for reading; what ffmpeg finds wrong with it is said in one sentence."""
+    """A video, opened for reading; ffmpeg's errors become one sentence."""
     av = pyav()
     if not path.is_file():
         raise UnreadableVideoError(f"There is no file {path.name!r}.")
@@ -167,7 +167,7 @@ def _damaged(path: Path) -> UnreadableVideoError:
 
 
 def _pictures(container: Any, path: Path) -> Any:
-    """The stream of pictures that move: a song's cover is none."""
+    """The stream of moving pictures; the cover of a song is not one."""
     cover = pyav().stream.Disposition.attached_pic
     found = [stream for stream in container.streams.video if not stream.disposition & cover]
     if not found:
@@ -183,8 +183,8 @@ def sounds(container: Any) -> list[Any]:
 def _count(path: Path) -> tuple[int, int]:
     """The number of pictures in a file, and the duration of the last one.
 
-    ffmpeg reads a file that was cut short as if it ended there; hours of painting later, half of it would be
-    missing without a word. So all packets are counted beforehand.
+    ffmpeg reads a truncated file as if it ended there; hours of painting later, half of it would be missing
+    without an error. So all packets are counted beforehand.
     """
     with opened(path) as container:
         stream = _pictures(container, path)

@@ -21,7 +21,7 @@ class GraphedFunction:
     stay in the same memory: weights, buffers and an optimizer's state do. Where it cannot be recorded, all
     calls are plain ones.
 
-    One recording is kept: with another key, or inputs of another shape, it begins anew.
+    One recording is kept: with another key, or inputs of another shape, it is recorded again.
 
     Args:
         function: Maps tensors on the device to tensors by name; nothing in it may wait for the device.

@@ -164,7 +164,7 @@ class PerceptualLoss(nn.Module):
 
     Args:
         vgg: The feature extractor.
-        style: The style picture, (1, 3, H, W) in [0, 1], already at the scale its shapes shall have.
+        style: The style picture, (1, 3, H, W) in [0, 1], already at the scale of its shapes.
         content_weight: a.
         style_weight: b, the same for every layer unless `layer_weights` says otherwise.
         palette_weight: c.

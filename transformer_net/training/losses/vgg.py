@@ -1,4 +1,4 @@
-"""VGG-16 feature taps, the eyes of the perceptual losses.
+"""VGG-16 feature taps, for the perceptual losses.
 
 Simonyan and Zisserman 2015, arXiv 1409.1556, with torchvision's ImageNet weights. The convolutions up to
 conv4_3 ship beside this module as float16 (`weights/README.md` says where they come from), so that training
