@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -36,7 +36,12 @@ from transformer_net.inference.engines.base import ON_CPU
 from transformer_net.inference.ledger import LEDGER, Ledger
 from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask
-from transformer_net.inference.options.style_options import StyleOptions
+from transformer_net.inference.options.style_options import (
+    DEFAULT_OPTIONS,
+    Option,
+    StyleOptions,
+    with_style_options,
+)
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
 from transformer_net.inference.video.pipeline import VideoOptions
@@ -49,6 +54,12 @@ DEFAULT_STYLE, DEFAULT_NORMS, EXPORTED_NORM = "mosaic", "all", "iebn"
 """Where none is given; not the options' own defaults, for beside --model a given one is refused."""
 
 
+def _described(name: str, option: Option) -> Any:
+    bounds = "" if option.least is None else f" {option.least:g} to {option.most:g}."
+    return typer.Option(f"--{name.replace('_', '-')}", help=option.help + bounds)
+
+
+@with_style_options(_described)
 def stylize(
     photos: Annotated[
         list[Path],
@@ -83,20 +94,7 @@ def stylize(
     max_side: Annotated[
         int | None, typer.Option(min=16, help="Shrink photos to this longer side first.")
     ] = None,
-    strength: Annotated[
-        float, typer.Option(help="From 0, the photo itself, to 1, the painting at its full strength.")
-    ] = 1.0,
-    keep_colour: Annotated[
-        bool, typer.Option("--keep-colour", help="Keep the photo's own colours; light and strokes change.")
-    ] = False,
-    match_palette: Annotated[
-        bool,
-        typer.Option("--match-palette", help="Move the photo's colours towards the style picture's first."),
-    ] = False,
-    stroke_scale: Annotated[
-        float,
-        typer.Option(help="How many times larger the brush strokes are, 1 to 8."),
-    ] = 1.0,
+    options: StyleOptions = DEFAULT_OPTIONS,
     format: Annotated[str, typer.Option(help="png, jpeg or webp.")] = "png",
     keep_exif: Annotated[
         bool,
@@ -155,7 +153,6 @@ def stylize(
     if address is not None and engine_cluster is None:
         raise SettingError("--address needs a cluster: add --engine-cluster ray.")
     kind = output_format(format)
-    options = StyleOptions(strength, keep_colour, match_palette, stroke_scale)
     memory = parse_memory(max_memory)
     found = find_inputs(photos, out)
     clips = [file for file in found if file.is_video]
@@ -163,7 +160,7 @@ def stylize(
         raise SettingError("--steady is for videos, and no video was given.")
     if clips == found and kind != "png":
         raise SettingError("--format is for photos: videos are written as mp4.")
-    if clips and (mask or match_palette):  # each frame would be measured by itself, and flicker
+    if clips and (mask or options.match_palette):  # each frame would be measured by itself, and flicker
         raise SettingError("--mask and --match-palette are for photos, not for videos.")
     if clips == found and (keep_exif or keep_gps):
         raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")

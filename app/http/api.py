@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from typing import Annotated, Any, Final, Literal
 
@@ -33,27 +34,10 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.imaging.encode import MEDIA_TYPES
-from transformer_net.inference.options.style_options import MAX_STROKE_SCALE, StyleOptions
+from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions, with_style_options
 from transformer_net.norms import canonical_norm
 
 router = APIRouter()
-
-FIELDS: Final = frozenset(
-    {
-        "image",
-        "style",
-        "norm",
-        "max_side",
-        "strength",
-        "keep_colour",
-        "match_palette",
-        "stroke_scale",
-        "mask",
-        "format",
-        "precision",
-    }
-)
-"""Of POST /stylize, the two files included."""
 
 
 def get_service(request: Request) -> PaintingService:
@@ -122,6 +106,14 @@ _PAINTED: Final[dict[str, Any]] = {
         ),
     },
 )
+@with_style_options(
+    lambda name, option: Form(
+        description=option.help,
+        ge=option.least,
+        le=option.most,
+        examples=None if option.example is None else [option.example],
+    )
+)
 async def stylize(
     request: Request,
     service: Service,
@@ -161,26 +153,7 @@ async def stylize(
             ge=16,
         ),
     ] = None,
-    strength: Annotated[
-        float,
-        Form(
-            description="From 0, the photo itself, to 1, the painting at its full strength.",
-            examples=[0.7],
-            ge=0,
-            le=1,
-        ),
-    ] = 1.0,
-    keep_colour: Annotated[
-        bool,
-        Form(description="Keep the photo's own colours; only light and strokes are the style's."),
-    ] = False,
-    match_palette: Annotated[
-        bool,
-        Form(
-            description="Move the photo's colours towards the style picture's before it is painted. With "
-            "`keep_colour`, the painting keeps these colours."
-        ),
-    ] = False,
+    options: StyleOptions = DEFAULT_OPTIONS,
     mask: Annotated[
         UploadFile | None,
         File(
@@ -189,16 +162,6 @@ async def stylize(
             "stretched to the photo's size."
         ),
     ] = None,
-    stroke_scale: Annotated[
-        float,
-        Form(
-            description="How many times larger the brush strokes are: the photo is painted smaller and "
-            "the painting enlarged, with the photo's edges.",
-            examples=[2],
-            ge=1,
-            le=MAX_STROKE_SCALE,
-        ),
-    ] = 1.0,
     format: Annotated[
         Literal["png", "jpeg", "webp"] | None,
         Form(description="Format of the pictures. Default: what Accept prefers, else `png`."),
@@ -228,7 +191,6 @@ async def stylize(
     del data
     where = await service.read_mask(await _bytes(service, mask), photo.size) if mask else None
     timing.lap("decode")
-    options = StyleOptions(strength, keep_colour, match_palette, stroke_scale)
     paintings = await service.paint_all(
         photo, style, norms, max_side, options, request.is_disconnected, where, precision
     )
@@ -251,6 +213,10 @@ async def stylize(
             "Vary": "Accept",
         },
     )
+
+
+FIELDS: Final = frozenset(inspect.signature(stylize).parameters) - {"request", "service"}
+"""Of POST /stylize, the two files included."""
 
 
 @router.get(

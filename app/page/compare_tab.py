@@ -20,7 +20,7 @@ from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
 from transformer_net.errors import StylizerError
 from transformer_net.imaging.decode import Photo
-from transformer_net.inference.options.style_options import StyleOptions
+from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, Option, StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 
 ALL = tuple(NORMS)
@@ -51,13 +51,7 @@ class CompareHandlers:
         upload: dict[str, Any] | None,
         style: str,
         side: int,
-        strength: float,
-        keep_colour: bool,
-        match_palette: bool,
-        stroke_scale: float,
-        second: str,
-        mix: float,
-        *shown: Any,
+        *values: Any,
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Paint a photo with every normalizer.
 
@@ -65,13 +59,9 @@ class CompareHandlers:
             upload: The photo as Gradio names it: a dictionary with `path` and `orig_name`.
             style: A style of the catalogue.
             side: Shrink the photo first so that its longer side has at most this many pixels.
-            strength: From 0, the photo itself, to 100, the painting at its full strength.
-            keep_colour: Whether the paintings have the photo's own colours.
-            match_palette: Whether the photo is given the style picture's colours before it is painted.
-            stroke_scale: How many times larger the brush strokes are.
-            second: Another style to mix with; empty for none.
-            mix: Percent of that one.
-            shown: The photo and the four paintings that are shown now, then the four captions.
+            values: The options in the order of `DECLARED`, shares in percent; another style to mix with,
+                empty for none; percent of that one; the photo and the four paintings that are shown now,
+                then the four captions.
 
         Yields:
             Status line, photo as it was painted, four paintings, four captions.
@@ -79,12 +69,16 @@ class CompareHandlers:
         Raises:
             gr.Error: With one sentence, where the photo or the style is not usable, or the server is busy.
         """
+        chosen, (second, mix, *shown) = values[: len(DECLARED)], values[len(DECLARED) :]
         pictures: Shown = [file_access.painting(value) for value in shown[: len(ALL) + 1]]
         try:
             style = _mixed(str(style), str(second), float(mix)) if second else str(style)
             norms = self._service.registry.norms(*self._service.registry.parts(style)[0])
             options = StyleOptions(
-                float(strength) / 100, bool(keep_colour), bool(match_palette), float(stroke_scale)
+                **{
+                    name: value / 100 if _is_share(option) else value
+                    for (name, option), value in zip(DECLARED.items(), chosen, strict=True)
+                }
             )
             photo, stem = await self._open(upload, side)
         except StylizerError as error:
@@ -265,37 +259,7 @@ def _controls(
             info="Larger photos are shrunk to this first; smaller ones keep their size.",
             elem_id="side",
         )
-        strength = gr.Slider(
-            0,
-            100,
-            value=100,
-            step=5,
-            label="Strength, in percent",
-            info="Less lets the photo show through.",
-            buttons=[],
-            elem_id="strength",
-        )
-        keep_colour = gr.Checkbox(
-            label="Keep the photo's colours",
-            info="Only light and brush strokes come from the style.",
-            elem_id="keep-colour",
-        )
-
-        match_palette = gr.Checkbox(
-            label="Match the palette",
-            info="Give the photo the style picture's colours before it is painted.",
-            elem_id="match-palette",
-        )
-        stroke_scale = gr.Slider(
-            1,
-            4,
-            value=1,
-            step=0.5,
-            label="Brush strokes",
-            info="How many times larger than the network paints them.",
-            buttons=[],
-            elem_id="stroke-scale",
-        )
+        chosen = [_control(name, option) for name, option in DECLARED.items()]
         second = gr.Dropdown(
             [style_pickers.NO_OTHER, *style_pickers.choices(offered)],
             value="",
@@ -323,8 +287,30 @@ def _controls(
             show_progress="hidden",
             api_visibility="private",
         )
-    options = [side, strength, keep_colour, match_palette, stroke_scale, second, mix]
+    options = [side, *chosen, second, mix]
     return photo, style, second, options, paint, stop
+
+
+def _control(name: str, option: Option) -> gr.components.Component:
+    """A slider for a number, a box for a choice."""
+    element, value = name.replace("_", "-"), getattr(DEFAULT_OPTIONS, name)
+    if option.least is None or option.most is None:
+        return gr.Checkbox(value, label=option.label, info=option.help, elem_id=element)
+    times, unit = (100, ", in percent") if _is_share(option) else (1, "")
+    return gr.Slider(
+        times * option.least,
+        times * option.most,
+        value=times * value,
+        step=times * (option.step or 1),
+        label=option.label + unit,
+        info=option.help,
+        buttons=[],
+        elem_id=element,
+    )
+
+
+def _is_share(option: Option) -> bool:
+    return (option.least, option.most) == (0, 1)
 
 
 def _card(norm: str) -> tuple[gr.Image, gr.HTML]:

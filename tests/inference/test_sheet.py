@@ -64,7 +64,7 @@ def test_photo_stands_alone_beside_two_rows_of_paintings() -> None:
         (4, 0.6, (4, 1)),
         (5, 1.4, (3, 2)),
         (5, 0.6, (5, 1)),
-        (5, 2.5, (1, 5)),
+        (5, 3.5, (1, 5)),
         (6, 1.4, (3, 2)),
     ],
 )

@@ -24,7 +24,7 @@ _HAIRLINE: Final = (222, 220, 216)
 _WIDEST_ROW: Final = 3.6
 """Width over height up to which one row, the easiest to compare along, is kept."""
 
-_PANORAMA: Final = 2.0
+_PANORAMA: Final = 3.0
 """Width over height above which a cell takes the whole width of a sheet."""
 
 _MIN_CELL: Final = 128

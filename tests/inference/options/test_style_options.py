@@ -1,14 +1,24 @@
 """The photo's colours in a painting."""
 
+import inspect
+
 import numpy as np
 import pytest
 from PIL import Image
 
+import stylize as command
+from app.http import api
+from app.page.compare_tab import _control
 from tests.conftest import make_picture
 from transformer_net.errors import SettingError
 from transformer_net.imaging import colour_space
 from transformer_net.imaging.colour_space import oklab
-from transformer_net.inference.options.style_options import StyleOptions, recolour
+from transformer_net.inference.options.style_options import (
+    DECLARED,
+    DEFAULT_OPTIONS,
+    StyleOptions,
+    recolour,
+)
 
 GREYS = np.arange(256, dtype=np.uint8)[:, None].repeat(3, 1)
 
@@ -83,3 +93,19 @@ def test_strips_do_not_show(monkeypatch):
 def test_strength_is_within_0_and_1(strength):
     with pytest.raises(SettingError, match="within 0 and 1"):
         StyleOptions(strength)
+
+
+def test_an_option_is_declared_once_and_offered_everywhere():
+    """Command line, API and page, with the same default and bounds."""
+    for name, option in DECLARED.items():
+        default = getattr(DEFAULT_OPTIONS, name)
+        for function in (command.stylize, api.stylize):
+            assert inspect.signature(function).parameters[name].default == default
+        control = _control(name, option)
+        assert control.label.startswith(option.label)
+        if option.least is not None:
+            times = control.maximum / option.most
+            assert (control.minimum, control.value) == (times * option.least, times * default)
+            with pytest.raises(SettingError):
+                StyleOptions(**{name: option.most + 0.01})
+    assert DECLARED.keys() <= api.FIELDS

@@ -1,8 +1,12 @@
-"""How much of the photo stays in its painting, and how large the strokes are."""
+"""What a visitor can choose: each option is declared once, for library, command line, HTTP API and page."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import wraps
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 from PIL import Image
@@ -10,7 +14,29 @@ from PIL import Image
 from transformer_net.errors import SettingError
 from transformer_net.imaging.colour_space import from_oklab, oklab, strips
 
-MAX_STROKE_SCALE = 8.0
+
+@dataclass(frozen=True)
+class Option:
+    """What every way in says of a field of `StyleOptions`.
+
+    Attributes:
+        label: Name for people, as it begins a sentence.
+        help: What it does, in one sentence.
+        least, most: Bounds of a number, both included.
+        step: Of a slider.
+        example: A value that is not the default.
+    """
+
+    label: str
+    help: str
+    least: float | None = None
+    most: float | None = None
+    step: float | None = None
+    example: float | None = None
+
+
+def _option(default: Any, *description: Any, **bounds: Any) -> Any:
+    return field(default=default, metadata={"option": Option(*description, **bounds)})
 
 
 @dataclass(frozen=True)
@@ -22,25 +48,38 @@ class StyleOptions:
         keep_colour: Whether the painting has the photo's colours and only its light and strokes are new.
         match_palette: Whether the photo's colours are first moved towards the style picture's (`palette`):
             what the other two keep of the photo, they then keep of that.
-        stroke_scale: How many times larger the brush strokes are, from 1 to `MAX_STROKE_SCALE`: the photo
-            is painted that many times smaller, and the painting enlarged; see `strokes`.
+        stroke_scale: How many times larger the brush strokes are: the photo is painted that many times
+            smaller, and the painting enlarged; see `strokes`.
 
     Raises:
-        SettingError: The strength or the scale is out of range.
+        SettingError: A number is out of range.
     """
 
-    strength: float = 1.0
-    keep_colour: bool = False
-    match_palette: bool = False
-    stroke_scale: float = 1.0
+    strength: float = _option(
+        1.0, "Strength", "From 0, the photo itself, to 1, the painting at its full strength.",
+        least=0, most=1, step=0.05, example=0.7,
+    )  # fmt: skip
+    keep_colour: bool = _option(
+        False, "Keep the photo's colours", "Keep the photo's own colours; light and brush strokes change."
+    )
+    match_palette: bool = _option(
+        False, "Match the palette", "Give the photo the style picture's colours before it is painted."
+    )
+    stroke_scale: float = _option(
+        1.0, "Stroke scale", "How many times larger the brush strokes are.",
+        least=1, most=8, step=0.5, example=2,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        if not 0 <= self.strength <= 1:  # false for NaN, too
-            raise SettingError(f"The strength must be within 0 and 1, not {self.strength:g}.")
-        if not 1 <= self.stroke_scale <= MAX_STROKE_SCALE:
-            raise SettingError(
-                f"The stroke scale must be within 1 and {MAX_STROKE_SCALE:g}, not {self.stroke_scale:g}."
-            )
+        for name, option in DECLARED.items():
+            value = getattr(self, name)
+            if option.least is None or option.most is None:
+                continue
+            if not option.least <= value <= option.most:  # false for NaN, too
+                raise SettingError(
+                    f"The {option.label.lower()} must be within {option.least:g} and {option.most:g}, "
+                    f"not {value:g}."
+                )
 
     def chosen(self) -> dict[str, float | bool]:
         """The options that differ from their defaults."""
@@ -65,8 +104,60 @@ class StyleOptions:
         return painting
 
 
+DECLARED: dict[str, Option] = {one.name: one.metadata["option"] for one in fields(StyleOptions)}
+"""The options by the names of their fields, in their order."""
+
 DEFAULT_OPTIONS = StyleOptions()
 """The painting as it comes from the network."""
+
+
+def with_style_options(described: Callable[[str, Option], Any]) -> Callable[..., Callable[..., Any]]:
+    """A decorator: the parameter `options` of a function becomes a parameter for each of the options.
+
+    Commands and routes are made from the signature of a function, so that an option which is declared here
+    is one of theirs, too.
+
+    Args:
+        described: What annotates the parameter of a name and option: typer's or FastAPI's description.
+    """
+    kinds = get_type_hints(StyleOptions)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for parameter in signature.parameters.values():
+            if parameter.name != "options":
+                parameters.append(parameter)
+                continue
+            parameters += [
+                parameter.replace(
+                    name=name,
+                    default=getattr(DEFAULT_OPTIONS, name),
+                    annotation=Annotated[kinds[name], described(name, option)],
+                )
+                for name, option in DECLARED.items()
+            ]
+
+        def gathered(values: dict[str, Any]) -> dict[str, Any]:
+            chosen = {name: values.pop(name) for name in DECLARED if name in values}
+            return {**values, "options": StyleOptions(**chosen)}
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def given(*args: Any, **values: Any) -> Any:
+                return await function(*args, **gathered(values))
+        else:
+
+            @wraps(function)
+            def given(*args: Any, **values: Any) -> Any:
+                return function(*args, **gathered(values))
+
+        given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        given.__annotations__ = {p.name: p.annotation for p in parameters}
+        return given
+
+    return decorate
 
 
 def recolour(painting: Image.Image, photo: Image.Image) -> Image.Image:
