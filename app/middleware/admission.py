@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from starlette._utils import get_route_path
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import QueueFullError, ServiceError, ShuttingDownError, UploadTooLargeError
 from app.http.problems import problem_response
+from app.middleware.prefix import below, own_path
 from app.painting.service import PaintingService
 from app.settings import Settings
 
@@ -51,7 +51,7 @@ class AdmissionMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = self._settings.root_path
         if root_path:
-            scope = _below(root_path, scope)
+            scope = below(root_path, scope)
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -133,20 +133,8 @@ def _route(scope: Scope, root_path: str) -> str:
     return getattr(scope.get("route"), "path", "unmatched")
 
 
-def _below(root_path: str, scope: Scope) -> Scope:
-    """`scope` as ASGI wants it, with the prefix in its path, whether the proxy cut that off or left it there.
-
-    Mounted applications, as the page is, find their own part of the path by it.
-    """
-    path = scope.get("path", "")
-    if scope["type"] not in ("http", "websocket") or f"{path}/".startswith(f"{root_path}/"):
-        return {**scope, "root_path": root_path}
-    raw = root_path.encode() + (scope.get("raw_path") or path.encode())
-    return {**scope, "root_path": root_path, "path": root_path + path, "raw_path": raw}
-
-
 def _is_stylize(scope: Scope) -> bool:
-    return bool(scope["method"] == "POST" and get_route_path(scope) == "/stylize")
+    return bool(scope["method"] == "POST") and own_path(scope) == "/stylize"
 
 
 def _lingering(receive: Receive, send: Send) -> Send:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from starlette._utils import get_route_path
 from starlette.datastructures import MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.http.problems import not_found
+from app.middleware.prefix import own_path
 
 _FILE: Final = "/ui/gradio_api/file="
 
@@ -38,7 +38,7 @@ class GradioRouteMiddleware:
         self._app, self._limited = app, RequestBodyLimitMiddleware(app, largest)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = get_route_path(scope) if scope["type"] == "http" else ""
+        path = own_path(scope) if scope["type"] == "http" else ""
         if not path.startswith("/ui/"):
             await self._app(scope, receive, send)
         elif _CLOSED.match(path):

@@ -9,6 +9,7 @@ import gradio as gr
 from fastapi import FastAPI
 from fastapi.responses import Response
 
+from app.gradio_parts import check_paths
 from app.page import file_access
 from app.page.layout import build
 from app.page.theme import css, theme
@@ -45,8 +46,7 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
     file_access.sweep(file_access.KEPT_FOR)
     gr.set_static_paths([file_access.EXAMPLES])  # served from where they are, never copied or cleaned up
     page = build(service, manager)
-    # Gradio checks the paths that a browser sends only once this is set; `launch` does it, a mount does not.
-    page.has_launched = True
+    check_paths(page)
     mounted: FastAPI = gr.mount_gradio_app(
         app,
         page,

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.context import LocalContext
 from PIL import Image
 
 from app.errors import QueueFullError
+from app.gradio_parts import leaving
 from app.page import card_captions, compare_view, file_access, style_pickers
 from app.page.file_access import EXAMPLES
 from app.painting.service import Painting, PaintingService
@@ -89,7 +89,7 @@ class CompareHandlers:
             card_captions.waiting(norm) if norm in norms else card_captions.missing(norm) for norm in ALL
         ]
         pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
-        gone = _leaving()
+        gone = leaving()
         for place, norm in enumerate(ALL):
             if norm not in norms:
                 pictures[place + 1] = None
@@ -141,17 +141,6 @@ class CompareHandlers:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
-
-
-def _leaving() -> Gone:
-    """Whether the visitor whose event this is has left; Gradio itself looks between two yields only."""
-    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
-
-    async def gone() -> bool:
-        known = blocks._queue.event_ids_to_events.get(event) if blocks and event else None
-        return known is not None and not known.alive
-
-    return gone
 
 
 def toast(error: StylizerError) -> gr.Error:

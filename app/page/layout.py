@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from app.gradio_parts import GuardedBlocks, allow_events
 from app.page import compare_tab, curves_tab, explain_tab, file_access, live_tab, train_tab
 from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
@@ -27,17 +28,13 @@ _HEADER = """
 """
 
 
-class Page(gr.Blocks):
+class Page(GuardedBlocks):
     """Blocks that open nothing but what was uploaded or painted, and the examples."""
 
-    async def preprocess_data(
-        self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
-    ) -> list[Any]:
-        """Refuse other files and web addresses, which Gradio would fetch, before it prepares the inputs."""
+    def refuse(self, inputs: list[Any]) -> None:
+        """Refuses other files and web addresses."""
         if file_access.foreign(inputs):
             raise gr.Error("Choose the photo again.", title="Photo gone", print_exception=False)
-        prepared: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
-        return prepared
 
 
 def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
@@ -66,7 +63,7 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
             train_tab.build(service, manager, page, new, tabs, choices)
     # The service has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)
-    page._queue.max_thread_count = _EVENTS  # what `launch` does with its max_threads
+    allow_events(page, _EVENTS)
     return page
 
 
