@@ -170,11 +170,19 @@ def stylize(
     check_writable(out)
     skip = any(path.is_dir() for path in photos)
     batch = BatchPlan(
-        stylizers,
-        out, kind, max_side, options, memory, exact,
-        Ledger(out) if skip or (out / LEDGER).is_file() else None, skip,
-        keep_exif or keep_gps, keep_gps, LIMITS,
-    )  # fmt: skip
+        stylizers=stylizers,
+        out=out,
+        kind=kind,
+        max_side=max_side,
+        options=options,
+        memory=memory,
+        exact=exact,
+        ledger=Ledger(out) if skip or (out / LEDGER).is_file() else None,
+        skip=skip,
+        keep_exif=keep_exif or keep_gps,
+        keep_gps=keep_gps,
+        limits=LIMITS,
+    )
     if engine_cluster is None:
         failed = paint_photos([file for file in found if not file.is_video], batch, jobs)
         failed |= paint_videos(clips, batch, VideoOptions(max_side, options, steady, memory, exact))

@@ -278,18 +278,18 @@ def test_a_broken_photo_does_not_stay_in_memory(tmp_path):
     broken.write_bytes(broken.read_bytes()[:-900])
     painter = Stylizer.from_style("mosaic", "in", engine="torch")
     batch = BatchPlan(
-        [painter],
-        tmp_path,
-        "png",
-        None,
-        StyleOptions(),
-        DEFAULT_MEMORY,
-        False,
-        None,
-        False,
-        False,
-        False,
-        Limits(),
+        stylizers=[painter],
+        out=tmp_path,
+        kind="png",
+        max_side=None,
+        options=StyleOptions(),
+        memory=DEFAULT_MEMORY,
+        exact=False,
+        ledger=None,
+        skip=False,
+        keep_exif=False,
+        keep_gps=False,
+        limits=Limits(),
     )
     (error,) = paint_photos([InputFile(broken, Path("broken"))], batch, 1).values()
     assert "damaged" in str(error)

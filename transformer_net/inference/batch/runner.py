@@ -42,7 +42,7 @@ _PANEL = 640
 """Longer side of a picture in a sheet."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchPlan:
     """What is to be done with each photo or video.
 
