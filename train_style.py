@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -16,7 +16,7 @@ from rich.console import Console
 from styles.blend import gallery_mean
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
-from transformer_net.commandline import console, run, say
+from transformer_net.commandline import console, run, say, with_options
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
@@ -52,12 +52,15 @@ def _option(panel: str, help: str, usual: str = "") -> Any:
     )
 
 
-def train(
-    style: Annotated[str, _option(BASIC, "A style of the catalogue, or a path to any picture.")] = "mosaic",
+@dataclass(frozen=True)
+class Options:
+    """The options of the command; None stands for what the style's recipe or `TrainConfig` says."""
+
+    style: Annotated[str, _option(BASIC, "A style of the catalogue, or a path to any picture.")] = "mosaic"
     norm: Annotated[
         str | None,
         typer.Option(help="Normalizer: bn, in, bn+se or iebn.", rich_help_panel=BASIC, show_default=NORM),
-    ] = None,
+    ] = None
     compare: Annotated[
         str | None,
         _option(
@@ -65,7 +68,7 @@ def train(
             "Several normalizers, bn,in,bn+se,iebn say: trains one after the other on the same batches, "
             "and draws their losses side by side into runs/<style>-compare.png.",
         ),
-    ] = None,
+    ] = None
     content: Annotated[
         str | None,
         _option(
@@ -74,7 +77,7 @@ def train(
             "imagenette, food101, caltech101, pets. Without it, the few photos that ship with "
             "the project: enough to try, too few for a model that paints any photo well; 2,000 are good.",
         ),
-    ] = None,
+    ] = None
     style_weight: Annotated[
         float | None,
         _option(
@@ -82,16 +85,14 @@ def train(
             "Weight of the style: 4 stays near the photo, 10 is balanced, 15 lets the photo dissolve.",
             "style_weight",
         ),
-    ] = None,
+    ] = None
     content_weight: Annotated[
         float | None, _option(LOSS, "Weight of the photo's shapes.", "content_weight")
-    ] = None,
+    ] = None
     palette_weight: Annotated[
         float | None, _option(LOSS, "Weight of the style's colours.", "palette_weight")
-    ] = None,
-    tv_weight: Annotated[
-        float | None, _option(LOSS, "Smoothness; 0 leaves every grain.", "tv_weight")
-    ] = None,
+    ] = None
+    tv_weight: Annotated[float | None, _option(LOSS, "Smoothness; 0 leaves every grain.", "tv_weight")] = None
     locality: Annotated[
         float | None,
         _option(
@@ -100,7 +101,7 @@ def train(
             "one kind, more an even pattern.",
             "locality",
         ),
-    ] = None,
+    ] = None
     style_size: Annotated[
         int | None,
         _option(
@@ -109,10 +110,10 @@ def train(
             "8 to 20 px: larger for larger strokes.",
             "style_size",
         ),
-    ] = None,
+    ] = None
     grain: Annotated[
         float | None, _option(LOSS, "Noise in the input that lets flat regions be painted.", "grain")
-    ] = None,
+    ] = None
     shift: Annotated[
         int | None,
         _option(
@@ -121,25 +122,25 @@ def train(
             "lessens the lattice of 4 px in calm areas, with --upsampling bilinear even more.",
             "shift",
         ),
-    ] = None,
+    ] = None
     consistency: Annotated[
         float | None,
         _option(
             LOSS,
-            "How much a photo that has moved by a few pixels shall give the moved painting: 100 halves the "
-            "flicker of videos, and costs some of the finest strokes.",
+            "How much a photo that has moved by a few pixels shall give the moved painting: 20 makes videos "
+            "flicker less, and costs some of the finest strokes.",
             "consistency",
         ),
-    ] = None,
+    ] = None
     lattice: Annotated[
         float | None,
         _option(
             LOSS,
             "How little of a pattern of 4 px, the network's own grid, paintings may have, in the second "
-            "half of the steps; at 6 none is seen.",
+            "half of the steps; at 10 hardly any is seen.",
             "lattice",
         ),
-    ] = None,
+    ] = None
     upsampling: Annotated[
         str | None,
         typer.Option(
@@ -148,10 +149,10 @@ def train(
             show_default=TrainConfig.upsampling,
             rich_help_panel=SCHEDULE,
         ),
-    ] = None,
-    iterations: Annotated[
-        int | None, _option(SCHEDULE, "Steps on the perceptual losses.", "iterations")
-    ] = None,
+    ] = None
+    iterations: Annotated[int | None, _option(SCHEDULE, "Steps on the perceptual losses.", "iterations")] = (
+        None
+    )
     budget: Annotated[
         str | None,
         _option(
@@ -159,7 +160,7 @@ def train(
             "Time to train for in place of a number of steps: 90s, 3m, 1h30m. The learning rate falls "
             "to 0 just in time.",
         ),
-    ] = None,
+    ] = None
     warmup_iterations: Annotated[
         int | None,
         _option(
@@ -167,8 +168,8 @@ def train(
             "Warm-up steps that teach the network to reproduce the photo: none if --init already does; "
             "else 300, or --iterations if fewer.",
         ),
-    ] = None,
-    size: Annotated[int | None, _option(SCHEDULE, "Side of the training crops in pixels.", "size")] = None,
+    ] = None
+    size: Annotated[int | None, _option(SCHEDULE, "Side of the training crops in pixels.", "size")] = None
     early_size: Annotated[
         int | None,
         _option(
@@ -177,13 +178,13 @@ def train(
             "is none or base. 0: as later.",
             "early_size",
         ),
-    ] = None,
-    batch_size: Annotated[int | None, _option(SCHEDULE, "Photos a step.", "batch_size")] = None,
+    ] = None
+    batch_size: Annotated[int | None, _option(SCHEDULE, "Photos a step.", "batch_size")] = None
     width: Annotated[
         int | None,
         _option(SCHEDULE, "Channels of the first layer: 16 is fast, 32 is Johnson's.", "width"),
-    ] = None,
-    lr: Annotated[float | None, _option(SCHEDULE, "Peak learning rate.", "lr")] = None,
+    ] = None
+    lr: Annotated[float | None, _option(SCHEDULE, "Peak learning rate.", "lr")] = None
     init: Annotated[
         str,
         _option(
@@ -192,31 +193,31 @@ def train(
             "network of this norm that reproduces the photo), none (random weights, and a warm-up), a model "
             "file, or auto: gallery for networks of width 16, none for others.",
         ),
-    ] = "auto",
+    ] = "auto"
     seed: Annotated[
         int | None, _option(SCHEDULE, "Decides initial weights, data order and crops.", "seed")
-    ] = None,
-    out: Annotated[Path | None, _option(MACHINE, "Run folder; runs/<style>-<norm> if not given.")] = None,
+    ] = None
+    out: Annotated[Path | None, _option(MACHINE, "Run folder; runs/<style>-<norm> if not given.")] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the run folder.", rich_help_panel=MACHINE)
-    ] = False,
+    ] = False
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Replace a run that exists.", rich_help_panel=MACHINE),
-    ] = False,
+    ] = False
     sample_every: Annotated[
         int,
         typer.Option(
             min=1, help="Iterations between sample pictures, without --budget.", rich_help_panel=MACHINE
         ),
-    ] = 150,
+    ] = 150
     sample: Annotated[
         Path,
         typer.Option(
             help="The photo for the sample pictures.", show_default="the astronaut", rich_help_panel=MACHINE
         ),
-    ] = EXAMPLES / "astronaut.jpg",
-    device: Annotated[str, _option(MACHINE, "auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    ] = EXAMPLES / "astronaut.jpg"
+    device: Annotated[str, _option(MACHINE, "auto, cpu, cuda, cuda:1, mps.")] = "auto"
     precision: Annotated[
         str | None,
         typer.Option(
@@ -224,7 +225,7 @@ def train(
             show_default=TrainConfig.precision,
             rich_help_panel=MACHINE,
         ),
-    ] = None,
+    ] = None
     tensorboard: Annotated[
         bool,
         typer.Option(
@@ -232,15 +233,23 @@ def train(
             help="Write curves, samples and gates for TensorBoard into the run folder, too.",
             rich_help_panel=MACHINE,
         ),
-    ] = False,
+    ] = False
     sync_bn: Annotated[
         bool, _option(MACHINE, "Under torchrun: batch norms use the whole batch, as in one process.")
-    ] = True,
+    ] = True
     vgg: Annotated[
         str,
         _option(MACHINE, "Loss network: shipped (float16, in the repository) or torchvision (downloads)."),
-    ] = "shipped",
-) -> None:
+    ] = "shipped"
+
+    def settings(self) -> dict[str, Any]:
+        """Those that are given and are settings of `TrainConfig`, by name."""
+        names = (field.name for field in fields(TrainConfig))
+        return {name: value for name in names if (value := getattr(self, name, None)) is not None}
+
+
+@with_options(Options)
+def train(given: Options) -> None:
     """Train a network to paint photos in the style of a picture.
 
     The run folder gets model.safetensors (paint with it: python stylize.py
@@ -253,67 +262,66 @@ def train(
     Several processes, on as many GPUs or cores, share each batch: torchrun
     --nproc-per-node=4 train_style.py …
     """
-    arguments, began = locals(), time.perf_counter()
-    options = {f.name: value for f in fields(TrainConfig) if (value := arguments.get(f.name)) is not None}
-    picture, name, recipe = _style_picture(style)
-    options = {**recipe, **options, "style": name}
-    if budget is not None:
-        if iterations is not None:
+    began = time.perf_counter()
+    picture, name, recipe = _style_picture(given.style)
+    options = {**recipe, **given.settings(), "style": name}
+    if given.budget is not None:
+        if given.iterations is not None:
             raise SettingError("Give --iterations or --budget, not both.")
         options.pop("iterations", None)
-        options["budget"] = parse_duration(budget)
-    if vgg not in ("shipped", "torchvision"):
-        raise SettingError(f"vgg must be shipped or torchvision, not {vgg!r}.")
-    if compare is not None and out:
+        options["budget"] = parse_duration(given.budget)
+    if given.vgg not in ("shipped", "torchvision"):
+        raise SettingError(f"vgg must be shipped or torchvision, not {given.vgg!r}.")
+    if given.compare is not None and given.out:
         raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
-    if compare is not None and norm is not None:
+    if given.compare is not None and given.norm is not None:
         raise SettingError("Give --norm or --compare, not both.")
-    if resume and overwrite:
+    if given.resume and given.overwrite:
         raise SettingError("Give --resume or --overwrite, not both.")
-    if tensorboard:
+    if given.tensorboard:
         require_tensorboard()  # or one would hear that it is not installed when the old run is gone
-    target = pick_device(own_device(device))
-    photos = open_content(content)
-    if content and not Path(content).is_dir():
+    target = pick_device(own_device(given.device))
+    photos = open_content(given.content)
+    if given.content and not Path(given.content).is_dir():
         began = time.perf_counter()  # a budget is not for a download
+    norms = [given.norm or NORM] if given.compare is None else given.compare.split(",")
     folders = {
-        one: RunFolder(out or Path("runs") / f"{name}-{norm_slug(one)}")
-        for one in map(canonical_norm, [norm or NORM] if compare is None else compare.split(","))
+        one: RunFolder(given.out or Path("runs") / f"{name}-{norm_slug(one)}")
+        for one in map(canonical_norm, norms)
     }
-    where = _where_to_begin(init, options.get("width", TrainConfig.width))
+    where = _where_to_begin(given.init, options.get("width", TrainConfig.width))
     begin = {one: _beginning(where, one, name if recipe else "") for one in folders}
-    if warmup_iterations is None:  # what begins at a network that paints the photo is warm already
+    if given.warmup_iterations is None:  # what begins at a network that paints the photo is warm already
         wanted = options.get("iterations", TrainConfig.iterations)
         warm = all(word for word, _ in begin.values())
         options["warmup_iterations"] = 0 if warm else min(wanted, TrainConfig.warmup_iterations)
     configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
-    _check_folders(folders.values(), resume, overwrite, bool(compare))
+    _check_folders(folders.values(), given.resume, given.overwrite, bool(given.compare))
     with (
-        process_group(target, sync_bn) as ranks,
+        process_group(target, given.sync_bn) as ranks,
         StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
     ):
-        if ranks.first and content is None:
+        if ranks.first and given.content is None:
             say(
                 f"Training on the {len(photos.training)} photos that ship with the project. "
                 "For a model that paints any photo well, give a folder with --content.",
                 "yellow",
             )
-        loss_network = Vgg16Features(cast(VggSource, vgg))
-        with about(f"Sample photo {sample}"):
-            shown = decode(sample).rgb
+        loss_network = Vgg16Features(cast(VggSource, given.vgg))
+        with about(f"Sample photo {given.sample}"):
+            shown = decode(given.sample).rgb
         for one, folder in folders.items():
-            if compare:
+            if given.compare:
                 began = time.perf_counter()  # a budget is each norm's own, and what all need is nobody's
             config = configs[one]
             with about(f"Style picture {picture}"):
                 style_picture = decode(picture).rgb
             trainer = Trainer(config, style_picture, loss_network, target, begin[one][1], ranks)
             del style_picture  # it may be large
-            going_on = resume and folder.state.exists()
+            going_on = given.resume and folder.state.exists()
             with ProgressLine(console if ranks.first else Console(quiet=True), f"{name} {one}") as line:
-                training = Run(
-                    trainer, photos, folder, shown, sample_every, line.update, stop.requested, began=began
-                )
+                progress, every = line.update, given.sample_every
+                training = Run(trainer, photos, folder, shown, every, progress, stop.requested, began=began)
                 if going_on:
                     where = f"iteration {training.resume()}"
                     if config.budget:
@@ -323,7 +331,7 @@ def train(
                     line.console.print(f"Resuming {folder.path} at {where}.", soft_wrap=True, markup=False)
                 elif ranks.first:
                     folder.create()
-                if tensorboard and ranks.first:
+                if given.tensorboard and ranks.first:
                     training.tensorboard_writer = TensorBoardWriter(folder.path, trainer.iteration)
                 try:
                     outcome = training.run()
@@ -334,7 +342,7 @@ def train(
                 _report(outcome, folder)
             if not outcome.finished:
                 raise typer.Exit(128 + stop.received)
-        if compare and ranks.first:
+        if given.compare and ranks.first:
             drawing = Path("runs") / f"{name}-compare.png"
             if draw_comparison(folders, drawing):
                 say(f"Their losses side by side: {drawing}")

@@ -7,13 +7,16 @@ import io
 import logging
 import sys
 from collections.abc import Callable
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from transformer_net.errors import StylizerError
+
+_R = TypeVar("_R")
 
 console = Console()
 """Where results and progress go: standard output."""
@@ -45,6 +48,27 @@ def run(command: Callable[..., Any]) -> None:
     except StylizerError as error:
         complain(error)
         raise SystemExit(2) from error
+
+
+def with_options(record: type[_R]) -> Callable[[Callable[[_R], None]], Callable[..., None]]:
+    """Give a command, which takes a record, an option for each field of this dataclass.
+
+    Args:
+        record: Its fields are annotated and have defaults as the parameters of a typer command.
+    """
+    hints = get_type_hints(record, include_extras=True)
+    parameters = inspect.signature(record).parameters.values()
+    signature = inspect.Signature([part.replace(annotation=hints[part.name]) for part in parameters])
+
+    def decorated(command: Callable[[_R], None]) -> Callable[..., None]:
+        @wraps(command)
+        def with_record(**options: Any) -> None:
+            command(record(**options))
+
+        with_record.__signature__ = signature  # type: ignore[attr-defined]  # which typer goes by
+        return with_record
+
+    return decorated
 
 
 def _reflowed(text: str) -> str:
