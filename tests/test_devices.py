@@ -25,15 +25,20 @@ def two_cores(monkeypatch):
 
 
 def test_the_default_is_not_what_an_engine_before_was_told(two_cores):
-    make_engine(random_network("bn"), engine="torch", threads=1)
+    make_engine(random_network("bn"), engine="torch", threads=1)(PHOTO)
     assert torch.get_num_threads() == 1
-    make_engine(random_network("bn"), engine="torch")
+    make_engine(random_network("bn"), engine="torch")(PHOTO)
+    assert torch.get_num_threads() == 2
+
+
+def test_an_engine_changes_nothing_before_it_paints(two_cores):
+    make_engine(random_network("bn"), engine="torch", threads=1)
     assert torch.get_num_threads() == 2
 
 
 def test_the_default_is_at_most_the_quota(two_cores, monkeypatch):
     monkeypatch.setattr(devices, "available_cores", lambda: 1)
-    make_engine(random_network("bn"), engine="torch")
+    make_engine(random_network("bn"), engine="torch")(PHOTO)
     assert torch.get_num_threads() == 1
 
 

@@ -33,11 +33,9 @@ class TorchEngine:
             raise SettingError(f"The precision {precision} needs the engine openvino, on a CPU.")
         if precision != "fp32" and device.type != "cuda":
             raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
-        self.precision, self.device = precision, device
+        self.precision, self.device, self._threads = precision, device, threads
         self.fingerprint = precision
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
-        if device.type == "cpu":
-            self._threads = use_threads(threads)
 
     @torch.inference_mode()
     def __call__(self, pixels: Floats) -> Floats:
