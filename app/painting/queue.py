@@ -17,8 +17,6 @@ from typing import Any, Final, TypeVar
 
 from app.errors import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
 
-__all__ = ["ClientGoneError", "DeadlineError", "JobQueue", "QueueFullError", "ShuttingDownError"]
-
 T = TypeVar("T")
 
 _POLL_SECONDS: Final = 0.1
