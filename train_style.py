@@ -270,16 +270,7 @@ def train(given: Options) -> None:
             raise SettingError("Give --iterations or --budget, not both.")
         options.pop("iterations", None)
         options["budget"] = parse_duration(given.budget)
-    if given.vgg not in ("shipped", "torchvision"):
-        raise SettingError(f"vgg must be shipped or torchvision, not {given.vgg!r}.")
-    if given.compare is not None and given.out:
-        raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
-    if given.compare is not None and given.norm is not None:
-        raise SettingError("Give --norm or --compare, not both.")
-    if given.resume and given.overwrite:
-        raise SettingError("Give --resume or --overwrite, not both.")
-    if given.tensorboard:
-        require_tensorboard()  # or one would hear that it is not installed when the old run is gone
+    _check(given)
     target = pick_device(own_device(given.device))
     photos = open_content(given.content)
     if given.content and not Path(given.content).is_dir():
@@ -346,6 +337,20 @@ def train(given: Options) -> None:
             drawing = Path("runs") / f"{name}-compare.png"
             if draw_comparison(folders, drawing):
                 say(f"Their losses side by side: {drawing}")
+
+
+def _check(given: Options) -> None:
+    """Refuse options that exclude each other, or need what is not installed."""
+    if given.vgg not in ("shipped", "torchvision"):
+        raise SettingError(f"vgg must be shipped or torchvision, not {given.vgg!r}.")
+    if given.compare is not None and given.out:
+        raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
+    if given.compare is not None and given.norm is not None:
+        raise SettingError("Give --norm or --compare, not both.")
+    if given.resume and given.overwrite:
+        raise SettingError("Give --resume or --overwrite, not both.")
+    if given.tensorboard:
+        require_tensorboard()  # or one would hear that it is not installed when the old run is gone
 
 
 def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
