@@ -379,6 +379,6 @@ def test_what_an_estimate_promised_is_taken_back(service, tmp_path, monkeypatch)
         async for sentence in handlers.estimate({"path": str(tmp_path / "gone.png")}, "in", 500):
             said.append(sentence)
 
-    with pytest.raises(gr.Error, match="once more"):
+    with pytest.raises(gr.Error, match="again"):
         asyncio.run(measure())
     assert said[-1] == train_tab._promise()
