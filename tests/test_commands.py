@@ -72,6 +72,7 @@ def photo(tmp_path):
     return tmp_path / "cat.jpg"
 
 
+@pytest.mark.slow
 def test_stylize_with_all_normalizers(photo, tmp_path):
     code, out, err = run("stylize.py", photo, "--style", "mosaic", "--norm", "all", "-o", "out", cwd=tmp_path)
     assert (code, err) == (0, "")
@@ -131,6 +132,7 @@ def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
     assert np.abs(paintings["large"] - paintings["full"]).mean() > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -157,6 +159,7 @@ def test_stylize_mistakes_are_one_sentence(photo, invoke, arguments, sentence):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_stylize_in_tiles(tmp_path, invoke):
     """Little memory, all normalizers: tiles, by a photo that the painting before has not painted over."""
     make_picture(150, 120).save(tmp_path / "dog.png")
@@ -228,6 +231,7 @@ def paintings(out):
             if path.is_file() and path.name != LEDGER}  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_folder_is_painted_once(folder, tmp_path, invoke):
     options = [folder, "--norm", "bn,in", "-o", folder / "out", "--jobs", "3"]
     code, out, err = invoke(stylize, *options)
@@ -458,6 +462,7 @@ def test_photos_that_differ_in_their_suffix(photo, invoke, tmp_path):
     assert paintings(tmp_path / "out").keys() == {"cat-jpg-mosaic-in.png", "cat-png-mosaic-in.png"}
 
 
+@pytest.mark.slow
 def test_train_then_paint_with_the_model(photo, tmp_path, invoke):
     style = tmp_path / "Dots.PNG"
     make_picture(128, 100).save(style)
@@ -482,6 +487,7 @@ def test_train_then_paint_with_the_model(photo, tmp_path, invoke):
     assert "--resume continues it, --overwrite starts again" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_resume_goes_on(photo, tmp_path, invoke, number, code):
     arguments = [*TINY, "--style-size", "64", "--iterations", "40", "--warmup-iterations", "3000"]
@@ -531,6 +537,7 @@ def test_train_mistakes_are_one_sentence(invoke, arguments, sentence):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_style_picture_that_cannot_be_read_is_named(invoke, tmp_path):
     (tmp_path / "mine.jpg").write_bytes(b"\xff\xd8\xff nothing")
     code, _, err = invoke(train, "--style", tmp_path / "mine.jpg")
@@ -538,6 +545,7 @@ def test_a_style_picture_that_cannot_be_read_is_named(invoke, tmp_path):
     assert err.startswith(f"Style picture {tmp_path / 'mine.jpg'}: The JPEG picture is damaged")
 
 
+@pytest.mark.slow
 def test_what_is_said_of_a_run_folder_can_be_done(invoke, tmp_path):
     """A folder without a state cannot be resumed; one with nothing to lose is no hindrance."""
     folder = tmp_path / "run"
@@ -570,6 +578,7 @@ def beginning(folder):
     return config["init"], config["warmup_iterations"], bool(training["base_sha256"])
 
 
+@pytest.mark.slow
 def test_where_training_begins(invoke, tmp_path):
     """At the gallery's mean where nothing else is said; only random weights need a warm-up."""
     tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style-size", "64"]

@@ -80,6 +80,7 @@ def served():
     server.process.wait()
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_finishes_what_runs(served):
     photo = file(picture(512, 512), "JPEG")
     answers = []

@@ -26,6 +26,7 @@ def invoke(monkeypatch, capsys):
     return command
 
 
+@pytest.mark.slow
 def test_a_race_of_tiny_steps(invoke, monkeypatch):
     monkeypatch.setattr(training, "ceiling", lambda: 1e12)  # the real one takes seconds
     tiny = ["--size", "32", "--batch-size", "1", "--widths", "4", "--rounds", "2"]
@@ -67,6 +68,7 @@ def test_everybody_takes_the_same_number_of_steps(monkeypatch):
     assert [len(runner.seconds) for runner in runners] == [3, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [[], ["--scratch"]])
 def test_the_time_to_quality(invoke, monkeypatch, start):
     monkeypatch.setattr(

@@ -60,6 +60,7 @@ def test_archives_are_read_and_digits_made_to_fit(tmp_path):
     assert test.x[0, 0, 0].tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_network_learns_and_the_same_seed_learns_the_same(tmp_path):
     config = {**trial("bn", quick=True).config, "epochs": 6}
     inputs = Inputs(tmp_path, None, "cpu", tmp_path)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from experiments.figures import DOCUMENT, EXPERIMENTS, document, verdict_table
 from experiments.harness.runner import Store
 
@@ -19,6 +21,7 @@ def drawn_before():
     return found
 
 
+@pytest.mark.slow
 def test_the_document_is_that_of_the_stored_results():
     """Otherwise: make figures."""
     assert DOCUMENT.read_text() == document(Store(), drawn_before())

@@ -23,6 +23,7 @@ def quick(tmp_path_factory):
     return store, Inputs(root / "no-data", str(EXAMPLES), "cpu", store.pictures)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda e: e.__name__.removeprefix("experiments."))
 def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
     store, inputs = quick
@@ -38,6 +39,7 @@ def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
         assert bool(claim.reason) == (claim.verdict == "not decidable")
 
 
+@pytest.mark.slow
 def test_all_of_it_is_drawn_and_nothing_is_computed(quick, tmp_path, monkeypatch):
     store, inputs = quick
     run_trials(plan(EXPERIMENTS, quick=True), store, inputs)
@@ -57,6 +59,7 @@ def test_all_of_it_is_drawn_and_nothing_is_computed(quick, tmp_path, monkeypatch
             assert min(image.size) > 100
 
 
+@pytest.mark.slow
 def test_a_second_run_computes_nothing(quick):
     store, inputs = quick
     trials = plan([accuracy, pictures], quick=True)
@@ -64,6 +67,7 @@ def test_a_second_run_computes_nothing(quick):
     assert run_trials(trials, store, inputs) == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
     store = Store(tmp_path)
     losses = {"content": 9.0, "style": 0.3}

@@ -67,6 +67,7 @@ def test_gates_are_read_off_the_scales(name):
     assert found["gate_by_photo"] == pytest.approx(gate.std(0).mean().item(), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_only_batch_norms_paint_otherwise_in_a_batch(tmp_path):
     moved = {}
     for norm in ("in", "bn"):

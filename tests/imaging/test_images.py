@@ -777,6 +777,7 @@ print((peak() - before) / (4 * 6000 * 4000))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize(("kind", "most"), [("turned", 2.2), ("turned with a profile", 2.2), ("alpha", 2.7)])
 def test_a_large_picture_is_in_memory_twice_at_most(kind: str, most: float, tmp_path: Path) -> None:

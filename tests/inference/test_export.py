@@ -54,6 +54,7 @@ def compare(model, paint):
         assert np.abs(paint(photo) - expected).max() < TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["iebn"], indirect=True)  # it takes seconds; others: test_engines.py
 def test_onnx(model, norm, tmp_path):
     target = tmp_path / "new" / "model.onnx"
@@ -129,6 +130,7 @@ def test_mistakes(model, tmp_path):
         export_model(model, model / "model.pt", "torchscript")
 
 
+@pytest.mark.slow
 def test_hub(tmp_path):
     """In a process of its own, outside the repository: PyTorch Hub finds our packages by itself."""
     program = (

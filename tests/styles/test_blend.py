@@ -96,6 +96,7 @@ def test_a_trace_of_another_style_changes_next_to_nothing(norm):
     assert np.abs(pure - mixed).max() < 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_way_from_style_to_style_has_no_jump(norm):
     """Each step of a sixth changes the painting by clearly less than the whole way does."""

@@ -50,6 +50,7 @@ def compare(tmp_path, photo_folder, monkeypatch, capsys):
     return command
 
 
+@pytest.mark.slow
 def test_four_runs_on_the_same_batches_and_one_picture(compare, tmp_path, monkeypatch):
     seen, drawn = {}, []
     step, write = Trainer.step, report._write
@@ -93,6 +94,7 @@ def test_four_runs_on_the_same_batches_and_one_picture(compare, tmp_path, monkey
         assert content[norm] == [r["content"] for r in records if r["phase"] == "style"]
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_stopped_goes_on_where_it_was(compare, tmp_path, monkeypatch):
     """Stopped in the third run: the first two stay as they are, the third goes on, the fourth begins."""
     run, begun = Run.run, []
@@ -127,6 +129,7 @@ def test_a_comparison_chooses_its_own_folders(compare):
     assert "--compare trains into runs/<style>-<norm>; leave out --out." in said
 
 
+@pytest.mark.slow
 def test_a_model_without_its_state_is_not_lost(compare, tmp_path):
     assert compare()[0] == 0
     model, state = (tmp_path / "runs" / "dots-in" / f"{name}.safetensors" for name in ("model", "state"))
@@ -152,6 +155,7 @@ def test_options_that_contradict_each_other(compare, options, sentence):
     assert sentence in said
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_for_want_of_tensorboard(compare, tmp_path, monkeypatch):
     assert compare()[0] == 0
     model = tmp_path / "runs" / "dots-in" / "model.safetensors"
@@ -162,6 +166,7 @@ def test_nothing_is_overwritten_for_want_of_tensorboard(compare, tmp_path, monke
     assert model.is_file()
 
 
+@pytest.mark.slow
 def test_a_budget_is_each_norms_own(compare, monkeypatch):
     """What all need, read before the first, is not on its account."""
     began = []

@@ -65,6 +65,7 @@ def sit(photo_folder, folder, seconds):
     run.run()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_as_an_undisturbed_one(photo_folder, tmp_path):
     """At moments that nobody chose. The processes are forks of one that has imported everything."""
     processes = multiprocessing.get_context("forkserver")
@@ -91,6 +92,7 @@ def network():
     return Vgg16Features()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [2, 3, 7, 11])
 def test_a_full_disk_stops_the_run_with_a_sentence(photo_folder, tmp_path, network, monkeypatch, write):
     """The disk is full at the `write`-th file: a model, a state or a sample."""
@@ -118,6 +120,7 @@ def test_a_full_disk_stops_the_run_with_a_sentence(photo_folder, tmp_path, netwo
         assert_equal(tmp_path / "whole", tmp_path / "full")
 
 
+@pytest.mark.slow
 def test_a_photo_that_vanishes_in_the_middle_is_skipped_and_named(photo_folder, tmp_path, network):
     run = begin(photo_folder, tmp_path / "run", network)
     gone = run.photos.training[:4]

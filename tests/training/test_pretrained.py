@@ -45,6 +45,7 @@ def test_a_trainer_begins_where_its_config_says(vgg):
     assert all(torch.equal(begun[name], base[name]) for name in base)
 
 
+@pytest.mark.slow
 def test_make_base_teaches_the_photo(photo_folder):
     config = TrainConfig("photo", width=8, norm="iebn", warmup_iterations=60, warmup_size=32, batch_size=2)
     photos = ContentPhotos.from_folder(photo_folder)

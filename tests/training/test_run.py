@@ -51,6 +51,7 @@ def after(count):
     return lambda: next(asked) >= count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_both_losses_fall(vgg, tmp_path, norm):
     """Real photos, real style picture, a minute's worth of nothing: from grey towards both at once."""
@@ -71,6 +72,7 @@ def test_both_losses_fall(vgg, tmp_path, norm):
     assert last["style"] < 0.985 * first["style"]
 
 
+@pytest.mark.slow
 def test_warm_up_teaches_the_photo(start):
     run = start(width=8, warmup_iterations=80, iterations=1)
     run.run()
@@ -78,6 +80,7 @@ def test_warm_up_teaches_the_photo(start):
     assert identity[-1] < 0.7 * identity[0]
 
 
+@pytest.mark.slow
 def test_with_a_lattice_loss_the_second_half_is_trained_as_it_paints(start):
     """Without the statistics of a batch, that is; and the loss is of that half alone."""
     run = start(lattice=5.0, consistency=20.0, shift=8, upsampling="bilinear", warmup_iterations=0)
@@ -95,6 +98,7 @@ def test_with_a_lattice_loss_the_second_half_is_trained_as_it_paints(start):
     assert all(torch.equal(a, b) for a, b in zip(first_passes, seen[1::2], strict=True))
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_an_uninterrupted_one(start):
     """Stopped twice, once in the warm-up and once after it: the same weights, bit for bit."""
     whole = start("whole")
@@ -118,6 +122,7 @@ def test_resumed_run_equals_an_uninterrupted_one(start):
     assert last[0] == last[1]
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_other_seed_another(start):
     states = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
@@ -128,6 +133,7 @@ def test_same_seed_same_run_other_seed_another(start):
     assert not torch.equal(states[0], states[2])
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves(start):
     seen = []
     run = start(on_progress=seen.append)
@@ -152,6 +158,7 @@ def test_what_a_run_leaves(start):
     assert seen[-1].images_per_second > 0
 
 
+@pytest.mark.slow
 def test_validation_is_in_evaluation_mode(start):
     """A batch norm in training mode would use the photo's own statistics, and move the running ones."""
     run = start(norm="bn")
@@ -168,6 +175,7 @@ def test_validation_is_in_evaluation_mode(start):
         assert loss(painting, photo).content.item() == pytest.approx(once["content"], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops_the_run(start, poison):
     run = start()
@@ -234,6 +242,7 @@ def test_resume_refuses_another_style_picture(start, vgg):
         run.resume()
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_changes_nothing(start):
     run = start()
     outcome = run.run()
@@ -244,6 +253,7 @@ def test_resuming_a_finished_run_changes_nothing(start):
     assert {p.name: p.read_bytes() for p in run.folder.path.glob("*.*")} == before
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_metrics_are_lost_is_validated_again(start):
     run = start()
     outcome = run.run()
@@ -251,6 +261,7 @@ def test_a_finished_run_whose_metrics_are_lost_is_validated_again(start):
     assert start(resume=True).run().validation == outcome.validation
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_last_validation_is_not_finished(start, monkeypatch):
     """Its last iteration is saved once, together with the validation losses."""
     run = start(iterations=94)  # 100 with the warm-up: a multiple of the saving interval
@@ -275,6 +286,7 @@ def test_resume_without_a_run(start):
         start("nowhere", resume=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["truncate", "garbage", "description", "version", "missing tensor"])
 def test_resume_refuses_a_broken_state(start, damage):
     run = start(should_stop=after(8))
@@ -296,6 +308,7 @@ def test_resume_refuses_a_broken_state(start, damage):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_metrics_newer_than_the_state_are_dropped_on_resume(start):
     run = start(should_stop=after(8))
     run.run()
@@ -339,6 +352,7 @@ def test_style_picture_that_is_a_strip():
         scaled_style(make_picture(3000, 100), 512)
 
 
+@pytest.mark.slow
 def test_start_from_another_network(vgg, start):
     run = start()
     run.run()

@@ -71,6 +71,7 @@ def _warm():
     app.state.service.warm()  # the schema's own client starts and stops the application
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @hypothesis.settings(
     max_examples=25,

@@ -81,6 +81,7 @@ def test_smallest_side_is_configurable():
         assert_problem(post(client, file(picture(64, 64)), max_side="39"), 422, "invalid-option")
 
 
+@pytest.mark.slow
 def test_larger_photos_than_are_painted_are_shrunk():
     with serving(max_side=32, api_max_side=32) as client:
         assert post(client, file(picture(64, 40))).headers["x-stylizer-size"] == "32x20"
@@ -270,6 +271,7 @@ def test_a_field_whose_name_is_no_text(client):
     assert_problem(response, 422, "invalid-request")
 
 
+@pytest.mark.slow
 def test_a_bug_is_a_500_that_tells_nothing(monkeypatch):
     with serving() as client:
         monkeypatch.setattr(client.app.state.service, "read", _broken)

@@ -24,6 +24,7 @@ def with_page():
         yield client
 
 
+@pytest.mark.slow
 def test_home_leads_to_the_page(with_page):
     response = with_page.get("/")
     assert (response.status_code, response.headers["location"]) == (307, "/ui")
@@ -166,6 +167,7 @@ def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, 
         asyncio.run(anext(CompareHandlers(service).paint({"path": str(cache / "cat.png")}, *options)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "/stylizer"])
 def test_the_page_below_a_prefix(prefix):
     """Whether the proxy cuts the prefix off the path or leaves it there."""

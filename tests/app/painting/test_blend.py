@@ -61,6 +61,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_library_command_line_http_and_page_give_the_same_pixels(client, cache, monkeypatch):
     library = encode(Stylizer.from_style(BLEND, "iebn").paint(PHOTO))
     assert post(client, PHOTO, style=BLEND).content == library
@@ -86,6 +87,7 @@ def test_a_blend_has_names_of_ours(client):
     assert archive.read("wave60-cubist40-iebn.png") == post(client, PHOTO, style=BLEND).content
 
 
+@pytest.mark.slow
 def test_blends_are_made_once_and_not_kept_for_ever(client):
     service = client.app.state.service
     service.registry._blend.cache_clear()
@@ -119,6 +121,7 @@ def test_a_blend_is_never_of_a_model_that_was_replaced_while_it_was_computed(cli
     assert computed[1] == {"wave": adopted, "cubist": loaded.model("cubist", "in")}
 
 
+@pytest.mark.slow
 def test_all_blends_are_one_series(client):
     for share in (0.31, 0.32):
         opened(post(client, PHOTO, style=f"wave:{share},cubist:1"))

@@ -199,6 +199,7 @@ def test_a_full_queue_over_http():
         assert 'stylizer_jobs_refused_total{reason="full"} 1.0' in text
 
 
+@pytest.mark.slow
 def test_too_many_requests_at_once_over_http():
     with serving(max_requests=1) as client, busy(client.app.state.service.jobs):
         answers = []
@@ -212,6 +213,7 @@ def test_too_many_requests_at_once_over_http():
         assert_problem(answers[0], 503, "shutting-down")
 
 
+@pytest.mark.slow
 def test_deadline_over_http():
     with serving(deadline_seconds=0.2) as client, busy(client.app.state.service.jobs):
         response = post(client, PHOTO)
@@ -234,6 +236,7 @@ def test_shutting_down_over_http():
         assert_problem(post(client, PHOTO), 503, "shutting-down")
 
 
+@pytest.mark.slow
 def test_a_client_that_disconnects_over_http_frees_its_place():
     with serving(queue_length=1) as client:
         jobs = client.app.state.service.jobs

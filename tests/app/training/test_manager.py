@@ -74,6 +74,7 @@ def ended(manager):
     return manager.status
 
 
+@pytest.mark.slow
 def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own):
     with serving(allow_training=True) as client:
         manager = TrainingManager(client.app.state.service, **TINY)
@@ -104,6 +105,7 @@ def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own
     assert "in" in json.loads((style.folder / "curves.json").read_text())
 
 
+@pytest.mark.slow
 def test_stopping_keeps_what_was_learned(manager, service):
     manager.start(PICTURE, "short", "iebn", 100_000)
     until(lambda: manager.status.state != "starting", 120)
@@ -145,6 +147,7 @@ def test_a_training_does_not_outlive_a_server_that_is_killed(tmp_path):
     until(lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE, 120)
 
 
+@pytest.mark.slow
 def test_what_the_command_complains_of_is_told_in_its_sentence(service, own):
     manager = TrainingManager(service, **TINY, lr=2)
     manager.start(PICTURE, "wild", "in", 10)
@@ -156,6 +159,7 @@ def test_what_the_command_complains_of_is_told_in_its_sentence(service, own):
         manager.measure(PICTURE, "in")
 
 
+@pytest.mark.slow
 def test_the_estimate_is_measured_with_the_very_network(manager):
     times = manager.measure(PICTURE, "in")
     assert min(times.fixed, times.step) > 0
@@ -177,6 +181,7 @@ def test_nothing_is_trained_where_it_is_off(few_models, own, monkeypatch):
     assert not own.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allowed", [False, True])
 def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allowed):
     pytest.importorskip("gradio")
@@ -327,6 +332,7 @@ def test_every_choice_of_a_style_offers_what_is_new(tmp_path, live):
     assert [update.constructor_args.get("value") for update in updates] == ["small-cat", *[None] * (2 + live)]
 
 
+@pytest.mark.slow
 def test_the_tab_follows_a_training_until_it_ends(service):
     pytest.importorskip("gradio")
     from app.page import train_tab

@@ -73,6 +73,7 @@ def paintings(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_a_folder_is_painted_as_by_one_process_and_once(two_nodes, folder, invoke):
     options = [folder, "--norm", "iebn", "--engine", "torch"]
     code, out, err = invoke(*options, "-o", "cluster", "--engine-cluster", "ray")
@@ -92,6 +93,7 @@ def test_a_folder_is_painted_as_by_one_process_and_once(two_nodes, folder, invok
     assert (code, out, err) == (0, "6 of 6 already painted\n", "")
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
     files = [InputFile(Path(f"/{name}"), Path(name)) for name in ("a", "b", "c", "d", "e", "broken")]
     killed = []
@@ -113,6 +115,7 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
     assert len(list(tmp_path.glob(f"{killed[0]}.*.began"))) == 2  # begun by the killed one and by another
 
 
+@pytest.mark.slow
 def test_a_photo_that_kills_every_worker_is_given_up(two_nodes):
     files = [InputFile(Path(f"/{name}"), Path(name)) for name in "abcdefgh"]
     results = {file.stem.name: error for file, error in paint_on_ray(files, partial(die_of, "b"))}
@@ -120,6 +123,7 @@ def test_a_photo_that_kills_every_worker_is_given_up(two_nodes):
     assert results == dict.fromkeys("acdefgh")  # nor does one that waited behind it count as lost
 
 
+@pytest.mark.slow
 def test_the_server_has_replicas(two_nodes, unused_port):
     import httpx
     from ray import serve
@@ -172,6 +176,7 @@ def test_options_that_do_not_fit(folder, invoke, arguments, sentence):
     assert invoke(folder, "--norm", "bn", *arguments) == (2, "", sentence + "\n")
 
 
+@pytest.mark.slow
 def test_without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.data", None)

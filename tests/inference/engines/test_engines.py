@@ -42,6 +42,7 @@ def without(monkeypatch):
     return hide
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_engines_agree_with_pytorch(engine, norm):
@@ -91,6 +92,7 @@ def test_half_precision_on_a_gpu(norm):
         assert np.abs(painter(pixels) - expected).max() < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["torch", "openvino", "onnxruntime"])
 def test_the_same_photo_gives_the_same_painting_from_any_thread(engine):
     painter = make_engine(random_network("iebn"), engine=engine)

@@ -164,6 +164,7 @@ def test_a_piece_is_the_same_by_every_engine(norm, frozen):
     torch.testing.assert_close(by_openvino, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 def test_every_engine_paints_pieces():
     net, piece = network("iebn"), torch.rand(1, 3, 36, 52)
     frozen = freeze(net, statistics_of(net, piece))
@@ -174,6 +175,7 @@ def test_every_engine_paints_pieces():
         torch.testing.assert_close(painted, expected, rtol=0, atol=TOLERANCE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_tiles_have_the_engines_precision(norm):
     """In int8, they are as near to the whole in int8 as rounding allows, and nearer than that is to fp32."""
@@ -223,6 +225,7 @@ def test_no_seams():
             assert steps[seam] < 2 * max(steps[seam - STRIDE], steps[seam + STRIDE])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("norm", NORMS)
 def test_exact_statistics_are_the_whole_pictures(norm, engine):

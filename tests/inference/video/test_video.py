@@ -159,6 +159,7 @@ def test_all_eight_orientations(tmp_path, turn, mirrored):
     assert np.abs(turned_back(upright, found.matrix).astype(float) - stored).mean() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steady", [False, True])
 def test_an_interrupted_video_goes_on(clip, tmp_path, stylizer, monkeypatch, steady):
     monkeypatch.setattr(pipeline, "SEGMENT", 6)

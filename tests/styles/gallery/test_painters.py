@@ -58,6 +58,7 @@ def quarters(image):
     return [image.crop((x, y, x + half, y + half)) for x in (0, half) for y in (0, half)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPREAD)
 def test_command_line_repeats_the_picture_without_global_random_state(name, tmp_path):
     out = tmp_path / "out.png"
@@ -70,6 +71,7 @@ def test_command_line_repeats_the_picture_without_global_random_state(name, tmp_
         assert again.tobytes() == picture(name).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPREAD)
 def test_other_seed_gives_another_picture(name):
     other = np.asarray(painter(name).paint(64, seed=1234), float)

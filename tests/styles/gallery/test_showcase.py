@@ -37,6 +37,7 @@ def test_each_style_is_on_show_with_its_figures(name):
     assert f"gallery-{name}.jpg" in section
 
 
+@pytest.mark.slow
 def test_the_gallery_is_shown_without_the_painters_packages():
     """`make gallery` installs no scipy."""
     blocked = "import sys; sys.modules['scipy'] = None"
@@ -56,6 +57,7 @@ def one_style(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_showcase_paints_what_is_missing_and_then_nothing(one_style):
     showcase.showcase()
     sheet, page = showcase.sheet_file(find_style("mosaic")), one_style / "gallery.md"
@@ -68,6 +70,7 @@ def test_showcase_paints_what_is_missing_and_then_nothing(one_style):
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
+@pytest.mark.slow
 def test_a_sheet_of_other_models_is_painted_again(one_style):
     style = find_style("mosaic")
     Image.new("RGB", (50, 10)).save(showcase.sheet_file(style), comment=b"other models")

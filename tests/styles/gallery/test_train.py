@@ -40,6 +40,7 @@ def tiny_gallery(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.slow
 def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo_folder, tmp_path, capsys):
     def make():
         train.gallery(None, str(photo_folder), "a dozen", tmp_path / "runs", "cpu")
@@ -71,6 +72,7 @@ def test_the_gallery_is_not_trained_on_the_shipped_photos(tiny_gallery, tmp_path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_or_picture_makes_a_model_out_of_date(tiny_gallery, photo_folder, tmp_path):
     style = find_style("dots")
     folder = RunFolder(tmp_path / "runs" / "dots-in")
@@ -106,6 +108,7 @@ def test_shipped_models(name):
     assert all(config == configs[0] for config in configs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_card_figures_can_be_recomputed(name):
     from styles.gallery.quality import model_losses

@@ -116,6 +116,7 @@ def assert_same_losses(one, two):
             ), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_two_ranks_equal_one(norm, two_processes, vgg, tmp_path):
     photos, out = two_processes
@@ -124,6 +125,7 @@ def test_two_ranks_equal_one(norm, two_processes, vgg, tmp_path):
     assert_same_losses(tmp_path, out / f"two-{norm}")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_ranks(two_processes, vgg, tmp_path):
     photos, out = two_processes
     assert RunFolder(out / "changing").load_state().iteration == 3

@@ -51,6 +51,7 @@ def train(norm, photo_folder, folder, vgg, stop_at=99):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_run_on_the_board(norm, photo_folder, tmp_path, vgg):
     run = train(norm, photo_folder, tmp_path / "run", vgg)
@@ -74,6 +75,7 @@ def test_a_run_on_the_board(norm, photo_folder, tmp_path, vgg):
         assert np.abs(difference).mean() < 8  # a JPEG's
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", NORMS)
 def test_gates_on_the_board(norm, photo_folder, tmp_path, vgg):
     """A histogram of δ for each of the fifteen norms, where they have gates: a value a channel."""
@@ -95,6 +97,7 @@ def test_gates_on_the_board(norm, photo_folder, tmp_path, vgg):
         assert values.sum == pytest.approx(gate.sum().item(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_what_was_written_after_the_last_save_is_not_shown_twice(photo_folder, tmp_path, vgg):
     """A run that goes on from iteration 3 shows one curve, not the old end beside the new one."""
     run = train("in", photo_folder, tmp_path / "run", vgg, stop_at=3)

@@ -168,6 +168,7 @@ def part_of(picture, rows, columns):
     return picture[..., rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lattice", [0.0, 0.5])
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_step_goes_along_the_gradient_of_the_plain_losses(vgg, pictures, norm, lattice):

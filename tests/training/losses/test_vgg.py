@@ -25,6 +25,7 @@ def torchvision_vgg():
     return model.eval()
 
 
+@pytest.mark.slow
 def test_taps_equal_torchvisions(torchvision_vgg):
     vgg = Vgg16Features(padding="zeros")
     image = torch.rand(2, 3, 48, 56)
