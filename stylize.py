@@ -19,7 +19,7 @@ import typer
 from styles.blend import common_norms, parse_blend, two_styles
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
-from transformer_net.commandline import complain, run, say
+from transformer_net.commandline import complain, run, say, with_fields
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, about
 from transformer_net.imaging.decode import Limits
@@ -37,10 +37,9 @@ from transformer_net.inference.ledger import LEDGER, Ledger
 from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask
 from transformer_net.inference.options.style_options import (
+    DECLARED,
     DEFAULT_OPTIONS,
-    Option,
     StyleOptions,
-    with_style_options,
 )
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
@@ -54,12 +53,13 @@ DEFAULT_STYLE, DEFAULT_NORMS, EXPORTED_NORM = "mosaic", "all", "iebn"
 """Where none is given; not the options' own defaults, for beside --model a given one is refused."""
 
 
-def _described(name: str, option: Option) -> Any:
+def _described(name: str) -> Any:
+    option = DECLARED[name]
     bounds = "" if option.least is None else f" {option.least:g} to {option.most:g}."
     return typer.Option(f"--{name.replace('_', '-')}", help=option.help + bounds)
 
 
-@with_style_options(_described)
+@with_fields("options", StyleOptions, _described)
 def stylize(
     photos: Annotated[
         list[Path],

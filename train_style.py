@@ -16,7 +16,7 @@ from rich.console import Console
 from styles.blend import gallery_mean
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
-from transformer_net.commandline import console, run, say, with_options
+from transformer_net.commandline import console, run, say, with_fields
 from transformer_net.devices import pick_device
 from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
@@ -248,7 +248,7 @@ class Options:
         return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
 
-@with_options(Options)
+@with_fields("given", Options)
 def train(given: Options) -> None:
     """Train a network to paint photos in the style of a picture.
 

@@ -8,15 +8,13 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from transformer_net.errors import StylizerError
-
-_R = TypeVar("_R")
 
 console = Console()
 """Where results and progress go: standard output."""
@@ -50,25 +48,52 @@ def run(command: Callable[..., Any]) -> None:
         raise SystemExit(2) from error
 
 
-def with_options(record: type[_R]) -> Callable[[Callable[[_R], None]], Callable[..., None]]:
-    """Give a command, which takes a record, an option for each field of this dataclass.
+def with_fields(
+    parameter: str, record: type, described: Callable[[str], Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A decorator: a function that takes a dataclass is called with its fields instead.
+
+    Commands and routes are made from a function's signature, so each field is an option or form field of its
+    own, with the field's type and default.
 
     Args:
-        record: Its fields are annotated and have defaults as the parameters of a typer command.
+        parameter: Name of the parameter that takes the record.
+        record: The dataclass.
+        described: Annotates the field of a name: with typer's description, or FastAPI's. None where the
+            fields are annotated themselves.
     """
     hints = get_type_hints(record, include_extras=True)
-    parameters = inspect.signature(record).parameters.values()
-    signature = inspect.Signature([part.replace(annotation=hints[part.name]) for part in parameters])
+    of_record = [
+        one.replace(annotation=Annotated[hints[name], described(name)] if described else hints[name])
+        for name, one in inspect.signature(record).parameters.items()
+    ]
 
-    def decorated(command: Callable[[_R], None]) -> Callable[..., None]:
-        @wraps(command)
-        def with_record(**options: Any) -> None:
-            command(record(**options))
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function, eval_str=True)
+        parameters: list[inspect.Parameter] = []
+        for name, one in signature.parameters.items():
+            parameters += of_record if name == parameter else [one]
 
-        with_record.__signature__ = signature  # type: ignore[attr-defined]  # which typer goes by
+        def gathered(values: dict[str, Any]) -> dict[str, Any]:
+            given = {one.name: values.pop(one.name) for one in of_record if one.name in values}
+            return {**values, parameter: record(**given)}
+
+        if inspect.iscoroutinefunction(function):
+
+            @wraps(function)
+            async def with_record(*args: Any, **values: Any) -> Any:
+                return await function(*args, **gathered(values))
+        else:
+
+            @wraps(function)
+            def with_record(*args: Any, **values: Any) -> Any:
+                return function(*args, **gathered(values))
+
+        with_record.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        with_record.__annotations__ = {one.name: one.annotation for one in parameters}
         return with_record
 
-    return decorated
+    return decorate
 
 
 def _reflowed(text: str) -> str:

@@ -25,6 +25,7 @@ from app.http.responses import ServerTiming, content_disposition, response_body
 from app.http.schemas import Catalogue, State, style_info
 from app.painting.service import PaintingService
 from app.painting.style_pictures import picture, thumbnail
+from transformer_net.commandline import with_fields
 from transformer_net.errors import (
     ImageSizeError,
     SettingError,
@@ -34,7 +35,7 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.imaging.encode import MEDIA_TYPES
-from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions, with_style_options
+from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, StyleOptions
 from transformer_net.norms import canonical_norm
 
 router = APIRouter()
@@ -79,6 +80,12 @@ _PAINTED: Final[dict[str, Any]] = {
 }
 
 
+def _form_field(name: str) -> Any:
+    option = DECLARED[name]
+    examples = None if option.example is None else [option.example]
+    return Form(description=option.help, ge=option.least, le=option.most, examples=examples)
+
+
 @router.post(
     "/stylize",
     summary="Paint a photo",
@@ -106,14 +113,7 @@ _PAINTED: Final[dict[str, Any]] = {
         ),
     },
 )
-@with_style_options(
-    lambda name, option: Form(
-        description=option.help,
-        ge=option.least,
-        le=option.most,
-        examples=None if option.example is None else [option.example],
-    )
-)
+@with_fields("options", StyleOptions, _form_field)
 async def stylize(
     request: Request,
     service: Service,

@@ -198,7 +198,9 @@ class Trainer:
                 total = (output - batch.photo).abs().mean()
                 losses = {"identity": total.detach()}
             else:
-                seen, photo = (_cut_out(t, batch.rows, batch.columns) for t in (output, batch.photo))
+                seen, photo = output, batch.photo
+                if self.config.shift > 1:
+                    seen, photo = (_cut_out(t, batch.rows, batch.columns) for t in (seen, photo))
                 terms = self.loss(seen, photo, self.ranks.average)
                 total, losses = terms.total, terms.detached()
         if self.phase == "style":

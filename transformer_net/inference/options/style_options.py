@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from functools import wraps
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -109,55 +106,6 @@ DECLARED: dict[str, Option] = {one.name: one.metadata["option"] for one in field
 
 DEFAULT_OPTIONS = StyleOptions()
 """The painting as it comes from the network."""
-
-
-def with_style_options(described: Callable[[str, Option], Any]) -> Callable[..., Callable[..., Any]]:
-    """A decorator: the parameter `options` of a function becomes a parameter for each of the options.
-
-    Commands and routes are made from the signature of a function, so that an option which is declared here
-    is one of theirs, too.
-
-    Args:
-        described: What annotates the parameter of a name and option: typer's or FastAPI's description.
-    """
-    kinds = get_type_hints(StyleOptions)
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(function, eval_str=True)
-        parameters: list[inspect.Parameter] = []
-        for parameter in signature.parameters.values():
-            if parameter.name != "options":
-                parameters.append(parameter)
-                continue
-            parameters += [
-                parameter.replace(
-                    name=name,
-                    default=getattr(DEFAULT_OPTIONS, name),
-                    annotation=Annotated[kinds[name], described(name, option)],
-                )
-                for name, option in DECLARED.items()
-            ]
-
-        def gathered(values: dict[str, Any]) -> dict[str, Any]:
-            chosen = {name: values.pop(name) for name in DECLARED if name in values}
-            return {**values, "options": StyleOptions(**chosen)}
-
-        if inspect.iscoroutinefunction(function):
-
-            @wraps(function)
-            async def given(*args: Any, **values: Any) -> Any:
-                return await function(*args, **gathered(values))
-        else:
-
-            @wraps(function)
-            def given(*args: Any, **values: Any) -> Any:
-                return function(*args, **gathered(values))
-
-        given.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-        given.__annotations__ = {p.name: p.annotation for p in parameters}
-        return given
-
-    return decorate
 
 
 def recolour(painting: Image.Image, photo: Image.Image) -> Image.Image:
