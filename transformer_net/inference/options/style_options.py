@@ -53,7 +53,7 @@ class StyleOptions:
     """
 
     strength: float = _option(
-        1.0, "Strength", "From 0, the photo itself, to 1, the painting at its full strength.",
+        1.0, "Strength", "How much of the painting there is; less lets the photo show through.",
         least=0, most=1, step=0.05, example=0.7,
     )  # fmt: skip
     keep_colour: bool = _option(
