@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -18,7 +17,7 @@ from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say, with_fields
 from transformer_net.devices import pick_device
-from transformer_net.errors import RunFolderError, SettingError, UnknownStyleError, about
+from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
@@ -32,7 +31,7 @@ from transformer_net.training.execution.tensorboard import TensorBoardWriter, re
 from transformer_net.training.losses.vgg import Vgg16Features, VggSource
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
-from transformer_net.training.run_folder import RunFolder
+from transformer_net.training.run_folder import RunFolder, check_folders
 from transformer_net.training.trainer import Trainer
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
@@ -118,8 +117,8 @@ class Options:
         int | None,
         _option(
             LOSS,
-            "The losses see the painting from another place at each step, less than so many pixels off; 8 "
-            "lessens the lattice of 4 px in calm areas, with --upsampling bilinear even more.",
+            "The losses see the painting from another place at each step, less than so many pixels off: it "
+            "lessens the lattice of 4 px in calm areas. 0 is off.",
             "shift",
         ),
     ] = None
@@ -137,15 +136,14 @@ class Options:
         _option(
             LOSS,
             "How little of a pattern of 4 px, the network's own grid, paintings may have, in the second "
-            "half of the steps; at 10 hardly any is seen.",
+            "half of the steps: 10 in long trainings, in which such a pattern grows.",
             "lattice",
         ),
     ] = None
     upsampling: Annotated[
         str | None,
         typer.Option(
-            help="How the network enlarges: bilinear, or nearest. The gallery's models have nearest, and "
-            "blends need the same.",
+            help="How the network enlarges: bilinear, or nearest, as models of former versions do.",
             show_default=TrainConfig.upsampling,
             rich_help_panel=SCHEDULE,
         ),
@@ -287,7 +285,7 @@ def train(given: Options) -> None:
         warm = all(word for word, _ in begin.values())
         options["warmup_iterations"] = 0 if warm else min(wanted, TrainConfig.warmup_iterations)
     configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
-    _check_folders(folders.values(), given.resume, given.overwrite, bool(given.compare))
+    check_folders(folders.values(), given.resume, given.overwrite, bool(given.compare))
     with (
         process_group(target, given.sync_bn) as ranks,
         StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
@@ -351,16 +349,6 @@ def _check(given: Options) -> None:
         raise SettingError("Give --resume or --overwrite, not both.")
     if given.tensorboard:
         require_tensorboard()  # or one would hear that it is not installed when the old run is gone
-
-
-def _check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
-    """Refuse at once what cannot be started or resumed; of several runs, those that exist are resumed."""
-    for folder in folders:
-        if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
-            ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"
-            raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
-        if resume and (folder.state.exists() or not several):
-            folder.load_state()
 
 
 def _where_to_begin(init: str, width: int) -> str:

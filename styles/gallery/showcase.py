@@ -42,7 +42,7 @@ _INTRODUCTION = """\
 Six styles, each drawn by our own code (`styles/gallery/painters/`, CC0) and learned by four networks that differ in their
 normalizer only: same seed, same photos in the same order, same budget. `styles/recipes.toml` holds the recipes,
 `styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` trains them again. Minutes and photos a
-second are of up to fifteen trainings side by side; alone, each takes a fraction of that (docs/training.md).
+second are of two trainings side by side, with one thread each.
 
 ![One photo in every style](pictures/gallery.jpg)
 """
@@ -148,7 +148,6 @@ def _section(style: Style) -> str:
     painter = ast.parse((ROOT / "gallery" / "painters" / f"{style.name}.py").read_text())
     about = (ast.get_docstring(painter) or "").split("\n\n")[0]
     entries = [style.card["norms"][norm] for norm in NORMS]
-    config = entries[0]["config"]
     minutes = ", ".join(
         f"{norm} {entry['seconds'] / 60:.1f}" for norm, entry in zip(NORMS, entries, strict=True)
     )
@@ -162,19 +161,21 @@ def _section(style: Style) -> str:
 
 {about}
 
-{_steps(config)}, {speed:.1f} photos a second; minutes to train: {minutes}
+{_steps(entries[0])}, {speed:.1f} photos a second; minutes to train: {minutes}
 ({machines}).
 
 ![Four photos, each with its four paintings in the style {style.name}]({os.path.relpath(sheet_file(style), DOCS)})
 """
 
 
-def _steps(config: dict[str, Any]) -> str:
+def _steps(entry: dict[str, Any]) -> str:
     """How many steps on crops of which size: the same for all norms of a style."""
+    config, before = entry["config"], entry.get("before")
     steps, size, early = config["iterations"], config["size"], config.get("early_size")
+    begun = f"On from a model of {before['config']['iterations']} steps: " if before else ""
     if not early:
-        return f"{steps} steps on crops of {size} px"
-    return f"{steps} steps, the first half on crops of {early} px, the second of {size} px"
+        return f"{begun}{steps} steps on crops of {size} px"
+    return f"{begun}{steps} steps, the first half on crops of {early} px, the second of {size} px"
 
 
 def _figures(shown: list[Style]) -> list[str]:

@@ -95,9 +95,8 @@ class TrainConfig:
     locality: float = 0.3
     style_size: int = 1024
     grain: float = 0.05
-    # As the gallery's models were trained, which new ones can be blended with.
-    upsampling: str = "nearest"
-    shift: int = 0
+    upsampling: str = "bilinear"
+    shift: int = 8
     consistency: float = 0.0
     lattice: float = 0.0
     init: str = ""

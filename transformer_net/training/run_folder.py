@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,15 @@ class SavedState:
 
 
 class RunFolder:
-    """Reads and writes the files of one run below `path`, which is made on the first write."""
+    """Reads and writes the files of one run below `path`, which is made on the first write.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        path: The folder.
+        config_type: Class of the run's settings.
+    """
+
+    def __init__(self, path: Path, config_type: type[TrainConfig] = TrainConfig) -> None:
+        self.path, self.config_type = path, config_type
         self.model = path / "model.safetensors"
         self.state = path / "state.safetensors"
         self.metrics = path / "metrics.jsonl"
@@ -116,7 +121,7 @@ class RunFolder:
                         f"{self.state} is of version {description['version']!r}, not {STATE_VERSION}."
                     )
                 config, iteration = (
-                    TrainConfig.from_dict(description["config"]),
+                    self.config_type.from_dict(description["config"]),
                     int(description["iteration"]),
                 )
                 return SavedState(
@@ -160,6 +165,20 @@ class RunFolder:
         """Write the fixed photo as it is painted at `iteration`."""
         with writing(self.path):
             write_atomically(self.samples / f"{iteration:06d}.jpg", encode(image, "jpeg"))
+
+
+def check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, several: bool) -> None:
+    """Refuse at once what cannot be started or resumed; of several runs, those that exist are resumed.
+
+    Raises:
+        RunFolderError: There is a run that would be lost, or none to resume.
+    """
+    for folder in folders:
+        if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
+            ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"
+            raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
+        if resume and (folder.state.exists() or not several):
+            folder.load_state()
 
 
 @contextlib.contextmanager
