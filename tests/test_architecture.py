@@ -18,6 +18,7 @@ PARTS = CORE | {f"transformer_net.inference.{part}" for part in ("options", "til
 INFERENCE = {*PARTS, "styles", "styles.catalog", "transformer_net.inference"}
 TRAINING = {*CORE, *(f"transformer_net.training{part}" for part in ("", ".losses", ".execution"))}
 MANY = {"transformer_net.inference.video", "transformer_net.inference.batch"}
+PREDICTION = {"transformer_net.prediction", "transformer_net.training.prediction"}
 LIBRARY = {*INFERENCE, *TRAINING, *MANY, "styles.gallery"}
 SERVER = {"app", *INFERENCE}
 
@@ -38,6 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "transformer_net.training.losses": CORE,
     "transformer_net.training.execution": CORE,
     "transformer_net.training": TRAINING,
+    "transformer_net.prediction": {*CORE, "transformer_net.training.losses"},
+    "transformer_net.training.prediction": {*TRAINING, "transformer_net.prediction"},
     "styles.gallery.painters": set(),
     "styles.gallery": LIBRARY,
     "app": CORE,
@@ -57,6 +60,7 @@ ALLOWED: dict[str, set[str]] = {
     "benchmarks": {*LIBRARY, "stylize"},
     "stylize": LIBRARY,
     "train_style": LIBRARY,
+    "train_predictor": {*LIBRARY, *PREDICTION},
     "hubconf": LIBRARY,
 }
 

@@ -6,7 +6,9 @@
 - Instance enhancement batch normalization: Liang et al. 2020, arXiv 1908.04008, Algorithm 1.
 
 All take and return (B, C, H, W). Channel parameters are flat (C,) and viewed at forward; spatial means are
-taken in float32 and cast back, so that half precision and very large pictures keep the gate.
+taken in float32 and cast back, so that half precision and very large pictures keep the gate. Where a
+function of PyTorch's puts others in their place (`torch.func.functional_call`), they may be (B, C): a set for
+each sample.
 
 In evaluation mode each of them is y = a·x + b, one a and one b a channel, once the picture is known:
 `as_affine` gives them from the picture's `moments`, as far as the norm looks at these (`MOMENTS`). So a
@@ -82,7 +84,7 @@ class BatchNorm(nn.BatchNorm2d):
         return x_hat
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.noise is None and self.over_ranks is None:
+        if self.noise is None and self.over_ranks is None and self.weight.ndim == 1:
             return super().forward(x)
         return torch.addcmul(_per_channel(self.bias), self.standardize(x), _per_channel(self.weight))
 
@@ -136,14 +138,17 @@ class InstanceNorm(nn.InstanceNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         last = x.is_contiguous(memory_format=torch.channels_last)
         if not (last and x.device.type == "cpu" and x.requires_grad and torch.is_grad_enabled()):
-            y: Tensor = super().forward(x)
-            return y
+            if self.weight.ndim == 1:
+                y: Tensor = super().forward(x)
+                return y
+            x_hat = F.instance_norm(x, eps=self.eps)
+            return torch.addcmul(_per_channel(self.bias), x_hat, _per_channel(self.weight))
         # Batch norms of one sample each are the same, and leave channels last as they are: half the time of
         # nn.InstanceNorm2d, which turns them round and back.
-        ones = torch.split(x, 1)
-        return torch.cat(
-            [F.batch_norm(one, None, None, self.weight, self.bias, True, 0.0, self.eps) for one in ones]
+        each = zip(
+            torch.split(x, 1), self.weight.expand(x.shape[:2]), self.bias.expand(x.shape[:2]), strict=True
         )
+        return torch.cat([F.batch_norm(one, None, None, w, b, True, 0.0, self.eps) for one, w, b in each])
 
     def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """As `BatchNorm.as_affine`."""
@@ -179,7 +184,10 @@ class SqueezeExcitedBatchNorm(BatchNorm):
 
     def _gate_of(self, mean: Tensor) -> Tensor:
         descriptor = mean.to(self.squeeze.weight.dtype)
-        return torch.sigmoid(self.excite(F.relu(self.squeeze(descriptor))))
+        squeezed = F.relu(self.squeeze(descriptor))
+        if self.excite.bias.ndim > 1:
+            return torch.sigmoid(F.linear(squeezed, self.excite.weight) + self.excite.bias)
+        return torch.sigmoid(self.excite(squeezed))
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
@@ -272,8 +280,8 @@ class InstanceEnhancementBatchNorm(BatchNorm):
 
     def _gated(self, delta: Tensor) -> tuple[Tensor, Tensor]:
         """γ and β, (B, C) or (1, C), after δ acted on one of them or on both."""
-        scale = self.weight * delta if self.acts_on in ("scale", "both") else self.weight[None]
-        shift = self.bias * delta if self.acts_on in ("shift", "both") else self.bias[None]
+        scale = self.weight * delta if self.acts_on in ("scale", "both") else self.weight.expand_as(delta)
+        shift = self.bias * delta if self.acts_on in ("shift", "both") else self.bias.expand_as(delta)
         return scale, shift
 
     def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
@@ -377,4 +385,5 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _per_channel(parameter: Tensor) -> Tensor:
-    return parameter[None, :, None, None]
+    """(C,) or (B, C) as (1 or B, C, 1, 1)."""
+    return parameter.view(-1, parameter.shape[-1], 1, 1)

@@ -17,6 +17,11 @@ from torch import Tensor, nn
 MUON_LR = 25.0
 """Muon's learning rate as a multiple of Adam's."""
 
+_FACTORS = {"muon": MUON_LR, "adam": 1.0, "predictor": 0.25}
+"""Learning rates as multiples of Adam's."""
+
+_PREDICTOR_CLIP = 5.0
+
 _COLOURS = 3
 
 # Newton-Schulz iteration x ← a·x + b·xxᵀx + c·(xxᵀ)²x: these coefficients, Jordan's, bring all singular
@@ -84,15 +89,25 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class MuonAdam:
-    """Muon and Adam, each for its share of a network's parameters."""
+    """Muon and Adam, each for its share of a network's parameters.
 
-    def __init__(self, network: nn.Module) -> None:
-        parameters = list(network.parameters())
+    Args:
+        network: What is trained.
+        predictor: Part of it whose gradients are clipped, and which learns with a quarter of Adam's rate.
+    """
+
+    def __init__(self, network: nn.Module, predictor: nn.Module | None = None) -> None:
+        self._predicting = list(predictor.parameters()) if predictor else []
+        apart = set(self._predicting)
+        parameters = [p for p in network.parameters() if p not in apart]
         others = [p for p in parameters if not _is_matrix(p)]
+        on_gpu = others[0].is_cuda
         self._optimizers: dict[str, torch.optim.Optimizer] = {
             "muon": Muon(p for p in parameters if _is_matrix(p)),
-            "adam": torch.optim.Adam(others, capturable=others[0].is_cuda),
+            "adam": torch.optim.Adam(others, capturable=on_gpu),
         }
+        if predictor:
+            self._optimizers["predictor"] = torch.optim.Adam(self._predicting, capturable=on_gpu)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -101,10 +116,12 @@ class MuonAdam:
 
     def step(self, lr: float | Tensor) -> None:
         """One step along the gradients, with Adam's learning rate `lr`; a tensor lies beside the weights."""
-        for name, factor in (("muon", MUON_LR), ("adam", 1.0)):
-            for group in self._optimizers[name].param_groups:
-                group["lr"] = factor * lr
-            self._optimizers[name].step()
+        if self._predicting:
+            nn.utils.clip_grad_norm_(self._predicting, _PREDICTOR_CLIP)
+        for name, optimizer in self._optimizers.items():
+            for group in optimizer.param_groups:
+                group["lr"] = _FACTORS[name] * lr
+            optimizer.step()
 
     def state_tensors(self) -> dict[str, Tensor]:
         """The whole state, flat: `muon.INDEX.NAME` and `adam.INDEX.NAME`."""

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from transformer_net.checkpoint import save_model
 from transformer_net.cores import available_cores
 from transformer_net.devices import describe_machine
 from transformer_net.errors import DivergedError, RunFolderError
@@ -291,13 +290,7 @@ class Run:
         with self._saves.measured(self._spent):
             trainer, tensors = self.trainer, self._finite_state()
             with writing(self.folder.path):
-                save_model(
-                    self.folder.model,
-                    trainer.network,
-                    trainer.config.style,
-                    trainer.config.grain,
-                    self._card(validation),
-                )
+                trainer.save(self.folder.model, self._card(validation))
             self.folder.save_state(
                 SavedState(
                     trainer.config,

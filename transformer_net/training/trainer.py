@@ -6,7 +6,8 @@ import contextlib
 import functools
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from transformer_net.checkpoint import save_model
 from transformer_net.devices import multiplies_bf16
 from transformer_net.errors import ContentError, DivergedError, SettingError
 from transformer_net.grain import grain
@@ -124,7 +126,7 @@ class Trainer:
         self._loss = perceptual_loss(config, style, vgg, device) if style and vgg else None
         self.iteration = 0
         self.lowest = math.inf
-        self.optimizer = MuonAdam(self.network)
+        self.optimizer = self._optimizer()
         # A step is many hundred kernels of a few microseconds: on a GPU, launching them one by one takes
         # longer than computing them. Collectives stay out of recordings.
         self._graphed = (
@@ -172,14 +174,14 @@ class Trainer:
         batch = TrainingBatch(photo, grainy, *seen, *view)
         return TrainingBatch(*(t.pin_memory() for t in batch)) if self.device.type == "cuda" else batch
 
-    def step(self, batch: TrainingBatch) -> dict[str, Tensor]:
+    def step(self, batch: Sequence[Tensor]) -> dict[str, Tensor]:
         """One optimizer step; returns the losses before it, detached, as this rank sees them.
 
         Args:
             batch: What `prepare` made for this iteration.
         """
         if self.iteration == self.schedule.style_from:
-            self.optimizer = MuonAdam(self.network)  # the warm-up's moments are of another loss's scale
+            self.optimizer = self._optimizer()  # the warm-up's moments are of another loss's scale
         rate = self.learning_rate()
         if self._graphed:
             losses = self._graphed(f"{self.phase} {self.schedule.smooths(self.iteration)}", *batch, rate)
@@ -188,9 +190,20 @@ class Trainer:
         self.iteration += 1
         return losses
 
+    def _optimizer(self) -> MuonAdam:
+        return MuonAdam(self.network)
+
     def _compute(self, *inputs: Any) -> dict[str, Tensor]:
-        """All of a step that the device does, for the tensors of a `TrainingBatch` and the learning rate."""
-        batch, rate = TrainingBatch(*inputs[:-1]), inputs[-1]
+        """All of a step that the device does, for the tensors of a batch and the learning rate."""
+        total, losses = self._losses(*inputs[:-1])
+        self.optimizer.zero_grad()
+        torch.autograd.backward(total)
+        self.optimizer.step(inputs[-1])
+        return losses
+
+    def _losses(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """What a step minimizes, and its parts by name without gradient, for the tensors of a batch."""
+        batch = TrainingBatch(*inputs)
         self.network.train(not self.schedule.smooths(self.iteration))
         with self._autocast():
             output = self._forward(batch.grainy).float()
@@ -200,17 +213,14 @@ class Trainer:
             else:
                 seen, photo = output, batch.photo
                 if self.config.shift > 1:
-                    seen, photo = (_cut_out(t, batch.rows, batch.columns) for t in (seen, photo))
+                    seen, photo = (cut_out(t, batch.rows, batch.columns) for t in (seen, photo))
                 terms = self.loss(seen, photo, self.ranks.average)
                 total, losses = terms.total, terms.detached()
         if self.phase == "style":
             for name, value in self._stability(batch, output).items():
                 total = total + getattr(self.config, name) * value
                 losses |= {name: value.detach(), "total": total.detach()}
-        self.optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step(rate)
-        return losses
+        return total, losses
 
     def _stability(self, batch: TrainingBatch, painting: Tensor) -> dict[str, Tensor]:
         """The losses on lattice and flicker that have a weight, by the names of their weights.
@@ -286,6 +296,10 @@ class Trainer:
             hook.remove()
         return found
 
+    def save(self, path: Path, card: Mapping[str, Any]) -> None:
+        """Write the model file, with what its `card` says of the training."""
+        save_model(path, self.network, self.config.style, self.config.grain, card)
+
     def state_tensors(self) -> dict[str, Tensor]:
         """Network and optimizer, flat: `network.NAME` and `optimizer.NAME`."""
         tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
@@ -312,7 +326,7 @@ def _part(rng: np.random.Generator, side: int, room: int) -> tuple[Tensor, Tenso
     return rows, columns
 
 
-def _cut_out(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def cut_out(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The part of (B, 3, H, W), channels last; by indices, as a recorded step has one slice."""
     part = image.index_select(2, rows).index_select(3, columns)
     return part.contiguous(memory_format=torch.channels_last)

@@ -95,7 +95,7 @@ class PaletteDistance(nn.Module):
     image of the batch has the style picture's distribution of colours, wherever they are.
 
     Args:
-        style: The style picture, (1, 3, H, W) in [0, 1].
+        style: The style picture, (1, 3, H, W) in [0, 1]; None where each image has its own.
         directions: Number of projections.
         quantiles: Number of quantiles compared on each.
     """
@@ -103,19 +103,27 @@ class PaletteDistance(nn.Module):
     directions: Tensor
     target: Tensor
 
-    def __init__(self, style: Tensor, directions: int = 16, quantiles: int = 256) -> None:
+    def __init__(self, style: Tensor | None = None, directions: int = 16, quantiles: int = 256) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        normals = torch.randn(directions, 3, generator=generator).to(style)
+        normals = torch.randn(directions, 3, generator=generator)
         self.quantiles = quantiles
         self.register_buffer("directions", F.normalize(normals, dim=1))
-        self.register_buffer("target", self._project(style))
+        if style is not None:
+            self.directions = self.directions.to(style)
+            self.register_buffer("target", self.project(style))
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The distance of (B, 3, H, W), averaged over batch, directions and quantiles; a scalar."""
-        return F.mse_loss(self._project(image), self.target.expand(len(image), -1, -1))
+    def forward(self, image: Tensor, target: Tensor | None = None) -> Tensor:
+        """The distance of (B, 3, H, W), averaged over batch, directions and quantiles; a scalar.
 
-    def _project(self, image: Tensor) -> Tensor:
+        `target` is what to compare with in place of the style picture: what `project` gave, one for each
+        image.
+        """
+        wanted = self.target.expand(len(image), -1, -1) if target is None else target
+        return F.mse_loss(self.project(image), wanted)
+
+    def project(self, image: Tensor) -> Tensor:
+        """Quantiles of the colours of (B, 3, H, W) along each direction, (B, directions, quantiles)."""
         # Every third pixel each way is plenty for a distribution, and 3 has no factor in common with the
         # network's stride of 4, so no phase of its upsampling goes unseen.
         pixels = image.float()[..., ::3, ::3].flatten(2)

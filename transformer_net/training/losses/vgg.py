@@ -25,6 +25,9 @@ TAPS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 # Output channels of each 3x3 convolution, "pool" for 2x2 max pooling; a tap follows the last ReLU of a row.
 _LAYERS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 
+CHANNELS = tuple(row[-1] for row in _LAYERS)
+"""Channels of each tap."""
+
 VggSource = Literal["shipped", "torchvision"]
 
 

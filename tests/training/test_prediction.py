@@ -1,0 +1,126 @@
+"""Training of a style predictor: its styles, its steps, and its command."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import train_predictor
+from tests.conftest import make_picture
+from transformer_net.errors import SettingError
+from transformer_net.network import TransformerNet
+from transformer_net.prediction.predictor import StylePredictor, load_predictor
+from transformer_net.training.content import ContentPhotos
+from transformer_net.training.losses.perceptual import relative_gram_distance
+from transformer_net.training.prediction import styles
+from transformer_net.training.prediction.config import PredictorConfig
+from transformer_net.training.prediction.styles import StyleCrops
+from transformer_net.training.prediction.trainer import PredictorTrainer, distance
+from transformer_net.training.run import Run
+from transformer_net.training.run_folder import RunFolder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def few(monkeypatch):
+    monkeypatch.setattr(styles, "BEGINNING", 4)
+
+
+def config(**given):
+    settings = {"norm": "iebn", "width": 4, "iterations": 6, "batch_size": 2, "size": 48, "early_size": 0}
+    settings |= {"hidden": 8, "crop": 64, "crops": 6, "shift": 4, "precision": "fp32", "init": ""}
+    return PredictorConfig(style="predictor", **{**settings, **given})
+
+
+def trainer(folder, vgg, **given):
+    made = config(**given)
+    crops = StyleCrops(ContentPhotos.from_folder(folder), vgg, CPU, made)
+    torch.manual_seed(0)
+    network = StylePredictor.around(TransformerNet(made.norm, made.width), made.hidden)
+    return PredictorTrainer(made, crops, vgg, CPU, network)
+
+
+def test_crops_follow_from_seed_and_number(photo_folder, vgg):
+    pictures = ContentPhotos.from_folder(photo_folder)
+    first, again = (StyleCrops(pictures, vgg, CPU, config()) for _ in range(2))
+    other = StyleCrops(pictures, vgg, CPU, config(seed=1))
+    for number in range(12):
+        crop = first.crop(number)
+        assert crop.shape == (3, 64, 64)
+        assert 0 <= crop.min() <= crop.max() <= 1
+        assert torch.equal(crop, again.crop(number))
+        assert not torch.equal(crop, other.crop(number))
+
+
+def test_new_crops_come_into_use_and_old_ones_go(photo_folder, vgg, few):
+    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), vgg, CPU, config(fresh=0.5))
+    assert [crops.in_use(i) for i in (0, 2, 4, 10)] == [range(4), range(5), range(6), range(3, 9)]
+    assert all(set(crops.drawn(i, 50)) == set(crops.in_use(i)) for i in (0, 10))
+    crops.targets(crops.in_use(0))
+    crops.targets(crops.in_use(10), oldest=3)
+    assert sorted(crops._kept) == list(range(3, 9))
+
+
+def test_targets_are_those_of_the_crop(photo_folder, vgg):
+    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), vgg, CPU, config())
+    both = crops.targets([1, 2])
+    exact = crops.of(crops.crop(2)[None])
+    torch.testing.assert_close(both.descriptor[1:], exact.descriptor)
+    for gram, wanted in zip(both.grams, exact.grams, strict=True):
+        assert distance(gram[1:], wanted).item() < 1e-4  # bfloat16
+    apart = distance(both.gram_2[:1], both.gram_2[1:])
+    assert apart.item() == pytest.approx(relative_gram_distance(both.gram_2[:1], both.gram_2[1:]).item())
+
+
+def test_the_loss_of_predicted_paintings_falls(photo_folder, vgg, few):
+    made = trainer(photo_folder, vgg, norm="in", iterations=40, fresh=0.0, lr=0.01, lattice=0.0)
+    made.standardize()
+    photo = torch.rand(2, 3, 48, 48)
+    totals = [made.step(made.prepare(photo, i))["total"].item() for i in range(40)]
+    assert sum(totals[-8:]) < 0.9 * sum(totals[:8])
+
+
+def test_batch_norms_keep_their_statistics_in_the_second_half(photo_folder, vgg, few):
+    made = trainer(photo_folder, vgg, norm="bn", iterations=4)
+    made.standardize()
+    found = []
+    for i in range(4):
+        losses = made.step(made.prepare(torch.rand(2, 3, 48, 48), i))
+        found.append((made.network.get_buffer("encoder.1.running_mean").clone(), "lattice" in losses))
+    assert [with_lattice for _, with_lattice in found] == [False, False, True, True]
+    assert not torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[1][0], found[3][0])
+
+
+def test_a_resumed_run_gives_what_an_uninterrupted_one_gives(photo_folder, tmp_path, vgg, few):
+    def run(path, stop_at=None, resume=False):
+        made = trainer(photo_folder, vgg)
+        folder, sample = RunFolder(path, PredictorConfig), make_picture(40, 40)
+        stop = lambda: made.iteration == stop_at  # noqa: E731
+        going = Run(made, ContentPhotos.from_folder(photo_folder), folder, sample, 3, should_stop=stop)
+        if resume:
+            going.resume()
+        else:
+            folder.create()
+            made.standardize()
+        return going.run()
+
+    whole = run(tmp_path / "whole")
+    assert not run(tmp_path / "parts", stop_at=3).finished
+    parts = run(tmp_path / "parts", resume=True)
+    assert parts.validation == whole.validation
+    assert whole.validation["closed"] < 1
+    states = [load_file(tmp_path / name / "state.safetensors") for name in ("whole", "parts")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    found, description = load_predictor(tmp_path / "parts" / "model.safetensors")
+    assert found.norm == "iebn"
+    assert description["training"]["iterations_done"] == 6
+
+
+def test_wrong_settings_are_refused():
+    with pytest.raises(SettingError, match="hidden must be at least 1"):
+        config(hidden=0)
+    with pytest.raises(SettingError, match="not both"):
+        train_predictor.train(iterations=3, budget="3m")
+    with pytest.raises(SettingError, match="not both"):
+        train_predictor.train(resume=True, overwrite=True)

@@ -1,0 +1,138 @@
+"""Train a style predictor, which gives any picture's style at once: python train_predictor.py --styles DIR"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from styles.blend import gallery_mean
+from transformer_net.commandline import console, run, say
+from transformer_net.devices import pick_device
+from transformer_net.errors import SettingError
+from transformer_net.imaging.decode import decode
+from transformer_net.memory import keep_freed_memory
+from transformer_net.network import with_upsampling
+from transformer_net.norms import canonical_norm, norm_slug
+from transformer_net.prediction.predictor import StylePredictor
+from transformer_net.training.config import parse_duration
+from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
+from transformer_net.training.execution.distributed import own_device, process_group
+from transformer_net.training.execution.signals import StopSignals
+from transformer_net.training.losses.vgg import Vgg16Features
+from transformer_net.training.prediction.config import PredictorConfig
+from transformer_net.training.prediction.styles import StyleCrops
+from transformer_net.training.prediction.trainer import PredictorTrainer
+from transformer_net.training.report import ProgressLine, duration, losses_table
+from transformer_net.training.run import Run
+from transformer_net.training.run_folder import RunFolder, check_folders
+
+STYLES = Path(__file__).parent / "styles"
+
+
+def train(
+    norm: Annotated[str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.")] = "iebn",
+    styles: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of style pictures, hundreds if you can; default: the gallery's.", show_default=False
+        ),
+    ] = STYLES,
+    content: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of photos, or a data set: imagenette, food101, caltech101, pets. Default: the "
+            "shipped photos."
+        ),
+    ] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="Steps.", show_default=str(PredictorConfig.iterations))
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="Time to train for in place of a number of steps: 3m, 1h30m.")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(help="Photos a step, each with a style of its own.")
+    ] = PredictorConfig.batch_size,
+    hidden: Annotated[
+        int, typer.Option(help="Units of the predictor's inner layers.")
+    ] = PredictorConfig.hidden,
+    seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; default: runs/predictor-<norm>.", show_default=False)
+    ] = None,
+    sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples and validations.")] = 500,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run in the folder stopped.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete a run that is there.")] = False,
+) -> None:
+    """Train the network that predicts a style picture's norms, and the convolutions that all styles share.
+
+    Some of the pictures are kept aside: samples show a photo in four of them, and the losses on them tell how
+    well the predictor does with pictures it has never seen. `closed` is the share of a photo's style distance
+    that is gone.
+
+    Ctrl-C saves and stops; --resume continues. Several processes, on as many GPUs or cores, share each batch:
+    torchrun --nproc-per-node=4 train_predictor.py …
+    """
+    began = time.perf_counter()
+    if iterations is not None and budget is not None:
+        raise SettingError("Give --iterations or --budget, not both.")
+    if resume and overwrite:
+        raise SettingError("Give --resume or --overwrite, not both.")
+    config = PredictorConfig(
+        style="predictor",
+        norm=canonical_norm(norm),
+        iterations=iterations or PredictorConfig.iterations,
+        budget=parse_duration(budget) if budget else 0.0,
+        batch_size=batch_size,
+        hidden=hidden,
+        seed=seed,
+    )
+    target = pick_device(own_device(device))
+    photos, pictures = open_content(content), ContentPhotos.from_folder(styles)
+    folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
+    check_folders([folder], resume, overwrite, several=False)
+    start = with_upsampling(gallery_mean(config.norm), config.upsampling)
+    with (
+        process_group(target) as ranks,
+        StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
+        ProgressLine(console if ranks.first else Console(quiet=True), f"predictor {config.norm}") as line,
+    ):
+        vgg = Vgg16Features()
+        crops = StyleCrops(pictures, vgg, target, config)
+        network = StylePredictor.around(start, config.hidden, config.seed)
+        trainer = PredictorTrainer(config, crops, vgg, target, network, ranks)
+        sample = decode(EXAMPLES / "astronaut.jpg").rgb
+        training = Run(
+            trainer, photos, folder, sample, sample_every, line.update, stop.requested, began=began
+        )
+        if resume:
+            line.console.print(f"Resuming {folder.path} at iteration {training.resume()}.", markup=False)
+        else:
+            if ranks.first:
+                folder.create()
+            trainer.standardize()
+        outcome = training.run()
+    if not ranks.first:
+        return
+    if not outcome.finished:
+        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume continues.")
+        raise typer.Exit(128 + stop.received)
+    console.print(losses_table(outcome.validation))
+    say(f"Trained in {duration(outcome.seconds)}. The predictor is {folder.model}.")
+
+
+def main() -> None:
+    """The command: from arguments to an exit code."""
+    keep_freed_memory()
+    run(train)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Style prediction: any picture's style at once, without training."""

@@ -1,0 +1,40 @@
+"""What decides how a style predictor is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from transformer_net.errors import SettingError
+from transformer_net.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class PredictorConfig(TrainConfig):
+    """One training of a style predictor; what `TrainConfig` says of the style picture holds for all of them.
+
+    The defaults that differ from those of `TrainConfig` are for a training of hours: small crops first, and
+    terms against the lattice that grows in it. There is no warm-up, for it begins at the gallery's mean.
+
+    Attributes:
+        hidden: Units of the two inner layers of the predictor.
+        crop: Side in pixels of the crops of style pictures.
+        crops: Crops of style pictures that are in use at a time.
+        fresh: Crops that come new into use at each step; as many go out.
+    """
+
+    iterations: int = 12000
+    warmup_iterations: int = 0
+    early_size: int = 128
+    lr: float = 2.4e-3
+    tv_weight: float = 10.0
+    lattice: float = 10.0
+    init: str = "gallery"
+    hidden: int = 512
+    crop: int = 256
+    crops: int = 2000
+    fresh: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden < 1:
+            raise SettingError(f"hidden must be at least 1, not {self.hidden}.")
