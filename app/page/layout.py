@@ -61,10 +61,20 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
         with new:
             choices = Pickers(style, second, curves, live_style)
             train_tab.build(service, manager, page, new, tabs, choices)
+        _enable_when_ready(page)
     # The service has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     page.queue(max_size=64, api_open=False)
     allow_events(page, _EVENTS)
     return page
+
+
+def _enable_when_ready(page: gr.Blocks) -> None:
+    """All buttons are disabled until the page's events work. Call it when everything is on the page."""
+    buttons = [block for block in page.blocks.values() if isinstance(block, gr.Button)]
+    for button in buttons:
+        button.interactive = False
+    enabled = f"() => Array({len(buttons)}).fill({{ __type__: 'update', interactive: true }})"
+    page.load(None, None, buttons, js=enabled, show_progress="hidden", api_visibility="private")
 
 
 def _live(service: PaintingService, offered: list[Style]) -> gr.Radio | None:

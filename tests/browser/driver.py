@@ -73,9 +73,14 @@ def chromium() -> Iterator[Browser]:
 def open_page(page: Page, address: str) -> None:
     """Go to the page and wait until it can be used."""
     page.goto(f"{address}/ui/")
-    page.wait_for_selector("#paint")
-    page.wait_for_selector("#status[aria-live]")
+    wait_until_ready(page)
     page.locator("#style").get_by_label(STYLE.capitalize()).check()
+
+
+def wait_until_ready(page: Page) -> None:
+    """Wait until the page's events work and its script has run."""
+    page.wait_for_selector("#paint:enabled")
+    page.wait_for_selector("#status[aria-live]")
 
 
 def choose(page: Page, photo: Path) -> None:

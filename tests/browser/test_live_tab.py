@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Page, expect
 
-from tests.browser.driver import ROOT, STYLE, choose, paint
+from tests.browser.driver import ROOT, STYLE, choose, open_page, paint, wait_until_ready
 from tests.browser.test_page import DARK, PHONE, _check
 
 _FRAME = """() => {
@@ -70,8 +70,7 @@ def test_the_camera_is_let_go_of(page: Page, leave: str) -> None:
 def test_a_photo_is_painted_while_the_camera_runs(page: Page, server: str, photo: Any) -> None:
     _start(page)
     other = page.context.new_page()
-    other.goto(f"{server}/ui/")
-    other.locator("#style").get_by_label(STYLE.capitalize()).check()
+    open_page(other, server)
     choose(other, photo)
     paint(other)
     other.close()
@@ -82,7 +81,7 @@ def test_a_frame_that_cannot_be_read_is_told_in_a_sentence(page: Page) -> None:
     broken = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff\xe0 no more").decode()
     page.add_init_script(f"HTMLCanvasElement.prototype.toDataURL = () => {broken!r}")
     page.reload()
-    page.wait_for_selector("#status[aria-live]")
+    wait_until_ready(page)
     page.get_by_role("tab", name="Live").click()
     page.locator("#camera").get_by_text("Click to Access Webcam").click()
     expect(page.locator("#live-said p")).to_have_text(re.compile(r"^The JPEG picture is damaged.*\.$"))

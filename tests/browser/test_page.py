@@ -202,6 +202,25 @@ def test_without_a_photo_paint_says_so(page: Page) -> None:
     expect(page.get_by_test_id("toast-body")).to_contain_text("Choose a photo first.")
 
 
+def test_buttons_are_disabled_until_they_work(page: Page) -> None:
+    page.add_init_script("""
+        new MutationObserver((_, observer) => {
+          const paint = document.querySelector("#paint");
+          if (!paint) return;
+          window.drawnDisabled = paint.disabled;
+          observer.disconnect();
+        }).observe(document, {childList: true, subtree: true});
+    """)
+    page.reload()
+    page.click("#paint")  # waits until it is enabled
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Choose a photo first.")
+    assert page.evaluate("drawnDisabled")
+    for tab, button in (("Live", "#camera-off"), ("New style", "#train")):
+        page.get_by_role("tab", name=tab).click()
+        for found in page.locator(button).all():  # a server that does not train has no button for it
+            expect(found).to_be_enabled()
+
+
 def test_a_webcam_picture_is_painted(page: Page) -> None:
     page.locator("#photo").get_by_label("Capture from camera").click()
     page.locator("#photo").get_by_text("Click to Access Webcam").click()

@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import PATIENCE, SCREENSHOTS
-from tests.browser.driver import choose, served
+from tests.browser.driver import choose, served, wait_until_ready
 
 STARTING = 5 * PATIENCE
 """Milliseconds until the first figures of a training, which politely gives way to everything else."""
@@ -32,6 +32,7 @@ def school(tmp_path: Path, browser: Browser) -> Iterator[Page]:
         page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
         page.on("pageerror", lambda error: failed.append(str(error)))
         page.goto(f"{address}/ui/")
+        wait_until_ready(page)
         page.get_by_role("tab", name="New style").click()
         expect(page.locator(".training-run")).to_contain_text("will appear here")
         yield page
@@ -59,6 +60,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     expect(page.locator(".training-run progress")).to_have_attribute("max", "500")
     _check(page, "training")
     page.reload()  # the training goes on, and the page finds it again
+    wait_until_ready(page)
     page.get_by_role("tab", name="New style").click()
     expect(page.locator(".training-run h2")).to_have_text("small-cat, instance norm")
     page.click("#train-stop")
