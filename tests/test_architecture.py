@@ -130,7 +130,7 @@ def test_every_package_is_installed():
         "grain",
         *(
             f"imaging/{name}"
-            for name in ("arrays", "colour_space", "decode", "encode", "metadata", "pixel_layouts")
+            for name in ("arrays", "colour_space", "decode", "encode", "formats", "metadata", "pixel_layouts")
         ),
     ],
 )

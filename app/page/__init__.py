@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from app.page.layout import build
 from app.page.theme import css, theme
 from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
+from transformer_net.imaging.formats import SUFFIXES
 
 __all__ = ["mount"]
 
@@ -54,7 +56,7 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
         root_path=service.settings.root_path + "/ui" if service.settings.root_path else None,
         theme=theme(),
         css=css(service.registry.styles()),
-        head="".join(f"<script>{script.read_text(encoding='utf-8')}</script>" for script in _SCRIPTS),
+        head=_head(),
         max_file_size=service.settings.max_upload_bytes,
         footer_links=[],
         run_history=False,
@@ -64,6 +66,12 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
         show_error=False,  # our own errors are shown all the same; others may name internal paths
     )
     return mounted
+
+
+def _head() -> str:
+    known = f"window.pictureSuffixes = {json.dumps(sorted(SUFFIXES))};"
+    scripts = [known, *(script.read_text(encoding="utf-8") for script in _SCRIPTS)]
+    return "".join(f"<script>{script}</script>" for script in scripts)
 
 
 def _icon() -> Response:

@@ -20,10 +20,14 @@ from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
 from transformer_net.errors import StylizerError
 from transformer_net.imaging.decode import Photo
+from transformer_net.imaging.formats import PREFIX, identify
 from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, Option, StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 
 ALL = tuple(NORMS)
+
+_NOT_SHOWN = frozenset({"HEIC", "TIFF"})
+"""Formats of `formats.INPUT_FORMATS` that not every browser shows."""
 
 _PATIENCE = 5
 """How often a comparison that has started asks again for a place in a full queue."""
@@ -108,6 +112,22 @@ class CompareHandlers:
         done = f"Painted at {width} × {height}. Click a painting to see that place enlarged below."
         yield _status(done), *pictures, *captions
 
+    async def convert(self, upload: dict[str, Any] | None) -> Any:
+        """What to show for an upload: nothing else, or a PNG of it; see `show_converted`.
+
+        Raises:
+            gr.Error: As in `paint`.
+        """
+        path = file_access.resolved((upload or {}).get("path"))
+        if path is None or not path.is_file() or not await asyncio.to_thread(_is_hidden, path):
+            return gr.skip()
+        try:
+            photo, stem = await self._open(upload, self._service.settings.max_side)
+        except StylizerError as error:
+            raise toast(error) from None
+        folder = file_access.cache() / f"photo-{secrets.token_hex(16)}"
+        return await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+
     def stop(self, *captions: str) -> tuple[str, ...]:
         """Status line and captions after the visitor stopped the painting."""
         return _status("Stopped."), *_stopped(captions)
@@ -141,6 +161,29 @@ class CompareHandlers:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
+
+
+def show_converted(chosen: gr.Image, service: PaintingService) -> None:
+    """Shows an upload that browsers cannot show (HEIC, TIFF) as a PNG, which takes its place."""
+    handlers = CompareHandlers(service)
+    chosen.upload(
+        handlers.convert,
+        chosen,
+        chosen,
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=None,
+        api_visibility="private",
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    """Whether it is a picture that no browser, or not every one, shows."""
+    with path.open("rb") as stream:
+        try:
+            return identify(stream.read(PREFIX))[0] in _NOT_SHOWN
+        except StylizerError:
+            return False  # told when it is to be painted
 
 
 def toast(error: StylizerError) -> gr.Error:
@@ -190,6 +233,7 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
         concurrency_limit=None,
         api_visibility="private",
     )
+    show_converted(photo, service)
     stop.click(
         handlers.stop,
         inputs=list(captions),

@@ -10,7 +10,7 @@ from typing import Any, Final
 import gradio as gr
 
 from app.page import card_captions, file_access, theme, train_view
-from app.page.compare_tab import toast
+from app.page.compare_tab import show_converted, toast
 from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
@@ -165,6 +165,7 @@ def build(
         '<p id="training-run-state" role="status" class="unseen"></p>', apply_default_css=False
     )  # see page.js
     thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
+    show_converted(picture, service)
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
         "api_visibility": "private",

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pillow_heif
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.driver import NORMS, ROOT, STYLE, choose, paint, wait_for_paintings
+from tests.conftest import make_picture
 
 GRADIO_DEFECTS: set[str] = set()
 """Ids of axe rules that components of Gradio break and we cannot mend. None, so far."""
@@ -195,6 +197,32 @@ def test_a_bad_file_is_told_in_a_sentence(
     page.get_by_test_id("toast-close").click()
     choose(page, photo)
     paint(page)
+
+
+_GIVE = """([element, bytes, drop]) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "IMG_1.HEIC", { type: "" }));
+    const input = document.querySelector(element);
+    if (drop) {
+        const options = { dataTransfer: transfer, bubbles: true, cancelable: true };
+        input.closest("button").dispatchEvent(new DragEvent("drop", options));
+    } else {
+        input.files = transfer.files;
+        input.dispatchEvent(new Event("change", { bubbles: true }));
+    }
+}"""
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_phones_photo_is_shown_and_painted(page: Page, drop: bool) -> None:
+    """HEIC, which this browser neither shows nor knows the type of."""
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(make_picture(120, 80)).save(heic)
+    assert ".heic" in (page.get_attribute("#photo input[type=file]", "accept") or "")
+    page.evaluate(_GIVE, ["#photo input[type=file]", list(heic.getvalue()), drop])
+    page.wait_for_function("document.querySelector('#photo img')?.naturalWidth === 120")
+    paint(page)
+    assert page.locator("#out-iebn img").get_attribute("src").endswith(f"/IMG_1-{STYLE}-iebn.png")
 
 
 def test_without_a_photo_paint_says_so(page: Page) -> None:

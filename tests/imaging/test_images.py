@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,8 +29,9 @@ from transformer_net.errors import (
     UnsupportedImageError,
 )
 from transformer_net.imaging.arrays import fit, from_array, to_array
-from transformer_net.imaging.decode import INPUT_FORMATS, Limits, Photo, Source, decode
+from transformer_net.imaging.decode import Limits, Photo, Source, decode
 from transformer_net.imaging.encode import MEDIA_TYPES, encode, output_format
+from transformer_net.imaging.formats import INPUT_FORMATS
 
 SIZE = (24, 20)
 RED = (200, 50, 10)
@@ -37,7 +39,10 @@ RED = (200, 50, 10)
 
 def saved(image: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    if format == "HEIC":
+        pillow_heif.from_pillow(image).save(buffer, **options)
+    else:
+        image.save(buffer, format, **options)
     return buffer.getvalue()
 
 
@@ -521,7 +526,7 @@ class TestBroken:
     @settings(max_examples=120, deadline=None)
     @given(data=st.data())
     def test_random_damage_never_raises_anything_else(self, data: st.DataObject) -> None:
-        format = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP"]))
+        format = data.draw(st.sampled_from(["PNG", "JPEG", "WEBP", "GIF", "BMP", "HEIC"]))
         damaged = bytearray(saved(noise((24, 20)), format))
         for _ in range(data.draw(st.integers(1, 4))):
             at = data.draw(st.integers(0, min(len(damaged), 400) - 1))

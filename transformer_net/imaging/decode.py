@@ -19,20 +19,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from transformer_net.errors import ImageSizeError, StylizerError, UnreadableImageError, UnsupportedImageError
+from transformer_net.errors import ImageSizeError, StylizerError, UnreadableImageError
+from transformer_net.imaging.formats import PREFIX, identify
 from transformer_net.imaging.metadata import exif_of
 from transformer_net.imaging.pixel_layouts import from_samples, separate, upright
 
 __all__ = [
     "DEFAULT_LIMITS",
-    "INPUT_FORMATS",
-    "SUFFIXES",
     "Limits",
     "Photo",
     "Source",
@@ -40,13 +39,6 @@ __all__ = [
 ]
 
 Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | npt.NDArray[Any]"
-
-INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")
-"""What `decode` opens. Everything else that Pillow knows is refused: codecs are attack surface."""
-
-SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff"})
-"""What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
-
 
 _T = TypeVar("_T")
 
@@ -123,7 +115,7 @@ def decode(source: Source, limits: Limits = DEFAULT_LIMITS) -> Photo:
         The picture; it shares no memory with `source`.
 
     Raises:
-        UnsupportedImageError: The bytes are not of one of `INPUT_FORMATS`.
+        UnsupportedImageError: The bytes are not of one of `formats.INPUT_FORMATS`.
         UnreadableImageError: The picture is damaged, truncated or empty, or there is no such file.
         ImageSizeError: The picture is outside `limits`.
         TypeError: `source` is none of the above.
@@ -161,32 +153,15 @@ def _decode_file(name: str, limits: Limits) -> Photo:
 
 def _decode_stream(stream: io.BufferedIOBase, limits: Limits) -> Photo:
     try:
-        prefix = stream.read(16)
+        prefix = stream.read(PREFIX)
     except OSError:
         raise UnreadableImageError("The file cannot be read.") from None
     if not prefix:
         raise UnreadableImageError("The file is empty.")
-    # The openers are called directly, not through Image.open: that would warn about large pictures
-    # (a warnings filter is shared by all threads) and refuse them by a limit of its own.
-    name, opener = _opener(prefix)
+    name, opener = identify(prefix)
     stream.seek(0)
-    with _sound(name, lambda: opener(stream, "")) as image:
+    with _sound(name, lambda: opener(stream, limits.check)) as image:
         return _finish(image, limits, name, ours=True)
-
-
-def _opener(prefix: bytes) -> tuple[str, Callable[[io.BufferedIOBase, str], Image.Image]]:
-    """Finds the format that begins with these bytes."""
-    Image.init()
-    for name in INPUT_FORMATS:
-        if name not in Image.OPEN:  # Pillow may be built without a codec
-            continue
-        opener, accepts = Image.OPEN[name]
-        if accepts is not None and accepts(prefix) is True:
-            return name, cast("Callable[[io.BufferedIOBase, str], Image.Image]", opener)
-    *most, last = (name for name in INPUT_FORMATS if name in Image.OPEN)
-    raise UnsupportedImageError(
-        f"This is not a picture in a format that can be read ({', '.join(most)} or {last})."
-    )
 
 
 def _sound(name: str, step: Callable[[], _T]) -> _T:

@@ -14,7 +14,7 @@ from PIL import ExifTags, Image, ImageChops, ImageCms
 
 from transformer_net.errors import UnreadableImageError
 
-__all__ = ["flatten", "from_samples", "separate", "straight", "upright"]
+__all__ = ["flatten", "from_16_bits", "from_samples", "separate", "straight", "upright"]
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -113,7 +113,7 @@ def from_samples(array: npt.NDArray[Any]) -> Image.Image:
     elif kind == "u" and array.dtype.itemsize == 1:
         levels = array
     elif kind == "u" and array.dtype.itemsize == 2:
-        levels = _from_16_bits(array)
+        levels = from_16_bits(array)
     else:
         raise UnreadableImageError(
             f"An array of {array.dtype} is not a picture; uint8, uint16, bool, or floats from 0 "
@@ -122,7 +122,7 @@ def from_samples(array: npt.NDArray[Any]) -> Image.Image:
     return Image.fromarray(np.asarray(levels, dtype=np.uint8))
 
 
-def _from_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def from_16_bits(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """Rounds 0..65535 to 0..255: 65535 is 257 x 255."""
     return ((array.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
@@ -135,7 +135,7 @@ def _from_deep(image: Image.Image) -> Image.Image:
     else:
         if int(samples.min()) < 0 or int(samples.max()) > 65535:
             raise UnreadableImageError("Gray values of more than 16 bits cannot be read.")
-        levels = _from_16_bits(samples)
+        levels = from_16_bits(samples)
     gray = Image.fromarray(levels)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):  # PNG: one gray level that is see-through

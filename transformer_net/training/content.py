@@ -27,7 +27,8 @@ from torch import Tensor
 
 from transformer_net.errors import ContentError, StylizerError
 from transformer_net.imaging.arrays import to_array
-from transformer_net.imaging.decode import SUFFIXES, decode
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.formats import SUFFIXES
 from transformer_net.training.execution.distributed import ALONE, Ranks
 
 log = logging.getLogger(__name__)

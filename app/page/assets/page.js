@@ -50,6 +50,9 @@
     for (const status of $$(":is(#status, #estimate):not([aria-live])")) status.setAttribute("aria-live", "polite");
     tellTraining();
     for (const empty of $$(".empty[aria-label]:not([role])")) empty.setAttribute("role", "img");
+    for (const input of $$('input[type="file"][accept="image/*"]')) {
+      input.accept = ["image/*", ...window.pictureSuffixes].join(); // which a file dialog may not know as pictures
+    }
     for (const example of $$('#examples img[alt=""]')) {
       example.alt = `Example photo: ${example.src.split("/").pop().split(".")[0]}`;
     }
@@ -154,6 +157,40 @@
         $("#wipe").style.setProperty("--aspect", image.naturalWidth / image.naturalHeight);
         $("#wipe").style.setProperty("--natural", `${image.naturalWidth}px`);
       }
+    },
+    true,
+  );
+
+  // Browsers do not know the type of every picture (HEIC, say), and Gradio refuses what has none: name it by its suffix.
+  const isPicture = (file) => window.pictureSuffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
+  const isUnknown = (file) => !file.type.startsWith("image/") && isPicture(file);
+
+  function named(files) {
+    const transfer = new DataTransfer();
+    for (const file of files) {
+      transfer.items.add(isUnknown(file) ? new File([file], file.name, { type: "image/x-unknown" }) : file);
+    }
+    return transfer;
+  }
+
+  document.addEventListener(
+    "change",
+    (event) => {
+      const input = event.target;
+      if (input.matches?.('input[type="file"][accept^="image/"]') && [...input.files].some(isUnknown)) {
+        input.files = named(input.files).files;
+      }
+    },
+    true,
+  );
+  document.addEventListener(
+    "drop",
+    (event) => {
+      if (![...event.dataTransfer.files].some(isUnknown)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+      const dataTransfer = named(event.dataTransfer.files);
+      event.target.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer }));
     },
     true,
   );

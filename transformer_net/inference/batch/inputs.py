@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_net.errors import SettingError
-from transformer_net.imaging.decode import SUFFIXES
+from transformer_net.imaging.formats import SUFFIXES
 from transformer_net.inference.ledger import Ledger
 from transformer_net.inference.video.reader import SUFFIXES as VIDEO_SUFFIXES
 
