@@ -59,11 +59,17 @@ def _described(name: str) -> Any:
     return typer.Option(f"--{name.replace('_', '-')}", help=option.help + bounds)
 
 
+def _path(text: str) -> Path:
+    if not text:  # a variable of the shell that is not set; as a path it would be the whole current folder
+        raise SettingError("The path of a photo is empty.")
+    return Path(text)
+
+
 @with_fields("options", StyleOptions, _described)
 def stylize(
     photos: Annotated[
         list[Path],
-        typer.Argument(help="Photos, videos, and folders of them.", show_default=False),
+        typer.Argument(help="Photos, videos, and folders of them.", show_default=False, parser=_path),
     ],
     style: Annotated[
         str | None,
@@ -141,7 +147,8 @@ def stylize(
     photo and its paintings side by side where there are several.
 
     Of a FOLDER, everything below it is painted, in the same subfolders of OUT. A painting is skipped if it
-    is there and photo and settings are unchanged. Photos that cannot be painted are listed at the end.
+    is there and photo and settings are unchanged. Photos that cannot be painted are listed at the end, and so
+    are files that are neither pictures nor videos.
 
     Of a video, OUT/<video>-<style>-<norm>.mp4 has the same frames at the same times, and the same sound. If
     the work is interrupted, the same command continues it.
@@ -154,7 +161,8 @@ def stylize(
         raise SettingError("--address needs a cluster: add --engine-cluster ray.")
     kind = output_format(format)
     memory = parse_memory(max_memory)
-    found = find_inputs(photos, out)
+    inputs = find_inputs(photos, out)
+    found = inputs.files
     clips = [file for file in found if file.is_video]
     if steady and not clips:
         raise SettingError("--steady is for videos, and no video was given.")
@@ -194,10 +202,14 @@ def stylize(
         files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
         load = partial(_stylizers, style, norm, *files, device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address)
+    for sentence in inputs.left_alone():
+        say(sentence)
     for file in found:  # in the order of the photos, whichever was first to fail
         if file in failed:
             complain(f"{file.photo}: {failed[file]}")
-    if failed:
+    for error in inputs.unreadable.values():
+        complain(error)
+    if failed or inputs.unreadable:
         raise typer.Exit(1 if len(failed) < len(found) else 2)
 
 

@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import ExifTags, Image
 
@@ -241,6 +243,7 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
         f"{folder}/empty.png: The file is empty.",
         f"{folder}/sub/broken.jpg: The JPEG picture is damaged, truncated, or of a kind that cannot be read.",
     ]
+    assert f"1 file is no picture or video: {folder}/notes.txt\n" in out
     done = paintings(folder / "out")
     stems = ("a-jpg", "a-png", "sub/b", "sub/deep/c")
     assert done.keys() == {f"{s}-mosaic{n}.png" for s in stems for n in ("-bn", "-in", "")}
@@ -372,6 +375,81 @@ def test_a_folder_that_may_not_be_read(tmp_path, invoke, monkeypatch):
     monkeypatch.setattr(Path, "iterdir", forbidden)
     code, out, err = invoke(stylize, tmp_path)
     assert (code, out, err) == (2, "", f"{tmp_path} cannot be read: Permission denied.\n")
+
+
+def test_an_unreadable_folder_is_one_failure_among_others(folder, invoke, monkeypatch):
+    """As `lost+found` of a disk, where no chmod stops an administrator."""
+    listed = Path.iterdir
+
+    def forbidden(inside):
+        if inside.name == "deep":
+            raise PermissionError(13, "Permission denied", str(inside))
+        return listed(inside)
+
+    (folder / "empty.png").unlink()
+    (folder / "sub" / "broken.jpg").unlink()
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    code, _, err = invoke(stylize, folder, "--norm", "in")
+    assert (code, err) == (1, f"{folder}/sub/deep cannot be read: Permission denied.\n")
+    assert Path("out/sub/b-mosaic-in.png").is_file()
+
+
+def test_no_file_is_passed_over_in_silence(tmp_path, invoke):
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    make_picture(40, 30).save(folder / "scan.jfif", "JPEG")
+    pillow_heif.from_pillow(make_picture(40, 30)).save(folder / "IMG_1.HEIC")
+    (folder / "IMG_2.CR3").write_bytes(b"\0\0\0\x18ftypcrx " + bytes(200))
+    (folder / "layers.psd").write_bytes(b"8BPS" + bytes(200))
+    for name in ("notes.txt", "IMG_1.AAE", ".nomedia"):
+        (folder / name).write_text("x")
+    (folder / "up").symlink_to(tmp_path)
+    code, out, err = invoke(stylize, folder, "--norm", "in")
+    assert code == 1
+    assert err.splitlines() == [
+        f"{folder}/IMG_2.CR3: This is a camera raw file; export it as JPEG or PNG first.",
+        f"{folder}/layers.psd: This is a Photoshop file; export it as JPEG or PNG first.",
+    ]
+    assert f"2 files are no pictures or videos: {folder}/IMG_1.AAE, {folder}/notes.txt\n" in out
+    assert f"1 link to a folder was not followed: {folder}/up\n" in out
+    assert paintings(tmp_path / "out").keys() == {"scan-mosaic-in.png", "IMG_1-mosaic-in.png"}
+
+
+def test_names_that_some_file_system_takes_for_one(tmp_path, invoke):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(
+        ("Cat.jpg", "cat.png", "caf\u00e9.jpg", "cafe\u0301.jpg", "Dog.jpg", "dog.jpg", "dog-jpg.png")
+    ):
+        make_picture(40, 30, seed=number).save(folder / name)
+    assert invoke(stylize, folder, "--norm", "in")[0] == 0
+    made = [unicodedata.normalize("NFC", path.name).casefold() for path in Path("out").glob("*.png")]
+    assert len(made) == len(set(made)) == 7
+    assert {"cat-jpg-mosaic-in.png", "cat-png-mosaic-in.png"} < set(made)
+    code, _, err = invoke(stylize, folder / "Cat.jpg", folder / "dog.jpg", folder / "Dog.jpg")
+    assert (code, err) == (
+        2,
+        "Two photos are called 'dog-jpg': their paintings would overwrite each other.\n",
+    )
+
+
+@pytest.mark.parametrize("letter", ["p", "\u00e9"])
+def test_the_longest_names(tmp_path, invoke, letter):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for last in "ab":  # which is cut off
+        name = letter * ((255 - 5) // len(letter.encode())) + last
+        make_picture(40, 30, seed=ord(last)).save(folder / f"{name}.jpg")
+    make_picture(40, 30).save(folder / ("q" * 236 + ".jpg"))
+    assert invoke(stylize, folder, "--norm", "in")[0] == 0
+    made = [path.name for path in Path("out").glob("*.png")]
+    assert len(made) == 3
+    assert "q" * 236 + "-mosaic-in.png" in made
+    assert "3 of 3 already painted" in invoke(stylize, folder, "--norm", "in")[1]
+
+
+def test_an_empty_path_is_not_the_current_folder(photo, invoke):
+    assert invoke(stylize, "") == (2, "", "The path of a photo is empty.\n")
 
 
 def test_a_folder_gives_the_pixels_of_its_photos_alone(folder, invoke):

@@ -142,7 +142,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not tempfile.mkstemp: its files have mode 0600, and this one's is what the umask leaves.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{secrets.token_hex(8)}")  # short: the name itself may be as long as can be
     try:
         with temporary.open("xb") as file:
             file.write(data)

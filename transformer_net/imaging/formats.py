@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from transformer_net.errors import UnsupportedImageError
 
@@ -21,8 +21,67 @@ SUFFIXES: Final = frozenset(
 )
 """What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
 
-PREFIX: Final = 256
+_CAMERA_RAW: Final = frozenset(
+    {
+        *(".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef"),
+        *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf"),
+        *(".srw", ".x3f"),
+    }
+)
+
+REFUSED_SUFFIXES: Final = _CAMERA_RAW | {
+    *(".psd", ".psb", ".svg", ".svgz", ".xcf", ".kra", ".ai", ".eps", ".ico", ".jp2", ".j2k", ".jpf", ".jpx"),
+    *(
+        ".jxl",
+        ".exr",
+        ".hdr",
+        ".dds",
+        ".tga",
+        ".pcx",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".bpg",
+        ".flif",
+        ".wmf",
+    ),
+    *(".emf", ".heics", ".heifs", ".avifs", ".jng", ".mng", ".jxr", ".wdp", ".djvu", ".qoi", ".cur", ".icns"),
+}
+"""What pictures are called that are not read: in a folder they fail, and are not passed over."""
+
+PREFIX: Final = 1024
 """Bytes at the beginning of a file that tell its format."""
+
+_REFUSED: Final = (
+    (0, b"8BPS", "a Photoshop"),
+    (0, b"FUJIFILMCCD-RAW", "a camera raw"),
+    (8, b"CR\x02", "a camera raw"),  # Canon, which is a TIFF otherwise
+    (6, b"HEAPCCDR", "a camera raw"),
+    (4, b"ftypcrx ", "a camera raw"),
+    (0, b"IIRO", "a camera raw"),  # Olympus
+    (0, b"IIRS", "a camera raw"),
+    (0, b"MMOR", "a camera raw"),
+    (0, b"IIU\0", "a camera raw"),  # Panasonic
+    (0, b"FOVb", "a camera raw"),
+    (0, b"\0MRM", "a camera raw"),
+    (0, b"gimp xcf", "a GIMP"),
+    (0, b"\xff\x0a", "a JPEG XL"),
+    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (0, b"\x76\x2f\x31\x01", "an OpenEXR"),
+    (0, b"\0\0\x01\0", "an icon"),
+    (0, b"%PDF-", "a PDF"),
+    (0, b"%!PS", "a PostScript"),
+)
+"""Where in a file which bytes tell a format that is named when it is refused."""
+
+_RAW_TAGS: Final = (330, 50706)
+"""Of a TIFF whose first picture is a thumbnail: further pictures within (SubIFDs), or Adobe's DNG."""
+
+_NEW_SUBFILE_TYPE, _PHOTOMETRIC = 254, 262
+_COLOUR_FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
 
 Check = Callable[[tuple[int, int]], None]
 Opener = Callable[[io.BufferedIOBase, Check], Image.Image]
@@ -49,12 +108,27 @@ def identify(prefix: bytes) -> tuple[str, Opener]:
     Image.init()
     known = [name for name in INPUT_FORMATS if name in Image.OPEN or name == "HEIC"]
     name = _container(prefix) or next((name for name in known if _accepts(name, prefix)), None)
+    if refused := _refused(prefix):
+        raise _export_first(refused)
     if name not in known:  # Pillow may be built without a codec
         *most, last = known
         raise UnsupportedImageError(
             f"This is not a picture in a format that can be read ({', '.join(most)} or {last})."
         )
-    return name, {"HEIC": _open_heic, "AVIF": _open_avif}.get(name, _pillow(name))
+    special = {"HEIC": _open_heic, "AVIF": _open_avif, "TIFF": _open_tiff}
+    return name, special.get(name, _pillow(name))
+
+
+def _refused(prefix: bytes) -> str | None:
+    """What a file is that is no picture for us but has a name, as "a Photoshop"."""
+    start = prefix.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"<svg") or (start.startswith((b"<?xml", b"<!")) and b"<svg" in start):
+        return "an SVG"
+    return next((what for at, magic, what in _REFUSED if prefix.startswith(magic, at)), None)
+
+
+def _export_first(what: str) -> UnsupportedImageError:
+    return UnsupportedImageError(f"This is {what} file; export it as JPEG or PNG first.")
 
 
 def _container(prefix: bytes) -> str | None:
@@ -94,6 +168,27 @@ def _open_avif(stream: io.BufferedIOBase, check: Check) -> Image.Image:
 
         stream.seek(0)
         return open_avif(stream.read(), check)
+
+
+def _open_tiff(stream: io.BufferedIOBase, check: Check) -> Image.Image:
+    """TIFF, but no camera raw: what Pillow reads of those is a thumbnail, or samples without colours."""
+    tags = _tiff_tags(stream)
+    is_thumbnail = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and any(tag in tags for tag in _RAW_TAGS)
+    if is_thumbnail or _RAW_TAGS[1] in tags or tags.get(_PHOTOMETRIC) in (_COLOUR_FILTER_ARRAY, _LINEAR_RAW):
+        raise _export_first("a camera raw")
+    return _opened(Image.OPEN["TIFF"][0], stream)
+
+
+def _tiff_tags(stream: io.BufferedIOBase) -> TiffImagePlugin.ImageFileDirectory_v2:
+    """Of the first picture, the stream being at its beginning again."""
+    header = stream.read(8)
+    if header[2] == 43 or header[3] == 43:  # BigTIFF, either byte order
+        header += stream.read(8)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+    stream.seek(tags.next)
+    tags.load(stream)
+    stream.seek(0)
+    return tags
 
 
 def _open_heic(stream: io.BufferedIOBase, check: Check) -> Image.Image:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import tempfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from transformer_net.errors import SettingError
-from transformer_net.imaging.formats import SUFFIXES
+from transformer_net.imaging.formats import REFUSED_SUFFIXES, SUFFIXES
 from transformer_net.inference.ledger import Ledger
 from transformer_net.inference.video.reader import SUFFIXES as VIDEO_SUFFIXES
+
+_PAINTED: Final = SUFFIXES | REFUSED_SUFFIXES | VIDEO_SUFFIXES
+
+_LONGEST_NAME: Final = 255
+"""Bytes of a file's name, on nearly every file system."""
 
 
 @dataclass(frozen=True)
@@ -33,60 +42,142 @@ class InputFile:
         return self.photo.suffix.lower() in VIDEO_SUFFIXES
 
 
-def find_inputs(paths: Sequence[Path], out: Path) -> list[InputFile]:
-    """The photos among `paths`, and all in the folders among them, subfolders included, sorted by name.
+@dataclass
+class Inputs:
+    """What the given files and folders hold.
+
+    Attributes:
+        files: What is to be painted. Pictures in a format that cannot be read are among them: they fail.
+        unreadable: Folders that cannot be read, each with the reason.
+        left: Files that are neither pictures nor videos, by their names.
+        links: Links to folders: they may lead back here.
+    """
+
+    files: list[InputFile] = field(default_factory=list)
+    unreadable: dict[Path, SettingError] = field(default_factory=dict)
+    left: list[Path] = field(default_factory=list)
+    links: list[Path] = field(default_factory=list)
+
+    def left_alone(self) -> list[str]:
+        """A sentence for each reason why something was left alone."""
+        sentences = []
+        if self.left:
+            are = "file is no picture or video" if len(self.left) == 1 else "files are no pictures or videos"
+            sentences.append(f"{len(self.left)} {are}: {_listed(self.left)}")
+        if self.links:
+            are = "link to a folder was" if len(self.links) == 1 else "links to folders were"
+            sentences.append(f"{len(self.links)} {are} not followed: {_listed(self.links)}")
+        return sentences
+
+
+def find_inputs(paths: Sequence[Path], out: Path) -> Inputs:
+    """The photos and videos among `paths`, and all in the folders among them, subfolders included, by name.
 
     Hidden files and folders are left out, `out` itself where it lies within, and what a ledger says was
     painted: paintings that are written beside their photos are not painted the next time. Two photos of a
-    folder that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`.
+    folder that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`. So do `Cat.jpg`
+    and `cat.png`, which some file systems cannot tell apart.
 
     Raises:
-        SettingError: A folder has no photo or cannot be read, or two photos would have the same stem.
+        SettingError: There is nothing to paint; or two photos that were given by name have the same stem.
     """
-    files: list[InputFile] = []
+    found = Inputs()
     paths = list(dict.fromkeys(paths))
-    alike = Counter(path.with_suffix("") for path in paths if path.name)
-    try:
-        for path in paths:
-            files += _in_folder(path, out.resolve()) if path.is_dir() else [_loose(path, alike)]
-    except OSError as error:  # not permitted, or too long a name
-        raise SettingError(f"{error.filename} cannot be read: {error.strerror}.") from error
-    counts = Counter(file.stem for file in files)
-    if twice := next((stem for stem, count in counts.items() if count > 1), None):
+    alike = Counter(_key(path.with_suffix("")) for path in paths if path.name)
+    for path in paths:
+        try:
+            is_folder = path.is_dir()
+        except OSError as error:  # too long a name, say
+            raise _cannot_be_read(error) from error
+        if is_folder:
+            before = len(found.files)
+            _add_folder(path, out.resolve(), found)
+            if len(found.files) == before and path not in found.unreadable:
+                raise SettingError(
+                    " ".join([f"There is no photo in the folder {path}.", *found.left_alone()])
+                )
+        else:
+            unique = alike[_key(path.with_suffix(""))] == 1
+            name = Path(path.name)
+            found.files.append(InputFile(path, name.with_suffix("") if unique else _with_suffix(name)))
+    if not found.files:
+        raise next(iter(found.unreadable.values()))
+    counts = Counter(_key(file.stem) for file in found.files)
+    if twice := next((file.stem for file in found.files if counts[_key(file.stem)] > 1), None):
         raise SettingError(f"Two photos are called '{twice}': their paintings would overwrite each other.")
-    return files
+    return found
 
 
-def _loose(path: Path, alike: Counter[Path]) -> InputFile:
-    return InputFile(path, _stem(Path(path.name), unique=alike[path.with_suffix("")] == 1))
+def _add_folder(folder: Path, out: Path, found: Inputs) -> None:
+    photos: list[Path] = []
+    _walk(folder, out, frozenset(), photos, found)
+    names = [photo.relative_to(folder) for photo in sorted(photos)]
+    counts = Counter(_key(name.with_suffix("")) for name in names)
+    taken: set[str] = set()
+    for name in names:
+        stem = name.with_suffix("")
+        if counts[_key(stem)] > 1:
+            stem = _with_suffix(name)
+        if _key(stem) in taken:  # `Cat.jpg` beside `cat.jpg`
+            stem = stem.with_name(f"{stem.name}-{_digest(str(name))}")
+        taken.add(_key(stem))
+        found.files.append(InputFile(folder / name, stem))
 
 
-def _in_folder(folder: Path, out: Path) -> list[InputFile]:
-    photos = sorted(_walk(folder, out, frozenset()))
-    if not photos:
-        raise SettingError(f"There is no photo in the folder {folder}.")
-    counts = Counter(photo.with_suffix("") for photo in photos)
-    return [
-        InputFile(photo, _stem(photo.relative_to(folder), unique=counts[photo.with_suffix("")] == 1))
-        for photo in photos
-    ]
-
-
-def _walk(folder: Path, out: Path, painted: frozenset[Path]) -> Iterator[Path]:
+def _walk(folder: Path, out: Path, painted: frozenset[Path], photos: list[Path], found: Inputs) -> None:
     painted |= Ledger(folder).files
-    for path in folder.iterdir():
-        if path.name.startswith(".") or path in painted:
-            continue
-        if path.is_dir():
-            # Links are not followed: they may lead back here.
-            if not path.is_symlink() and path.resolve() != out:
-                yield from _walk(path, out, painted)
-        elif path.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
-            yield path
+    try:
+        for path in sorted(folder.iterdir()):
+            if path.name.startswith(".") or path in painted:
+                continue
+            if path.is_dir():
+                if path.is_symlink():
+                    found.links.append(path)
+                elif path.resolve() != out:
+                    _walk(path, out, painted, photos, found)
+            elif path.suffix.lower() in _PAINTED:
+                photos.append(path)
+            else:
+                found.left.append(path)
+    except OSError as error:
+        found.unreadable[folder] = _cannot_be_read(error)
 
 
-def _stem(photo: Path, unique: bool) -> Path:
-    return photo.with_suffix("") if unique else photo.with_name(f"{photo.stem}-{photo.suffix[1:]}")
+def _cannot_be_read(error: OSError) -> SettingError:
+    return SettingError(f"{error.filename} cannot be read: {error.strerror}.")
+
+
+def _key(path: Path) -> str:
+    """The same for names that some file system takes for one: case, and letters composed or not."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
+def _with_suffix(name: Path) -> Path:
+    return name.with_name(f"{name.stem}-{name.suffix[1:]}")
+
+
+def _listed(paths: Sequence[Path], most: int = 10) -> str:
+    names = ", ".join(map(str, paths[:most]))
+    return names if len(paths) <= most else f"{names} and {len(paths) - most} more"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def painting_path(folder: Path, stem: Path, rest: str) -> Path:
+    """Where a painting is written: `stem` below `folder`, `rest` added to its name.
+
+    Names have at most 255 bytes. A longer one is cut, and ends in a digest that tells it from others.
+    """
+    room = _LONGEST_NAME - len(os.fsencode(rest))
+    name = stem.name
+    if len(os.fsencode(name)) > room:
+        digest = f"~{_digest(name)}"
+        while len(os.fsencode(name)) > room - len(digest):
+            name = name[:-1]
+        name += digest
+    return folder / stem.parent / f"{name}{rest}"
 
 
 def check_writable(folder: Path) -> None:

@@ -25,7 +25,7 @@ from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, decode
 from transformer_net.imaging.encode import check_side, encode
 from transformer_net.imaging.metadata import kept
-from transformer_net.inference.batch.inputs import InputFile
+from transformer_net.inference.batch.inputs import InputFile, painting_path
 from transformer_net.inference.ledger import Ledger, made_of
 from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.style_options import StyleOptions
@@ -74,11 +74,11 @@ class BatchPlan:
     def outputs(self, file: InputFile) -> list[Path]:
         """The files to write: a painting for each stylizer, then the sheet if there are several."""
         extension = {"jpeg": "jpg"}.get(self.kind, self.kind)
-        stem = f"{file.stem}-{self.stylizers[0].info.style}"
-        names = [f"{stem}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
-        if len(names) > 1:
-            names.append(stem)
-        return [self.out / f"{name}.{extension}" for name in names]
+        style = self.stylizers[0].info.style
+        kinds = [f"-{style}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
+        if len(kinds) > 1:
+            kinds.append(f"-{style}")
+        return [painting_path(self.out, file.stem, f"{kind}.{extension}") for kind in kinds]
 
     def made_of(self, file: InputFile) -> str:
         """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
@@ -250,7 +250,7 @@ def _paint_video(
     """Paint one video with one normalizer, unless its painting is cached."""
     clip = probe(file.photo)
     norm = stylizer.info.norm
-    path = batch.out / f"{file.stem}-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}"
+    path = painting_path(batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}")
     of = options.made_of(clip, stylizer)
     if batch.knows(path, of):
         say(f"{path}  already painted")
