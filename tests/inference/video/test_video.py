@@ -92,6 +92,40 @@ def test_what_is_kept(tmp_path, photo, stylizer, monkeypatch, name, options):
         assert np.abs(before.pixels.astype(float) - after.pixels).mean() < 5
 
 
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("slides.mkv", "h264"), ("slides.webm", "libvpx"), ("slides.avi", "mjpeg"), ("slides.mov", "h264")],
+)
+def test_the_last_frame_keeps_its_time(tmp_path, stylizer, name, codec):
+    """A slideshow, one picture a second: its last one is a quarter of it."""
+    source = tmp_path / name
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream(codec, rate=1)
+        stream.width, stream.height = 64, 48
+        stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for number in range(4):
+            picture = av.VideoFrame.from_image(make_picture(64, 48, seed=number)).reformat(
+                format=stream.pix_fmt
+            )
+            picture.pts, picture.time_base = number, Fraction(1)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    paint_video(probe(source), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    *_, takes = told(tmp_path / "out.mp4")
+    assert takes == 4
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert file.streams.video[0].average_rate == 1
+
+
+@pytest.mark.parametrize("name", ["take:1.mp4", "12:30.mp4", "http:x.mp4", "50 % \\'a' #?.mp4"])
+def test_any_name_is_a_file(clip, tmp_path, stylizer, monkeypatch, name):
+    """What stands before a colon is no protocol; without a folder before it, ffmpeg takes it for one."""
+    monkeypatch.chdir(tmp_path)
+    source = clip.rename(name)
+    paint_video(probe(source), Path(f"out-{name}"), stylizer, UNPAINTED)
+    assert len(told(tmp_path / f"out-{name}")[0]) == FRAMES
+
+
 def test_odd_sides_get_one_more_pixel(tmp_path, photo, stylizer):
     make_clip(tmp_path / "odd.mp4", Walk(65, 49, 3), photo, sound=None)
     paint_video(probe(tmp_path / "odd.mp4"), tmp_path / "out.mp4", stylizer, UNPAINTED)

@@ -58,7 +58,7 @@ class Clip:
         path: Its file.
         stream: Index of the stream of pictures.
         frames: How many there seem to be, for progress: some files hide frames.
-        last: For how long the last one is shown, in `time_base`; 0 where the file does not say.
+        last: For how long the last one is shown, in `time_base`.
         time_base: Unit of all times, in seconds.
         rate: Frames a second, on average.
         start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
@@ -110,12 +110,15 @@ def probe(path: Path) -> Clip:
         first = next(container.decode(stream), None)
         if first is None:
             raise UnreadableVideoError(f"The video {path.name!r} has no pictures.")
+        count, last = _count(path)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Clip(
             path,
             stream.index,
-            *_count(path),
+            count,
+            last or _usual(rate, stream.time_base),
             stream.time_base,
-            stream.average_rate or stream.guessed_rate or Fraction(25),
+            rate,
             # A little sound before 0 is the encoder's run-up, which players skip.
             Fraction(max(0, container.start_time or 0), 1_000_000),
             (first.width, first.height),
@@ -138,13 +141,23 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
         stream = container.streams[clip.stream]
         stream.thread_type = "AUTO"
         offset = round(clip.start / clip.time_base)
-        usual = max(1, round(1 / (clip.rate * clip.time_base)))
+        usual = _usual(clip.rate, clip.time_base)
         last: int | None = None
         for number, picture in enumerate(container.decode(stream)):
             time = picture.pts - offset if picture.pts is not None else (last or -usual) + usual
             last = time if last is None else max(time, last + 1)
             if number >= skip:
                 yield Frame(_upright(_rgb(picture, clip.size), clip.matrix), last, picture.duration or 0)
+
+
+def _usual(rate: Fraction, time_base: Fraction) -> int:
+    """For how long a frame is shown where the file does not say, in `time_base`."""
+    return max(1, round(1 / (rate * time_base)))
+
+
+def address(path: Path) -> str:
+    """A path as ffmpeg takes it for a file: without this, what stands before a colon is a protocol."""
+    return f"file:{path}"
 
 
 @contextmanager
@@ -154,7 +167,7 @@ def opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise UnreadableVideoError(f"There is no file {path.name!r}.")
     try:
-        with av.open(str(path)) as container:
+        with av.open(address(path)) as container:
             yield container
     except av.FFmpegError as error:
         raise _damaged(path) from error
@@ -181,7 +194,7 @@ def sounds(container: Any) -> list[Any]:
 
 
 def _count(path: Path) -> tuple[int, int]:
-    """The number of pictures in a file, and the duration of the last one.
+    """The number of pictures in a file, and for how long the last one is shown, 0 where no one knows.
 
     ffmpeg reads a truncated file as if it ended there; hours of painting later, half of it would be missing
     without an error. So all packets are counted beforehand.
@@ -205,6 +218,8 @@ def _count(path: Path) -> tuple[int, int]:
         # Headers are not exact; the index of an mp4 is.
         if count < len(stream.index_entries) or end - begins < takes * Fraction(9, 10) - Fraction(1, 10):
             raise _damaged(path)
+        if latest is not None and not duration:
+            duration = max(0, round((begins + takes) / stream.time_base) - latest)
     return count, duration
 
 

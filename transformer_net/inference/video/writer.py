@@ -21,6 +21,7 @@ from transformer_net.inference.video.reader import (
     Clip,
     Frame,
     FramePixels,
+    address,
     opened,
     pyav,
     sounds,
@@ -34,7 +35,7 @@ _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
 def write_segment(path: Path, frames: Iterable[Frame], clip: Clip) -> int:
     """Write frames of `clip`, painted, as a segment for `join`; gives their number."""
     av = pyav()
-    with av.open(str(path), "w", format=_SEGMENT_FORMAT) as container:
+    with av.open(address(path), "w", format=_SEGMENT_FORMAT) as container:
         stream, number = None, 0
         for number, frame in enumerate(frames, 1):  # noqa: B007
             pixels = _even(turned_back(frame.pixels, clip.matrix))
@@ -72,16 +73,16 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         # faststart puts the index to the front: the web can play it while it loads.
         kind = KINDS[clip.suffix]
         options = {"movflags": "+faststart"} if kind == "mp4" else {}
-        joined = files.enter_context(av.open(str(target), "w", format=kind, options=options))
-        first = files.enter_context(av.open(str(segments[0])))
+        joined = files.enter_context(av.open(address(target), "w", format=kind, options=options))
+        first = files.enter_context(av.open(address(segments[0])))
         pictures = joined.add_stream_from_template(first.streams.video[0], opaque=True)
         pictures.time_base = clip.time_base
         if clip.matrix:
             pictures.set_display_matrix(clip.matrix)
-        source = files.enter_context(av.open(str(clip.path)))
+        source = files.enter_context(av.open(address(clip.path)))
         heard = {sound.index: joined.add_stream_from_template(sound) for sound in sounds(source)}
         both = heapq.merge(
-            _picture_packets(segments, pictures, clip.last),
+            _picture_packets(segments, pictures, clip),
             _sound_packets(clip, heard),
             key=lambda packet: packet.dts * packet.time_base,
         )
@@ -89,11 +90,11 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
             joined.mux(packet)
 
 
-def _picture_packets(segments: Sequence[Path], stream: Any, last: int) -> Iterator[Any]:
+def _picture_packets(segments: Sequence[Path], stream: Any, clip: Clip) -> Iterator[Any]:
     """The packets of all segments; the last one is given the duration that segments do not keep."""
     held = None
     for segment in segments:
-        with pyav().open(str(segment)) as container:
+        with pyav().open(address(segment)) as container:
             for packet in container.demux(video=0):
                 if packet.size:
                     if held is not None:
@@ -101,8 +102,7 @@ def _picture_packets(segments: Sequence[Path], stream: Any, last: int) -> Iterat
                     packet.dts = packet.pts  # no picture refers to a later one
                     packet.stream, held = stream, packet
     if held is not None:
-        if last:
-            held.duration = round(last * stream.time_base / held.time_base)
+        held.duration = round(clip.last * clip.time_base / held.time_base)
         yield held
 
 
