@@ -13,13 +13,16 @@ import pytest
 
 from benchmarks.video import Walk, make_clip, true_flicker
 from tests.conftest import make_picture
+from tests.imaging.test_tone_mapping import TO_BT2020, hlg, linear, pq, signal_of, srgb
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo
 from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.imaging.decode import decode
+from transformer_net.imaging.tone_mapping import BT2020, HLG, PQ, WHITE
 from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video import pipeline, reader
+from transformer_net.inference.video.colours import peak_light
 from transformer_net.inference.video.pipeline import VideoOptions, ahead, paint_video
 from transformer_net.inference.video.reader import probe, read_frames, turned_back
 from transformer_net.inference.video.temporal_consistency import TemporalSmoother, flow, trust
@@ -173,6 +176,49 @@ def test_colours_do_not_shift(tmp_path, stylizer, space, span):
     for path in (source, target):
         seen = next(read_frames(probe(path))).pixels[16, 8::16].astype(int)
         assert np.abs(seen - colours).max() <= 4
+
+
+@pytest.mark.parametrize(("transfer", "encoded"), [(PQ, pq), (HLG, hlg), (14, srgb)])
+def test_hdr_and_wide_gamuts_become_srgb(tmp_path, stylizer, transfer, encoded):
+    """A 10-bit clip in BT.2020 as phones make it, of a picture that every display can show."""
+    seen = np.asarray(make_picture(64, 48)) // 5 * 3
+    light = linear(seen) @ TO_BT2020.T
+    signal = encoded(light * (1 if encoded is srgb else WHITE))
+    source = tmp_path / "hdr.mov"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libx265", rate=10, options={"crf": "6", "x265-params": "log-level=none"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = BT2020, transfer, 9
+        context.color_range = 1
+        picture = av.VideoFrame.from_ndarray(signal_of(signal), format="rgb48le").reformat(
+            format="yuv420p10le", dst_colorspace=9, dst_color_range=1, interpolation="BICUBIC"
+        )
+        picture.color_primaries, picture.color_trc = BT2020, transfer
+        for number in range(3):
+            picture.pts, picture.time_base = number, Fraction(1, 10)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    paint_video(probe(source), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        painted = next(file.decode(video=0))
+    assert (painted.colorspace, painted.color_primaries, painted.color_trc) == (1, 1, 1)
+    assert painted.format.name == "yuv420p"
+    shown = painted.to_ndarray(format="rgb24", interpolation="BICUBIC").astype(int)
+    assert np.abs(shown - seen).mean() < 4
+
+
+@pytest.mark.parametrize(
+    ("side_data", "peak"),
+    [
+        ({}, 1000),
+        ({"CONTENT_LIGHT_LEVEL": np.array([650, 200], np.uint32)}, 650),
+        ({"MASTERING_DISPLAY_METADATA": np.array([0] * 16 + [1, 10_000, 4000, 1, 1, 1], np.int32)}, 4000),
+        ({"MASTERING_DISPLAY_METADATA": np.array([0] * 22, np.int32)}, 1000),
+    ],
+)
+def test_the_brightest_light_that_an_hdr_clip_tells(side_data, peak):
+    assert peak_light(SimpleNamespace(side_data=side_data)) == peak
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])

@@ -28,7 +28,8 @@ from transformer_net.inference.ledger import Ledger, made_of
 from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
-from transformer_net.inference.video.reader import Clip, Frame, FramePixels, pyav, read_frames
+from transformer_net.inference.video.colours import FramePixels
+from transformer_net.inference.video.reader import Clip, Frame, pyav, read_frames
 from transformer_net.inference.video.temporal_consistency import TemporalSmoother
 from transformer_net.inference.video.writer import join, write_segment
 

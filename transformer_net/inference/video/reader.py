@@ -18,17 +18,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from transformer_net.errors import UnreadableVideoError
 from transformer_net.imaging.decode import DEFAULT_LIMITS
+from transformer_net.inference.video.colours import FramePixels, peak_light, rgb
 from transformer_net.optional import require
 
 SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".mpg", ".mpeg"})
 """What videos are called: a file is taken for one by its name."""
-
-FramePixels = npt.NDArray[np.uint8]
-"""A frame, (H, W, 3) RGB."""
 
 Matrix = tuple[int, ...]
 """How to turn and mirror a frame for display: 9 numbers as in the file. The first, second, fourth and fifth
@@ -36,9 +33,6 @@ map its columns and rows, in units of 1/65536."""
 
 KINDS: Final = {".mp4": "mp4", ".mkv": "matroska"}
 """Suffix of a painted video → ffmpeg's name for that kind of file."""
-
-BT709, VIDEO_RANGE, FULL_RANGE = 1, 1, 2  # numbers of H.273, which ffmpeg uses
-_UNSPECIFIED, _BT601 = 2, 5
 
 
 def pyav() -> Any:
@@ -64,6 +58,7 @@ class Clip:
         start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
         size: Width and height of a stored picture; some recordings change it midway.
         matrix: How to turn its frames for display; None where they are upright.
+        peak: Its brightest light in cd/m², where it is HDR.
         aspect: Width of a pixel relative to its height.
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
     """
@@ -77,6 +72,7 @@ class Clip:
     start: Fraction
     size: tuple[int, int]
     matrix: Matrix | None
+    peak: float
     aspect: Fraction
     suffix: str
 
@@ -123,6 +119,7 @@ def probe(path: Path) -> Clip:
             Fraction(max(0, container.start_time or 0), 1_000_000),
             (first.width, first.height),
             _matrix(first),
+            peak_light(first),
             stream.sample_aspect_ratio or Fraction(1),
             _suffix_for(sounds(container), path),
         )
@@ -147,7 +144,8 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
             time = picture.pts - offset if picture.pts is not None else (last or -usual) + usual
             last = time if last is None else max(time, last + 1)
             if number >= skip:
-                yield Frame(_upright(_rgb(picture, clip.size), clip.matrix), last, picture.duration or 0)
+                pixels = _upright(rgb(picture, clip.size, clip.peak), clip.matrix)
+                yield Frame(pixels, last, picture.duration or 0)
 
 
 def _usual(rate: Fraction, time_base: Fraction) -> int:
@@ -268,23 +266,3 @@ def turned_back(pixels: FramePixels, matrix: Matrix | None) -> FramePixels:
     swapped, rows, columns = _axes(matrix)
     pixels = pixels[::rows, ::columns]
     return np.ascontiguousarray(pixels.swapaxes(0, 1) if swapped else pixels)
-
-
-def _rgb(picture: Any, size: tuple[int, int]) -> FramePixels:
-    """A frame as the display shows it, in width and height `size`.
-
-    Where it does not say how its colours are coded, large ones are BT.709 and small ones BT.601, as players
-    take them.
-    """
-    coding = picture.colorspace
-    if coding == _UNSPECIFIED and not picture.format.is_rgb:
-        coding = BT709 if picture.width >= 1280 or picture.height > 576 else _BT601
-    pixels: FramePixels = picture.to_ndarray(
-        format="rgb24",
-        width=size[0],
-        height=size[1],
-        src_colorspace=coding,
-        dst_color_range=FULL_RANGE,
-        interpolation="BICUBIC",
-    )
-    return pixels

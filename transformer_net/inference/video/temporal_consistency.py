@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transformer_net.inference.video.reader import FramePixels
+from transformer_net.inference.video.colours import FramePixels
 from transformer_net.optional import require
 
 Flow = npt.NDArray[np.float32]

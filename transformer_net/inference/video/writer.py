@@ -13,14 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from transformer_net.inference.video.colours import BT709, FULL_RANGE, VIDEO_RANGE, FramePixels
 from transformer_net.inference.video.reader import (
-    BT709,
-    FULL_RANGE,
     KINDS,
-    VIDEO_RANGE,
     Clip,
     Frame,
-    FramePixels,
     address,
     opened,
     pyav,

@@ -1,0 +1,162 @@
+"""From HDR and wide gamuts to sRGB: PQ and HLG pictures (ITU-R BT.2100), and SDR ones in BT.2020 or P3.
+
+Highlights are rolled off by the EETF of Report ITU-R BT.2390, applied to the largest of a pixel's channels,
+so that hues stay: what is darker than 90 cd/m² keeps its light, and the peak becomes white. White is
+203 cd/m², the diffuse white of Report ITU-R BT.2408. Colours that sRGB does not have are clipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from transformer_net.imaging.colour_space import FloatPixels, Levels, from_light, strips
+
+WHITE: Final = 203.0
+"""Light of diffuse white in cd/m², which becomes sRGB's white where there is nothing brighter."""
+
+DEFAULT_PEAK: Final = 1000.0
+"""Brightest light in cd/m² of a PQ picture that does not tell its own, and of the display of HLG."""
+
+PQ, HLG = 16, 18
+"""Transfer characteristics of ITU-T H.273."""
+
+BT709, BT2020, P3_DCI, P3_D65 = 1, 9, 11, 12
+"""Colour primaries of ITU-T H.273."""
+
+_CHROMATICITIES: Final = {  # red, green, blue
+    BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
+    BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
+    P3_DCI: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+    P3_D65: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+}
+_D65: Final = (0.3127, 0.3290)  # for DCI's P3, too: its greenish white is white in a theatre
+
+_LEVELS: Final = 1 << 16
+_STEPS: Final = 1 << 14
+"""Entries of a table whose index goes with the square root of light, about as the eye does."""
+
+
+def is_foreign(primaries: int, transfer: int) -> bool:
+    """Whether a picture with these code points of H.273 looks wrong where it is taken for sRGB."""
+    return transfer in (PQ, HLG) or (primaries in _CHROMATICITIES and primaries != BT709)
+
+
+def to_srgb(
+    signal: npt.NDArray[np.uint16], primaries: int, transfer: int, peak: float = DEFAULT_PEAK
+) -> Levels:
+    """The 8-bit sRGB levels of a picture, whatever its primaries and its curve.
+
+    Args:
+        signal: R'G'B', (H, W, 3), 16 bits in full range: 0 is black, 65,535 the largest value.
+        primaries: Code point of H.273; unknown ones are BT.2020 for PQ and HLG, BT.709 for the others.
+        transfer: Code point of H.273; all but PQ and HLG are taken for sRGB's curve, as most displays do.
+        peak: Brightest light of a PQ picture in cd/m², as it tells it itself: MaxCLL, or the brightest of the
+            display on which it was mastered.
+    """
+    curve = _curve(transfer, float(np.clip(peak, WHITE, 10_000)) if transfer == PQ else DEFAULT_PEAK)
+    if primaries not in _CHROMATICITIES:
+        primaries = BT2020 if transfer in (PQ, HLG) else BT709
+    matrix = _to_bt709(primaries).T
+    levels: Levels = np.empty(signal.shape, np.uint8)
+    for rows in strips(signal.shape[1], signal.shape[0]):
+        levels[rows] = _ENCODED[_index(curve.light(signal[rows]) @ matrix)]
+    return levels
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """What light a signal means, and how much of it is left after tone mapping.
+
+    Attributes:
+        linear: Light for each level of a channel, 1 for the brightest: for HLG, of the scene.
+        gain: Factor for a pixel, by the light of its brightest channel on the display; None for SDR.
+        gamma: Of the system (OOTF): HLG's scene becomes a display's light by it.
+    """
+
+    linear: FloatPixels
+    gain: FloatPixels | None = None
+    gamma: float = 1
+
+    def light(self, signal: npt.NDArray[np.uint16]) -> FloatPixels:
+        """Linear light (..., 3) on an SDR display, 1 for white."""
+        light: FloatPixels = self.linear[signal]
+        if self.gamma != 1:
+            light *= (light @ _LUMA_OF_BT2020)[..., None] ** np.float32(self.gamma - 1)
+        if self.gain is not None:
+            light *= self.gain[_index(light.max(axis=-1, keepdims=True))]
+        return light
+
+
+@lru_cache(maxsize=4)
+def _curve(transfer: int, peak: float) -> _Curve:
+    signal = np.linspace(0, 1, _LEVELS)
+    if transfer == PQ:
+        return _Curve(np.minimum(_pq_light(signal) / peak, 1).astype(np.float32), _gains(peak))
+    if transfer == HLG:
+        a, b, c = 0.17883277, 0.28466892, 0.55991073  # BT.2100, table 5
+        scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
+        return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak), gamma=1.2)
+    sdr = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    return _Curve(sdr.astype(np.float32))
+
+
+def _gains(peak: float) -> FloatPixels:
+    """Factors from light, 1 for `peak`, to light, 1 for white: the EETF of BT.2390, whose black is 0."""
+    light = peak * np.maximum(np.linspace(0, 1, _STEPS), 0.5 / _STEPS) ** 2
+    top = _pq_signal(np.asarray(peak))
+    at, most = _pq_signal(light) / top, _pq_signal(np.asarray(WHITE)) / top
+    knee = 1.5 * most - 0.5
+    if most < 1:
+        t = np.clip((at - knee) / (1 - knee), 0, 1)
+        hermite = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee)
+        at = np.where(at < knee, at, hermite + (3 * t**2 - 2 * t**3) * most)
+    gains: FloatPixels = (_pq_light(at * top) / light * (peak / WHITE)).astype(np.float32)
+    return gains
+
+
+_LUMA_OF_BT2020: Final = np.array([0.2627, 0.6780, 0.0593], np.float32)
+_M1, _M2 = 2610 / 16384, 2523 / 4096 * 128  # BT.2100, table 4
+_C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+
+
+def _pq_light(signal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Light in cd/m²."""
+    power = signal ** (1 / _M2)
+    return np.asarray(10_000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1))
+
+
+def _pq_signal(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    power = (light / 10_000) ** _M1
+    return np.asarray(((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2)
+
+
+def _index(light: FloatPixels) -> npt.NDArray[np.uint16]:
+    """Where light within 0 and 1 stands in a table of `_STEPS` entries."""
+    root = np.sqrt(np.clip(light, 0, 1))
+    root *= _STEPS - 1
+    root += np.float32(0.5)
+    return root.astype(np.uint16)
+
+
+_ENCODED: Final = from_light(np.linspace(0, 1, _STEPS, dtype=np.float32) ** 2)
+"""sRGB's level for light, by `_index`."""
+
+
+@lru_cache
+def _to_bt709(primaries: int) -> FloatPixels:
+    """The matrix from linear light in these primaries to light in BT.709's, which are sRGB's."""
+    matrix: FloatPixels = np.linalg.solve(_to_xyz(BT709), _to_xyz(primaries)).astype(np.float32)
+    return matrix
+
+
+def _to_xyz(primaries: int) -> npt.NDArray[np.float64]:
+    red, green, blue, white = (
+        np.array([x / y, 1, (1 - x - y) / y]) for x, y in (*_CHROMATICITIES[primaries], _D65)
+    )
+    columns = np.stack([red, green, blue], axis=1)
+    return np.asarray(columns * np.linalg.solve(columns, white))
