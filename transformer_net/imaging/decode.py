@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -151,7 +151,7 @@ def _decode_file(name: str, limits: Limits) -> Photo:
         return _decode_stream(stream, limits)
 
 
-def _decode_stream(stream: io.BufferedIOBase, limits: Limits) -> Photo:
+def _decode_stream(stream: IO[bytes], limits: Limits) -> Photo:
     try:
         prefix = stream.read(PREFIX)
     except OSError:

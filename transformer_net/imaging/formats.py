@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import IO, Any, Final, cast
 
 from PIL import Image, TiffImagePlugin
 
@@ -84,7 +83,7 @@ _NEW_SUBFILE_TYPE, _PHOTOMETRIC = 254, 262
 _COLOUR_FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
 
 Check = Callable[[tuple[int, int]], None]
-Opener = Callable[[io.BufferedIOBase, Check], Image.Image]
+Opener = Callable[[IO[bytes], Check], Image.Image]
 """Takes a file, and what is to be called with width and height before any pixel is decoded."""
 
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
@@ -156,11 +155,11 @@ def _pillow(name: str) -> Opener:
     return lambda stream, check: _opened(Image.OPEN[name][0], stream)
 
 
-def _opened(opener: Callable[..., Any], stream: io.BufferedIOBase) -> Image.Image:
+def _opened(opener: Callable[..., Any], stream: IO[bytes]) -> Image.Image:
     return cast("Image.Image", opener(stream, ""))
 
 
-def _open_avif(stream: io.BufferedIOBase, check: Check) -> Image.Image:
+def _open_avif(stream: IO[bytes], check: Check) -> Image.Image:
     try:
         return _opened(Image.OPEN["AVIF"][0], stream)
     except (SyntaxError, ValueError, OSError):  # of older encoders: alpha without a size of its own, say
@@ -170,7 +169,7 @@ def _open_avif(stream: io.BufferedIOBase, check: Check) -> Image.Image:
         return open_avif(stream.read(), check)
 
 
-def _open_tiff(stream: io.BufferedIOBase, check: Check) -> Image.Image:
+def _open_tiff(stream: IO[bytes], check: Check) -> Image.Image:
     """TIFF, but no camera raw: what Pillow reads of those is a thumbnail, or samples without colours."""
     tags = _tiff_tags(stream)
     is_thumbnail = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and any(tag in tags for tag in _RAW_TAGS)
@@ -179,7 +178,7 @@ def _open_tiff(stream: io.BufferedIOBase, check: Check) -> Image.Image:
     return _opened(Image.OPEN["TIFF"][0], stream)
 
 
-def _tiff_tags(stream: io.BufferedIOBase) -> TiffImagePlugin.ImageFileDirectory_v2:
+def _tiff_tags(stream: IO[bytes]) -> TiffImagePlugin.ImageFileDirectory_v2:
     """Of the first picture, the stream being at its beginning again."""
     header = stream.read(8)
     if header[2] == 43 or header[3] == 43:  # BigTIFF, either byte order
@@ -191,7 +190,7 @@ def _tiff_tags(stream: io.BufferedIOBase) -> TiffImagePlugin.ImageFileDirectory_
     return tags
 
 
-def _open_heic(stream: io.BufferedIOBase, check: Check) -> Image.Image:
+def _open_heic(stream: IO[bytes], check: Check) -> Image.Image:
     """HEIF with HEVC inside. Of thumbnails, depth pictures and the other pictures nothing is looked at."""
     from pillow_heif import HeifImageFile  # 30 ms, and most pictures are no HEIC
 
