@@ -112,11 +112,11 @@ class BatchNorm(nn.BatchNorm2d):
             mean: Mean of each sample's x over height and width, (B, C); see `moments`.
             variance: Likewise. Norms of fewer `MOMENTS` ignore what they do not look at.
         """
-        slope, offset = self._standardizing()
+        slope, offset = self.standardizing()
         a, b = slope * self.weight.float(), offset * self.weight.float() + self.bias.float()
         return a.expand_as(mean), b.expand_as(mean)
 
-    def _standardizing(self) -> tuple[Tensor, Tensor]:
+    def standardizing(self) -> tuple[Tensor, Tensor]:
         """(C,) each: what `standardize` multiplies by and adds in evaluation mode, in float32."""
         assert self.running_mean is not None
         assert self.running_var is not None
@@ -287,7 +287,7 @@ class InstanceEnhancementBatchNorm(BatchNorm):
     def as_affine(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
         """As `BatchNorm.as_affine`."""
         scale, shift = self._gated(self._gate_of(mean.float()))
-        slope, offset = self._standardizing()
+        slope, offset = self.standardizing()
         a, b = slope * scale.float(), offset * scale.float() + shift.float()
         return a.expand_as(mean), b.expand_as(mean)
 

@@ -7,17 +7,19 @@ fit into the queue is refused at once: an early answer is better for a client th
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from functools import partial
-from typing import Any, Final, TypeVar
+from queue import SimpleQueue
+from typing import Any, Final, TypeAlias, TypeVar
 
 from app.errors import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
 
 T = TypeVar("T")
+
+_Calls: TypeAlias = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
 
 _POLL_SECONDS: Final = 0.1
 """How often a waiting job asks whether its client is still there."""
@@ -26,7 +28,7 @@ _POLL_SECONDS: Final = 0.1
 class JobQueue:
     """A first-in-first-out queue of bounded length in front of one worker thread.
 
-    Safe to use from several threads and event loops.
+    For one event loop: of two that call `run` at the same time, both could get the last place.
 
     Args:
         length: Jobs that may wait while one runs.
@@ -39,44 +41,39 @@ class JobQueue:
         self, length: int, deadline_seconds: float, on_refused: Callable[[str], None] = lambda reason: None
     ) -> None:
         self._length, self._deadline, self._on_refused = length, deadline_seconds, on_refused
-        self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._changed = threading.Condition()
-        self._busy, self._closed, self._served = False, True, False
+        self._jobs: set[Future[Any]] = set()  # those that wait and the one that runs
         self._spare: Future[Any] | None = None  # the last job that was taken for spare time
         self._last_seconds = 1.0
+        self._closed = True
         self.open()
 
     def open(self) -> None:
         """Take jobs; without effect unless it was closed."""
-        with self._changed:
-            self._closed = False
-            if self._served:
-                return
-            self._served = True
+        if self._closed:
+            self._closed, self._calls = False, _Calls()
             # A daemon: a long painting that nobody waits for any more must not keep the process from exiting.
-            self._worker = threading.Thread(target=self._work, name="inference", daemon=True)
-            self._worker.start()
+            threading.Thread(target=_work, args=(self._calls,), name="inference", daemon=True).start()
 
     @property
     def waiting(self) -> int:
         """Jobs that have not started."""
-        return len(self._jobs)
+        return sum(not job.running() and not job.done() for job in tuple(self._jobs))
 
     @property
     def running(self) -> int:
         """Jobs being computed: 0 or 1."""
-        return int(self._busy)
+        return sum(job.running() for job in tuple(self._jobs))
 
     @property
     def closed(self) -> bool:
-        """Whether it is closed for good."""
+        """Whether it takes no jobs."""
         return self._closed
 
     @property
     def full(self) -> bool:
         """Whether `run` would refuse a job now."""
         sparing = self._spare is not None and not self._spare.done()
-        return self._closed or self.waiting + self.running - sparing > self._length
+        return self._closed or len(self._jobs) - sparing > self._length
 
     @property
     def retry_after(self) -> int:
@@ -107,30 +104,31 @@ class JobQueue:
             DeadlineError: The result was not there in time.
             ClientGoneError: `gone` became true.
         """
-        future = self._enter(work, spare)
+        job = self._enter(work, spare)
         deadline = time.monotonic() + self._deadline
-        finished = asyncio.wrap_future(future)
+        finished = asyncio.wrap_future(job)
         try:
             while not finished.done():
                 await asyncio.wait(
                     {finished}, timeout=min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
                 )
                 if not finished.done():
-                    await self._still_wanted(future, deadline, gone)
+                    await self._still_wanted(job, deadline, gone)
+            if finished.cancelled():
+                raise ShuttingDownError
             return finished.result()
         except asyncio.CancelledError:
             self._on_refused("gone")
             raise
         finally:
-            self._leave(future)
-            finished.cancel()
+            finished.cancel()  # and the job with it, unless it has started
 
     async def _still_wanted(
-        self, future: Future[Any], deadline: float, gone: Callable[[], Awaitable[bool]] | None
+        self, job: Future[Any], deadline: float, gone: Callable[[], Awaitable[bool]] | None
     ) -> None:
         if time.monotonic() >= deadline:
             self._on_refused("deadline")
-            if self._leave(future):
+            if job.cancel():
                 raise DeadlineError(
                     f"The painting was not started within {self._deadline:g} seconds.", self.retry_after
                 )
@@ -143,72 +141,58 @@ class JobQueue:
             raise ClientGoneError("The client closed the connection.")
 
     def _enter(self, work: Callable[[], T], spare: bool) -> Future[T]:
-        future: Future[T] = Future()
-        with self._changed:
-            if self._closed:
-                self._on_refused("closed")
-                raise ShuttingDownError
-            if spare and (self._jobs or self._busy):
-                self._on_refused("spare")
-                raise QueueFullError("Photos are being painted.", retry_after=self.retry_after)
-            if self.full:
-                self._on_refused("full")
-                raise QueueFullError("The queue is full.", retry_after=self.retry_after)
-            if spare:
-                self._spare = future
-            self._jobs.append((future, work))
-            self._changed.notify()
-        return future
+        if self._closed:
+            self._on_refused("closed")
+            raise ShuttingDownError
+        if spare and self._jobs:
+            self._on_refused("spare")
+            raise QueueFullError("Photos are being painted.", retry_after=self.retry_after)
+        if self.full:
+            self._on_refused("full")
+            raise QueueFullError("The queue is full.", retry_after=self.retry_after)
+        job: Future[T] = Future()
+        if spare:
+            self._spare = job
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)  # before its caller hears of it and comes with the next
+        # A job in spare time is shorter than those that others wait for, so that its time says nothing.
+        self._calls.put((job, work if spare else lambda: self._timed(work)))
+        return job
 
-    def _leave(self, future: Future[Any]) -> bool:
-        """Takes a job out of the queue; False if it is not there, because it was started."""
-        with self._changed:
-            for job in self._jobs:
-                if job[0] is future:
-                    self._jobs.remove(job)
-                    return True
-        return False
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._jobs or self._closed)
-                if not self._jobs:
-                    self._served = False
-                    return
-                future, work = self._jobs.popleft()
-                self._busy = True
-            deliver = self._call(future, work)
-            with self._changed:
-                self._busy = False  # before the caller hears of it and perhaps comes with the next job
-            deliver()
-            del future, work, deliver  # a picture must not outlive its job in this frame
-
-    def _call(self, future: Future[T], work: Callable[[], T]) -> Callable[[], None]:
-        """Runs a job; gives the call that reports to its caller."""
-        if not future.set_running_or_notify_cancel():
-            return lambda: None
+    def _timed(self, work: Callable[[], T]) -> T:
+        """Calls it, and keeps how long it took."""
         begun = time.monotonic()
         try:
-            result = work()
-        except BaseException as error:
-            return partial(future.set_exception, error)
+            return work()
         finally:
-            if future is not self._spare:  # which is shorter than what others wait for
-                self._last_seconds = time.monotonic() - begun
-        return partial(future.set_result, result)
+            self._last_seconds = time.monotonic() - begun
 
     def refuse(self) -> None:
         """Take no more jobs and refuse those that wait; the running one continues. Returns at once."""
-        with self._changed:
-            self._closed = True
-            jobs, self._jobs = self._jobs, deque()
-            self._changed.notify()
-        for future, _ in jobs:
-            self._on_refused("closed")
-            future.set_exception(ShuttingDownError())
+        if self._closed:
+            return
+        self._closed = True
+        for job in tuple(self._jobs):
+            if job.cancel():
+                self._on_refused("closed")
+        self._calls.put(None)
 
     async def close(self, seconds: float = 2.0) -> None:
         """`refuse`, then wait for the running job, `seconds` at most."""
         self.refuse()
-        await asyncio.to_thread(self._worker.join, seconds)
+        await asyncio.to_thread(concurrent.futures.wait, tuple(self._jobs), seconds)
+
+
+def _work(calls: _Calls) -> None:
+    """Computes what comes, in the worker thread, until None comes."""
+    while call := calls.get():
+        job, work = call
+        if job.set_running_or_notify_cancel():
+            try:
+                result = work()
+            except BaseException as error:
+                job.set_exception(error)
+            else:
+                job.set_result(result)
+                del result
+        del call, job, work  # a picture must not outlive its job in this frame

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.conftest import PATIENCE, SCREENSHOTS
 from tests.browser.driver import choose, served, wait_until_ready
 
-STARTING = 5 * PATIENCE
-"""Milliseconds until the first figures of a training, which politely gives way to everything else."""
+STARTING = 15 * PATIENCE
+"""Milliseconds until the first figures of a training, which gives way to everything else."""
 
 
 @pytest.fixture

@@ -75,14 +75,14 @@ def openvino_graph(network: TransformerNet, piecewise: bool = False, clamped: bo
             x = opset.mvn(x, [2, 3], True, norm.eps, "inside_sqrt")
             return opset.add(opset.multiply(x, per_channel(norm.weight)), per_channel(norm.bias))
         if isinstance(norm, InstanceEnhancementBatchNorm):
-            slope, offset = norm._standardizing()
+            slope, offset = norm.standardizing()
             m = opset.multiply(mean_of(x), per_channel(norm.gate_weight))
             delta = opset.sigmoid(opset.add(m, per_channel(norm.gate_bias)))
             standardized = opset.add(opset.multiply(x, per_channel(slope)), per_channel(offset))
             scaled = opset.multiply(standardized, opset.multiply(delta, per_channel(norm.weight)))
             return opset.add(scaled, per_channel(norm.bias))
         assert isinstance(norm, SqueezeExcitedBatchNorm)
-        slope, offset = norm._standardizing()
+        slope, offset = norm.standardizing()
         a, b = slope * norm.weight, offset * norm.weight + norm.bias
         y = opset.add(opset.multiply(x, per_channel(a)), per_channel(b))
         hidden = opset.relu(fully_connected(norm.squeeze, mean_of(y)))
