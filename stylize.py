@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from styles.blend import common_norms, parse_blend, two_styles
+from styles.blend import common_norms, open_style_picture, parse_blend, two_styles
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say, with_fields
@@ -45,6 +45,7 @@ from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
 from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.norms import canonical_norm, norm_slug
+from transformer_net.prediction.style_picture import predicted_norms
 
 LIMITS = Limits(max_pixels=500_000_000)
 """More than the web accepts: here the same person owns the photo and the memory. Decoded, that is 2 GB."""
@@ -74,8 +75,13 @@ def stylize(
     style: Annotated[
         str | None,
         typer.Option(
-            help="A style of the catalogue, or a blend: wave:0.6,starry:0.4.", show_default=DEFAULT_STYLE
+            help="A style of the catalogue, or a blend: wave:0.6,starry:0.4, or wave:0.6,my.jpg:0.4.",
+            show_default=DEFAULT_STYLE,
         ),
+    ] = None,
+    style_picture: Annotated[
+        Path | None,
+        typer.Option(help="Any picture as the style: its model is predicted at once.", show_default=False),
     ] = None,
     norm: Annotated[
         str | None,
@@ -172,7 +178,7 @@ def stylize(
         raise SettingError("--mask and --match-palette are for photos, not for videos.")
     if clips == found and (keep_exif or keep_gps):
         raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")
-    stylizers = _stylizers(style, norm, model, mask, device, engine, precision)
+    stylizers = _stylizers(style, style_picture, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
         stylizer.check(options)  # before a folder of photos is read
     check_writable(out)
@@ -199,8 +205,9 @@ def stylize(
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
         if _where(device, precision).type != "cpu":
             raise SettingError("A cluster paints on CPUs: add --device cpu.")
-        files = (model and model.absolute(), mask and mask.absolute())  # workers begin in other folders
-        load = partial(_stylizers, style, norm, *files, device, engine, precision)
+        # Workers begin in other folders.
+        picture, weights, regions = (path and path.absolute() for path in (style_picture, model, mask))
+        load = partial(_stylizers, style, picture, norm, weights, regions, device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address)
     for sentence in inputs.left_alone():
         say(sentence)
@@ -215,6 +222,7 @@ def stylize(
 
 def _stylizers(
     style: str | None,
+    style_picture: Path | None,
     norm: str | None,
     model: Path | None,
     mask: Path | None,
@@ -225,25 +233,41 @@ def _stylizers(
     if model is not None:
         if mask is not None:
             raise SettingError("A mask needs two styles of the catalogue, not a model file.")
+        if style_picture is not None:
+            raise SettingError("Give --model or --style-picture, not both.")
         _refuse_beside(model, style, norm)
         return [Stylizer.from_file(model, _where(device, precision), engine, precision)]
+    if style_picture is not None:
+        if style is not None or mask is not None:
+            raise SettingError("--style-picture is the whole style: leave out --style and --mask.")
+        found = open_style_picture(style_picture)
+        norms = _norms(norm or DEFAULT_NORMS, predicted_norms()) or [EXPORTED_NORM]
+        where = _where(device, precision)
+        return [Stylizer.from_picture(found, one, where, engine, precision) for one in norms]
     style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS
     parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
-    norms = have if norm.strip().lower() == "all" else [canonical_norm(n) for n in norm.split(",")]
+    norms = _norms(norm, have)
     if not norms:
         raise SettingError(
             f"The style {style!r} has no trained model yet: python train_style.py --style {style}"
         )
     made = [
         [Stylizer.from_style(part, n, _where(device, precision), engine, precision) for part in parts]
-        for n in dict.fromkeys(norms)
+        for n in norms
     ]
     if mask is None:
         return [stylizer for (stylizer,) in made]
     with about(str(mask)):  # or it would read as if a photo were meant
         picture = read_mask(mask, LIMITS)
     return [MaskedStylizer(first, second, picture) for first, second in made]
+
+
+def _norms(text: str, have: list[str]) -> list[str]:
+    """The normalizers that `--norm` names, of which `all` are those that the style has."""
+    if text.strip().lower() == "all":
+        return have
+    return list(dict.fromkeys(canonical_norm(name) for name in text.split(",")))
 
 
 def _where(device: str, precision: str) -> torch.device:

@@ -12,13 +12,14 @@ from typing import Annotated, Any, cast
 import typer
 from rich.console import Console
 
-from styles.blend import gallery_mean
+from styles.blend import gallery_mean, open_style_picture
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say, with_fields
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
+from transformer_net.imaging.mark_scale import check_style_picture, marks_seen_best
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
@@ -102,12 +103,12 @@ class Options:
         ),
     ] = None
     style_size: Annotated[
-        int | None,
-        _option(
-            LOSS,
-            "Shorter side in pixels at which the style picture is seen. Choose it so that strokes are "
-            "8 to 20 px: larger for larger strokes.",
-            "style_size",
+        str | None,
+        typer.Option(
+            help="Shorter side in pixels at which the style picture is seen: strokes should be 8 to 20 px. "
+            "Larger for larger strokes. auto finds it from the picture, and enlarges none.",
+            show_default="auto",
+            rich_help_panel=LOSS,
         ),
     ] = None
     grain: Annotated[
@@ -187,7 +188,8 @@ class Options:
         str,
         _option(
             SCHEDULE,
-            "Where to begin: gallery (the mean of the gallery's models of this norm), base (the shipped "
+            "Where to begin: gallery (the mean of the gallery's models of this norm), predicted (what the "
+            "style predictor makes of the picture), base (the shipped "
             "network of this norm that reproduces the photo), none (random weights, and a warm-up), a model "
             "file, or auto: gallery for networks of width 16, none for others.",
         ),
@@ -263,6 +265,7 @@ def train(given: Options) -> None:
     began = time.perf_counter()
     picture, name, recipe = _style_picture(given.style)
     options = {**recipe, **given.settings(), "style": name}
+    options["style_size"] = _style_size(str(options.get("style_size", "auto")), picture)
     if given.budget is not None:
         if given.iterations is not None:
             raise SettingError("Give --iterations or --budget, not both.")
@@ -279,7 +282,7 @@ def train(given: Options) -> None:
         for one in map(canonical_norm, norms)
     }
     where = _where_to_begin(given.init, options.get("width", TrainConfig.width))
-    begin = {one: _beginning(where, one, name if recipe else "") for one in folders}
+    begin = {one: _beginning(where, one, name if recipe else "", picture) for one in folders}
     if given.warmup_iterations is None:  # what begins at a network that paints the photo is warm already
         wanted = options.get("iterations", TrainConfig.iterations)
         warm = all(word for word, _ in begin.values())
@@ -296,6 +299,10 @@ def train(given: Options) -> None:
                 "For a model that paints any photo well, give a folder with --content.",
                 "yellow",
             )
+        if ranks.first:
+            say(
+                f"The style picture is seen with a shorter side of {options['style_size']} px (--style-size)."
+            )
         loss_network = Vgg16Features(cast(VggSource, given.vgg))
         with about(f"Sample photo {given.sample}"):
             shown = decode(given.sample).rgb
@@ -305,6 +312,7 @@ def train(given: Options) -> None:
             config = configs[one]
             with about(f"Style picture {picture}"):
                 style_picture = decode(picture).rgb
+                check_style_picture(style_picture)
             trainer = Trainer(config, style_picture, loss_network, target, begin[one][1], ranks)
             del style_picture  # it may be large
             going_on = given.resume and folder.state.exists()
@@ -359,16 +367,18 @@ def _where_to_begin(init: str, width: int) -> str:
     """
     if init == "auto":
         return "gallery" if width == WIDTH else "none"
-    if init in ("base", "gallery") and width != WIDTH:
+    if init in ("base", "gallery", "predicted") and width != WIDTH:
         raise SettingError(f"--init {init} needs a width of {WIDTH}, not {width}; leave it out.")
     return init
 
 
-def _beginning(init: str, norm: str, of_gallery: str) -> tuple[str, TransformerNet | None]:
+def _beginning(init: str, norm: str, of_gallery: str, picture: Path) -> tuple[str, TransformerNet | None]:
     """The config's word for where to begin, and the network if it is neither a base nor random.
 
     A style `of_gallery` does not start from its own model.
     """
+    if init == "predicted":
+        return init, open_style_picture(picture).model(norm)[0]
     if init == "none":
         return "", None
     if init == "base":
@@ -396,6 +406,17 @@ def _style_picture(style: str) -> tuple[Path, str, dict[str, Any]]:
             f"There is no style {style!r}; choose one of {names}, or give the path of a picture."
         ) from error
     return found.picture, found.name, recipes().get(found.name, {})
+
+
+def _style_size(written: str, picture: Path) -> int:
+    """`--style-size` with auto decided."""
+    if written != "auto":
+        try:
+            return int(written)
+        except ValueError:
+            raise SettingError(f"style-size is auto or a number of pixels, not {written!r}.") from None
+    with about(f"Style picture {picture}"):
+        return marks_seen_best(decode(picture).rgb)
 
 
 def _report(outcome: Outcome, folder: RunFolder) -> None:

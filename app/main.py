@@ -67,7 +67,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         api.router,
         max_body_size=largest_body(settings),
         # Room for each field, and for two that do not exist, so that the answer can name them.
-        form_limits={"max_files": 2, "max_fields": len(api.FIELDS), "max_part_size": 1024},
+        form_limits={"max_files": 3, "max_fields": len(api.FIELDS), "max_part_size": 1024},
     )
     app.add_api_route("/", _home, include_in_schema=False)
     if settings.page:  # what a camera sends is in base64

@@ -1,7 +1,8 @@
 """Two styles or more in one network: deep network interpolation (Wang et al. 2019, arXiv 1811.10515).
 
-Models that were trained from the same base network stay near enough to each other in weight space for their
-weighted mean to paint, too: strokes, colours and contours of both, not two pictures laid over each other.
+A style is one of the catalogue, by its name, or any picture, by its path. Models that were trained from the
+same base network stay near enough to each other in weight space for their weighted mean to paint, too:
+strokes, colours and contours of both, not two pictures laid over each other.
 
 What running statistics the mean of the weights needs, though, is not the mean of theirs: its activations vary
 less, and batch norm would let the painting fade to a grey photo half-way. They are corrected by what changes
@@ -21,15 +22,16 @@ import numpy as np
 import torch
 from PIL import ImageOps
 
-from styles.catalog import Style, find_style, shipped
+from styles.catalog import find_style, shipped
 from transformer_net.checkpoint import ModelInfo, load_model
-from transformer_net.errors import SettingError
+from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.grain import grain as make_grain
 from transformer_net.imaging.arrays import to_array
 from transformer_net.imaging.decode import decode
 from transformer_net.inference.options.palette import Palette
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS, BatchNorm
+from transformer_net.prediction.style_picture import StylePicture, predicted_norms
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -42,12 +44,31 @@ _LEAST = 1e-5
 """What the norms add to a variance, too: a channel that is always the same has none."""
 
 
-def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[str, float]:
-    """Shares by style, which add up to 1: of `wave`, `wave:0.6,starry:0.4`, `wave,starry` (equal shares).
+def is_picture(style: str) -> bool:
+    """Whether the name of a style is the path of a picture."""
+    path = Path(style)
+    return bool(path.suffix) or len(path.parts) > 1
+
+
+def known_style(written: str) -> str:
+    """The name of a style of the catalogue, given in any case; or the path of a picture.
+
+    Raises:
+        UnknownStyleError: There is no such style, and no such file.
+    """
+    if not is_picture(written):
+        return find_style(written).name
+    if not Path(written).is_file():
+        raise UnknownStyleError(f"There is no style picture {written}.")
+    return written
+
+
+def parse_blend(text: str, find: Callable[[str], str] = known_style) -> dict[str, float]:
+    """Shares by style, which add up to 1: of `wave`, `wave:0.6,my.jpg:0.4`, `wave,starry` (equal shares).
 
     Args:
         text: The text of a user.
-        find: Gives the style of a name; the catalogue's unless told otherwise.
+        find: Gives the name of a style that exists; `known_style` opens files, so it is for who may.
 
     Raises:
         UnknownStyleError: There is no such style.
@@ -58,7 +79,7 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
         written, colon, share = (piece.strip() for piece in part.partition(":"))
         if not written or ":" in share or (colon and not share):
             raise SettingError(f"A style is a name or a blend such as wave:0.6,starry:0.4, not {text!r}.")
-        name = find(written).name
+        name = find(written)
         if name in weights:
             raise SettingError(f"The style {name!r} is named twice in {text!r}.")
         weights[name] = _weight(share, text) if colon else 1.0
@@ -70,14 +91,14 @@ def parse_blend(text: str, find: Callable[[str], Style] = find_style) -> dict[st
     return {name: weight / total for name, weight in weights.items() if weight > 0}
 
 
-def two_styles(text: str, find: Callable[[str], Style] = find_style) -> tuple[str, str]:
+def two_styles(text: str, find: Callable[[str], str] = known_style) -> tuple[str, str]:
     """The styles for the dark and the light places of a mask, of `wave,cubist`.
 
     Raises:
         UnknownStyleError: There is no such style.
         SettingError: These are not two different names without shares.
     """
-    names = [find(part).name for part in text.split(",")] if ":" not in text else []
+    names = [find(part.strip()) for part in text.split(",")] if ":" not in text else []
     if len(set(names)) != 2 or len(names) != 2:
         raise SettingError(
             "With a mask, the style is two names such as wave,cubist, for its dark and for its light places, "
@@ -98,15 +119,19 @@ def _weight(written: str, text: str) -> float:
 
 def common_norms(shares: Mapping[str, float]) -> list[str]:
     """The normalizers that all of the styles have a model for, in the table's order."""
-    have = [find_style(name).norms for name in shares]
+    have = [predicted_norms() if is_picture(name) else find_style(name).norms for name in shares]
     return [norm for norm in NORMS if all(norm in norms for norms in have)]
 
 
 def blend_name(shares: Mapping[str, float]) -> str:
     """What a blend is called in files and headers: `wave60-starry40`; a single style keeps its name."""
     if len(shares) == 1:
-        return next(iter(shares))
-    return "-".join(f"{name}{round(100 * share)}" for name, share in shares.items())
+        return _title(next(iter(shares)))
+    return "-".join(f"{_title(name)}{round(100 * share)}" for name, share in shares.items())
+
+
+def _title(name: str) -> str:
+    return Path(name).stem.lower() if is_picture(name) else name
 
 
 def load_blend(shares: Mapping[str, float], norm: str) -> tuple[TransformerNet, ModelInfo]:
@@ -117,9 +142,35 @@ def load_blend(shares: Mapping[str, float], norm: str) -> tuple[TransformerNet, 
     Raises:
         UnknownStyleError, UnknownNormError: A style has no such model.
         ModelFileError: A file is unusable.
-        SettingError: The models were not trained from the same base network.
+        SettingError: The models were not trained from the same base network, or there is no predictor.
+        StylizerError: A style picture cannot be read, or cannot be a style.
     """
-    return blend(shares, {name: load_model(find_style(name).model(norm)) for name in shares})
+    return blend(shares, {name: _model(name, norm) for name in shares})
+
+
+def open_style_picture(path: Path) -> StylePicture:
+    """The picture in a file as a style. The last few are kept, as long as their files do not change.
+
+    Raises:
+        UnknownStyleError: There is no such file.
+        StylizerError: It cannot be read, or cannot be a style.
+    """
+    if not path.is_file():
+        raise UnknownStyleError(f"There is no style picture {path}.")
+    with about(f"Style picture {path}"):
+        return _style_picture(path, path.stat().st_mtime_ns)
+
+
+def _model(name: str, norm: str) -> tuple[TransformerNet, ModelInfo]:
+    if is_picture(name):
+        return open_style_picture(Path(name)).model(norm)
+    return load_model(find_style(name).model(norm))
+
+
+@lru_cache(maxsize=8)
+def _style_picture(path: Path, changed: int) -> StylePicture:
+    """The style picture in a file that was last changed then."""
+    return StylePicture(decode(path).rgb, _title(str(path)))
 
 
 def blend(
@@ -145,7 +196,7 @@ def blend(
     network.load_state_dict({key: _mean([state[key] for state in states], weights) for key in states[0]})
     grain = sum(shares[name] * found.grain for name, (_, found) in models.items())
     if any(isinstance(module, BatchNorm) for module in network.modules()):
-        photos = _example_photos() + grain * torch.from_numpy(make_grain(_SIDE, _SIDE))
+        photos = example_photos(grain)
         before = [_statistics(found, photos) for found, _ in models.values()]
         for key, after in _statistics(network, photos).items():
             statistics, mean = network.get_buffer(key), _mean([found[key] for found in before], weights)
@@ -169,7 +220,7 @@ def gallery_mean(norm: str, without: str = "") -> TransformerNet:
 
 def blend_palette(shares: Mapping[str, float]) -> Palette:
     """The colours of the style pictures, each by its share."""
-    pictures = [find_style(name).picture for name in shares]
+    pictures = [Path(name) if is_picture(name) else find_style(name).picture for name in shares]
     palettes = [_palette(picture, picture.stat().st_mtime_ns) for picture in pictures]
     return Palette.mixed(palettes, list(shares.values()))
 
@@ -198,13 +249,21 @@ def _apart(infos: Mapping[str, ModelInfo]) -> str:
     return "" if len(set(bases.values())) == 1 else "they were trained from different base networks"
 
 
+def example_photos(grain: float) -> torch.Tensor:
+    """The central squares of the example photos, (B, 3, H, W) in [0, 1], with a model's grain.
+
+    Raises:
+        SettingError: They are missing.
+    """
+    return _example_photos() + grain * torch.from_numpy(make_grain(_SIDE, _SIDE))
+
+
 @lru_cache(maxsize=1)
 def _example_photos() -> torch.Tensor:
-    """The central squares of the example photos, (B, 3, H, W) in [0, 1]."""
     side = (_SIDE, _SIDE)
     photos = [to_array(ImageOps.fit(decode(path).rgb, side)) for path in sorted(_EXAMPLES.glob("*.jpg"))]
     if not photos:
-        raise SettingError(f"Blending with a batch norm needs the photos in {_EXAMPLES}, and there are none.")
+        raise SettingError(f"This needs the photos in {_EXAMPLES}, and there are none.")
     return torch.from_numpy(np.stack(photos))
 
 

@@ -2,8 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from transformer_net.network import with_upsampling
+from transformer_net.norms import NORMS, norm_slug
+from transformer_net.prediction import style_picture
+from transformer_net.prediction.predictor import StylePredictor, save_predictor
+from transformer_net.pretrained import base_sha256, load_base
 from transformer_net.training.losses.vgg import Vgg16Features
 
 
@@ -28,6 +34,26 @@ def own_styles(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vgg():
     return Vgg16Features()
+
+
+@pytest.fixture(scope="session")
+def _predictor_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("predictors")
+    for norm in NORMS:
+        predictor = StylePredictor.around(with_upsampling(load_base(norm), "bilinear"), hidden=16)
+        torch.manual_seed(0)
+        for parameter in predictor.predictor[-1].parameters():
+            torch.nn.init.normal_(parameter, std=0.05)
+        card = {"base_sha256": base_sha256(norm), "iterations_done": 7}
+        save_predictor(folder / f"{norm_slug(norm)}.safetensors", predictor, 0.05, card)
+    return folder
+
+
+@pytest.fixture
+def predictors(_predictor_folder, monkeypatch):
+    """The folder of the style predictors: small ones, for whom every picture is another random style."""
+    monkeypatch.setattr(style_picture, "PREDICTORS", _predictor_folder)
+    return _predictor_folder
 
 
 @pytest.fixture

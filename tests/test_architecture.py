@@ -15,7 +15,13 @@ MOST_MODULES = 12
 
 CORE = {"transformer_net", "transformer_net.imaging"}
 PARTS = CORE | {f"transformer_net.inference.{part}" for part in ("options", "tiling", "engines")}
-INFERENCE = {*PARTS, "styles", "styles.catalog", "transformer_net.inference"}
+INFERENCE = {
+    *PARTS,
+    "styles",
+    "styles.catalog",
+    "transformer_net.inference",
+    "transformer_net.prediction",
+}
 TRAINING = {*CORE, *(f"transformer_net.training{part}" for part in ("", ".losses", ".execution"))}
 MANY = {"transformer_net.inference.video", "transformer_net.inference.batch"}
 PREDICTION = {"transformer_net.prediction", "transformer_net.training.prediction"}
@@ -32,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     "transformer_net.inference.engines": {*CORE, "transformer_net.inference.tiling"},
     # What can be painted lies below what paints it: `Stylizer.from_style` asks the catalogue.
     "styles.catalog": {"transformer_net.errors", "transformer_net.norms"},
-    "styles": {*CORE, "styles.catalog", "transformer_net.inference.options"},
+    "styles": {*CORE, "styles.catalog", "transformer_net.inference.options", "transformer_net.prediction"},
     "transformer_net.inference": INFERENCE,
     "transformer_net.inference.video": INFERENCE,
     "transformer_net.inference.batch": {*INFERENCE, "transformer_net.inference.video"},

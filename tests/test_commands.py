@@ -116,6 +116,41 @@ def test_stylize_in_a_blend(photo, invoke, monkeypatch):
     assert err == "wave and ink cannot be blended with bn: wave was not trained from a base network.\n"
 
 
+def test_stylize_like_a_picture(photo, invoke, predictors):
+    make_picture(90, 80, seed=3).save("My art.png")
+    assert invoke(stylize, photo, "--style-picture", "My art.png")[0] == 0
+    names = {f"cat-my art{suffix}.png" for suffix in ("", "-bn", "-in", "-bn-se", "-iebn")}
+    assert {path.name for path in Path("out").iterdir()} == names
+    for style, name in (("My art.png", "my art"), ("My art.png:1,wave:3", "my art25-wave75")):
+        code, _, err = invoke(stylize, photo, "--style", style, "--norm", "in", "-o", "other")
+        assert (code, err) == (0, "")
+        assert (Path("other") / f"cat-{name}-in.png").is_file()
+    first, again, blend = (Path(f"{at}-in.png").read_bytes() for at in (
+        "out/cat-my art", "other/cat-my art", "other/cat-my art25-wave75"
+    ))  # fmt: skip
+    assert first == again != blend
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--style-picture", "no.jpg"], "There is no style picture no.jpg."),
+        (["--style", "no.jpg:0.5,wave:0.5"], "There is no style picture no.jpg."),
+        (["--style-picture", "cat.jpg", "--style", "wave"], "leave out --style and --mask."),
+        (
+            ["--style-picture", "cat.jpg", "--model", "m.safetensors"],
+            "Give --model or --style-picture, not both.",
+        ),
+        (["--style-picture", "cat.jpg"], "Style picture cat.jpg: A style picture needs 64 pixels"),
+    ],
+)
+def test_style_pictures_that_cannot_be_used(photo, invoke, predictors, arguments, sentence):
+    code, out, err = invoke(stylize, photo, *arguments)
+    assert (code, out) == (2, "")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
 def test_stylize_by_half_and_in_the_photo_s_colours(photo, invoke):
     paintings = {}
     looks = {
@@ -657,13 +692,14 @@ def beginning(folder):
 
 
 @pytest.mark.slow
-def test_where_training_begins(invoke, tmp_path):
+def test_where_training_begins(invoke, tmp_path, predictors):
     """At the gallery's mean where nothing else is said; only random weights need a warm-up."""
     tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style-size", "64"]
     runs = {
         "auto": [],
         "base": ["--init", "base"],
         "none": ["--init", "none"],
+        "predicted": ["--init", "predicted"],
         "narrow": ["--width", "4"],
         "file": ["--init", find_style("mosaic").model("iebn")],
     }
@@ -674,6 +710,7 @@ def test_where_training_begins(invoke, tmp_path):
         "auto": ("gallery", 0, True),
         "base": ("base", 0, True),
         "none": ("", 1, False),
+        "predicted": ("predicted", 0, True),
         "narrow": ("", 1, False),
         "file": ("iebn.safetensors", 0, False),
     }
@@ -683,8 +720,21 @@ def test_a_style_does_not_begin_at_itself(monkeypatch):
     """At the mean of the five others."""
     shares = {}
     monkeypatch.setattr(blend, "load_blend", lambda found, norm: (shares.update(found), None))
-    assert train_module._beginning("gallery", "in", "mosaic") == ("gallery", None)
+    assert train_module._beginning("gallery", "in", "mosaic", Path()) == ("gallery", None)
     assert shares == dict.fromkeys(("cubist", "ink", "pointillist", "starry", "wave"), 1 / 5)
+
+
+def test_the_size_of_a_style_picture_is_found_and_said(invoke, tmp_path):
+    make_picture(300, 200).save(tmp_path / "mine.png")
+    tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style", tmp_path / "mine.png"]
+    for size, seen in (([], 200), (["--style-size", "auto"], 200), (["--style-size", "80"], 80)):
+        code, out, err = invoke(train, *tiny, *size, "--out", tmp_path / "run", "--overwrite")
+        assert (code, err) == (0, "")
+        assert f"with a shorter side of {seen} px" in out
+        assert read_info(tmp_path / "run" / "model.safetensors").training["config"]["style_size"] == seen
+    assert "style-size is auto or a number" in invoke(train, *tiny, "--style-size", "big")[2]
+    Image.new("RGB", (90, 90)).save(tmp_path / "mine.png")
+    assert "mine.png: The style picture has a single colour" in invoke(train, *tiny)[2]
 
 
 @pytest.mark.parametrize("verb", [train, stylize])

@@ -61,6 +61,13 @@ class ImageSizeError(StylizerError):
     title = "Image size out of range"
 
 
+class StylePictureError(StylizerError):
+    """A picture that is no style: it has a single colour."""
+
+    status = 422
+    title = "Unusable style picture"
+
+
 class UnknownNormError(StylizerError):
     """A normalizer name that is not in the table."""
 

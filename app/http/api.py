@@ -29,6 +29,7 @@ from transformer_net.commandline import with_fields
 from transformer_net.errors import (
     ImageSizeError,
     SettingError,
+    StylePictureError,
     UnknownNormError,
     UnknownStyleError,
     UnreadableImageError,
@@ -37,6 +38,7 @@ from transformer_net.errors import (
 from transformer_net.imaging.encode import MEDIA_TYPES
 from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, StyleOptions
 from transformer_net.norms import canonical_norm
+from transformer_net.prediction.style_picture import StylePicture, predicted_norms
 
 router = APIRouter()
 
@@ -64,7 +66,8 @@ _PAINTED: Final[dict[str, Any]] = {
     "content": dict.fromkeys((*(MEDIA_TYPES[name] for name in FORMATS), ZIP), _BINARY),
     "headers": {
         "X-Stylizer-Style": _header(
-            "The style; of a blend, the styles with percentages; with a mask, the two styles.",
+            "The style; of a blend, the styles with percentages; with a mask, the two styles; of a style "
+            "picture, `picture`.",
             "wave60-cubist40",
         ),
         "X-Stylizer-Norm": _header("The normalizer, or several with commas.", "iebn"),
@@ -103,6 +106,7 @@ def _form_field(name: str) -> Any:
             InvalidRequestError,
             UnreadableImageError,
             ImageSizeError,
+            StylePictureError,
             UnknownNormError,
             SettingError,
             500,
@@ -125,16 +129,6 @@ async def stylize(
             "paints is shrunk first."
         ),
     ],
-    style: Annotated[
-        str,
-        Form(
-            description="Name of a style, as GET /styles lists it; or a blend of several with their shares, "
-            "painted by the weighted mean of their networks. Only networks that were trained from the same "
-            "base network can be blended.",
-            examples=["mosaic", "wave:0.6,cubist:0.4"],
-            max_length=128,
-        ),
-    ],
     norm: Annotated[
         str,
         Form(
@@ -144,6 +138,23 @@ async def stylize(
             max_length=64,
         ),
     ],
+    style: Annotated[
+        str | None,
+        Form(
+            description="Name of a style, as GET /styles lists it; or a blend of several with their shares, "
+            "painted by the weighted mean of their networks. Only networks that were trained from the same "
+            "base network can be blended. Either this or `style_picture`.",
+            examples=["mosaic", "wave:0.6,cubist:0.4"],
+            max_length=128,
+        ),
+    ] = None,
+    style_picture: Annotated[
+        UploadFile | None,
+        File(
+            description="Any picture as the style, within the limits of photos and with a shorter side of "
+            "64 px or more. Its network is predicted, which takes about a second the first time."
+        ),
+    ] = None,
     max_side: Annotated[
         int | None,
         Form(
@@ -174,7 +185,7 @@ async def stylize(
         ),
     ] = "fp32",
 ) -> Response:
-    """Paint `image` in a style: with one normalizer, or with several for comparison.
+    """Paint `image` in a style, or in that of any picture: with one normalizer, or with several to compare.
 
     One normalizer gives that painting, with the size of the photo; photos above the largest size that the
     server paints, or above `max_side`, are shrunk to it first. Several give a labelled picture of the photo
@@ -183,16 +194,22 @@ async def stylize(
     """
     _only_known_fields(await request.form())
     kind, archive = negotiate(request.headers.get("accept"), format)
+    if bool(style) == bool(style_picture):
+        why = "Give a style or a style_picture" + (", not both" if style else "")
+        raise RequestValidationError([{"loc": ("body", "style"), "msg": why}])
     norms = _norms(service, style, norm, mask is not None)
     data = await _bytes(service, image)
 
     timing = ServerTiming()
     photo = await service.read(data, max_side)
     del data
+    wanted: str | StylePicture = style or ""
+    if style_picture:
+        wanted = await service.read_style(await _bytes(service, style_picture))
     where = await service.read_mask(await _bytes(service, mask), photo.size) if mask else None
     timing.lap("decode")
     paintings = await service.paint_all(
-        photo, style, norms, max_side, options, request.is_disconnected, where, precision
+        photo, wanted, norms, max_side, options, request.is_disconnected, where, precision
     )
     seconds = sum(painting.seconds for painting in paintings)
     timing.lap("queue", less=seconds)
@@ -216,7 +233,7 @@ async def stylize(
 
 
 FIELDS: Final = frozenset(inspect.signature(stylize).parameters) - {"request", "service"}
-"""Of POST /stylize, the two files included."""
+"""Of POST /stylize, the three files included."""
 
 
 @router.get(
@@ -325,8 +342,9 @@ async def _bytes(service: PaintingService, upload: UploadFile) -> bytes:
     return data
 
 
-def _norms(service: PaintingService, style: str, names: str, masked: bool) -> list[str]:
-    styles = [name for part in service.registry.parts(style, masked) for name in part]
+def _norms(service: PaintingService, style: str | None, names: str, masked: bool) -> list[str]:
+    """The normalizers that are asked for; where there is no style, of those that have a predictor."""
+    styles = [name for part in service.registry.parts(style, masked) for name in part] if style else []
     if names.strip().lower() != "all":
         return list(dict.fromkeys(canonical_norm(name) for name in names.split(",")))
-    return service.registry.norms(*styles)
+    return service.registry.norms(*styles) if style else predicted_norms()

@@ -24,9 +24,13 @@ from transformer_net.inference.engines.quantization import load_ranges
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS, canonical_norm
+from transformer_net.prediction.style_picture import StylePicture, predictor_file
 
 _BLENDS = 16
 """Blended networks that are cached: four with each normalizer. At width 16 they take 1.7 MB each."""
+
+_PREDICTED = 32
+"""Predicted models that are kept: those of eight pictures with each normalizer."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,13 @@ class Model:
     """A loaded model.
 
     Attributes:
-        style: Name of its style in the catalogue, or of the blend.
+        style: Name of its style in the catalogue, of the blend, or of the style picture.
         norm: Canonical name of the normalizer.
         label: Its style in the metrics, where each name is a permanent time series: the same for all
-            blends, since clients choose the shares.
+            blends and for all style pictures, since clients choose them.
         stylizer: Paints with it.
         parameters: Number of learned parameters.
-        bytes: Size of its file; 0 for a blend, which has none.
+        bytes: Size of its file; 0 for a blend or a predicted model, which has none.
         quickest: The fastest precision whose paintings are nearly the same.
     """
 
@@ -102,6 +106,7 @@ class ModelRegistry:
         self._styles: dict[str, Style] | None = None  # None until they are loaded
         self._models: dict[tuple[str, str], Model] = {}
         self._blend = lru_cache(_BLENDS)(self._make_blend)
+        self._predicted = lru_cache(_PREDICTED)(self._predict)
         self._others: dict[tuple[Model, str], Model] = {}  # models of `_models` in other precisions
 
     def styles(self) -> list[Style]:
@@ -133,8 +138,8 @@ class ModelRegistry:
             UnknownStyleError, SettingError: See `parse_blend` and `two_styles`.
         """
         if masked:
-            return [{name: 1.0} for name in two_styles(style, self.style)]
-        return [parse_blend(style, self.style)]
+            return [{name: 1.0} for name in two_styles(style, self._name)]
+        return [parse_blend(style, self._name)]
 
     def style(self, name: str) -> Style:
         """The style called `name`, in any case.
@@ -149,6 +154,9 @@ class ModelRegistry:
                 f"There is no style {name!r}; choose one of {', '.join(found) or 'none'}."
             )
         return found[key]
+
+    def _name(self, written: str) -> str:
+        return self.style(written).name
 
     def load(self) -> None:
         """Load every model of the catalogue and paint a tiny picture, so that the first visitor waits no
@@ -220,6 +228,27 @@ class ModelRegistry:
         check_blend({name: model.stylizer.info for name, model in models.items()})
         # By the models, not their names: one may be replaced while its blend is computed.
         return lambda: self._blend(tuple(shares.items()), tuple(models.values()))
+
+    def predict(self, picture: StylePicture, norm: str, precision: str) -> Callable[[], Model]:
+        """Gives the predicted model of a style picture when it is called, in the inference thread.
+
+        The last `_PREDICTED` are kept.
+
+        Raises:
+            UnknownNormError: There is no such normalizer.
+            SettingError: There is no predictor for it.
+        """
+        canonical = canonical_norm(norm)
+        predictor_file(canonical)
+        return lambda: self._predicted(picture, canonical, precision)
+
+    def _predict(self, picture: StylePicture, norm: str, precision: str) -> Model:
+        settings = self._settings
+        use_threads(settings.threads)
+        stylizer = Stylizer.from_picture(
+            picture, norm, engine=settings.engine, precision=precision, threads=settings.threads
+        )
+        return Model(picture.name, norm, "picture", stylizer, parameter_count(stylizer.network), 0)
 
     def _make_blend(self, shares: tuple[tuple[str, float], ...], models: tuple[Model, ...]) -> Model:
         by_name = {name: model for (name, _), model in zip(shares, models, strict=True)}

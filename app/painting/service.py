@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,8 +29,12 @@ from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask, resized
 from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
+from transformer_net.prediction.style_picture import StylePicture
 
 T = TypeVar("T")
+
+_STYLE_PICTURES = 8
+"""Style pictures that are kept, 2 MB each at most. The models of as many are kept, too."""
 
 _MASK = "mask"
 """The style of all paintings by a mask in the metrics; see `Model.label`."""
@@ -83,6 +89,8 @@ class PaintingService:
         # Decoding and encoding have threads of their own, so that the next photo is read and the last
         # painting written while one is computed. Two: more would hold more photos in memory at once.
         self._codecs = ThreadPoolExecutor(2, "codec")
+        self._style_pictures: OrderedDict[bytes, StylePicture] = OrderedDict()
+        self._style_pictures_lock = threading.Lock()
         self.ready = False
 
     def warm(self) -> None:
@@ -129,6 +137,29 @@ class PaintingService:
 
         return await self.in_codec_thread(work)
 
+    async def read_style(self, data: bytes) -> StylePicture:
+        """Decode an upload as a style picture, as `read` does; the last few are kept by their checksum.
+
+        Raises:
+            StylizerError: As in `read`; or the picture cannot be a style. Errors say that it is the style's.
+        """
+
+        def work() -> StylePicture:
+            key = hashlib.sha256(data).digest()
+            with self._style_pictures_lock:
+                if key in self._style_pictures:
+                    self._style_pictures.move_to_end(key)
+                    return self._style_pictures[key]
+            with about("Style picture"):
+                found = StylePicture(decode(data, self.limits).rgb, "picture")
+            with self._style_pictures_lock:
+                found = self._style_pictures.setdefault(key, found)
+                while len(self._style_pictures) > _STYLE_PICTURES:
+                    self._style_pictures.popitem(last=False)
+            return found
+
+        return await self.in_codec_thread(work)
+
     async def read_mask(self, data: bytes, size: tuple[int, int]) -> Image.Image:
         """Decode a mask for a photo of that size, as `read` does; mode L. Errors say that it is the mask."""
         with about("Mask"):
@@ -145,7 +176,7 @@ class PaintingService:
     async def paint(
         self,
         photo: Photo,
-        style: str,
+        style: str | StylePicture,
         norm: str,
         max_side: int | None = None,
         options: StyleOptions = DEFAULT_OPTIONS,
@@ -157,7 +188,7 @@ class PaintingService:
     async def paint_all(
         self,
         photo: Photo,
-        style: str,
+        style: str | StylePicture,
         norms: Sequence[str],
         max_side: int | None = None,
         options: StyleOptions = DEFAULT_OPTIONS,
@@ -170,7 +201,7 @@ class PaintingService:
 
         Args:
             photo: What to paint.
-            style: Name of a style, in any case, or a blend of styles.
+            style: Name of a style, in any case, or a blend of styles; or a style picture.
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
             options: How strong the paintings are, and whose colours they have.
@@ -188,8 +219,13 @@ class PaintingService:
         if not self.ready:
             raise NotReadyError("The models are being loaded.", retry_after=2)
         side = self.largest_side(max_side)
-        parts = self.registry.parts(style, mask is not None)
-        models = [[self.registry.find(part, norm, precision) for part in parts] for norm in norms]
+        if isinstance(style, StylePicture):
+            if mask is not None:
+                raise SettingError("A mask is for two styles of the catalogue, not for a style picture.")
+            models = [[self.registry.predict(style, norm, precision)] for norm in norms]
+        else:
+            parts = self.registry.parts(style, mask is not None)
+            models = [[self.registry.find(part, norm, precision) for part in parts] for norm in norms]
         abandoned = threading.Event()
 
         def work() -> list[Painting]:

@@ -38,6 +38,7 @@ from transformer_net.errors import SettingError, StylizerError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
+from transformer_net.imaging.mark_scale import ANALYSED, check_style_picture
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.run_folder import RunFolder
@@ -92,10 +93,11 @@ class TrainingManager:
 
         Raises:
             UnsupportedImageError, UnreadableImageError, ImageSizeError: As for photos.
+            ImageSizeError, StylePictureError: See `check_style_picture`.
         """
         picture = decode(data, self._service.limits).rgb
-        seen = max(picture.size) * min(1.0, TrainConfig.style_size / min(picture.size))
-        return fit(picture, round(seen))
+        check_style_picture(picture)
+        return fit(picture, ANALYSED)
 
     def measure(self, picture: Image.Image, norm: str) -> TrainingTimes | None:
         """How long a training takes, measured by a few steps of the same network. None if one runs already.

@@ -12,7 +12,6 @@ from styles.catalog import find_style
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
 from transformer_net.errors import SettingError, UnknownStyleError
-from transformer_net.grain import grain
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
 
@@ -74,7 +73,7 @@ def test_running_statistics_fit_the_blend_as_they_fitted_the_styles():
     """By as much as they were off on the example photos, they may be; the mean of them is off much more."""
     shares = {"wave": 0.5, "cubist": 0.5}
     network, info = load_blend(shares, "bn")
-    photos = blend._example_photos() + info.grain * torch.from_numpy(grain(160, 160))
+    photos = blend.example_photos(info.grain)
     ends = [load_model(find_style(name).model("bn"))[0] for name in shares]
     own, *measured = (blend._statistics(one, photos) for one in (network, *ends))
     worst = 0.0

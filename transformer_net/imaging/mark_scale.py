@@ -1,13 +1,14 @@
-"""How large a style picture's marks are, and so at which size it should be seen."""
+"""Style pictures: which can be one, how large their marks are, and so at which size they should be seen."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
+from transformer_net.errors import ImageSizeError, StylePictureError
 from transformer_net.imaging.arrays import fit, to_array
 
-_ANALYSED = 1024
+ANALYSED = 1024
 """Longer side in pixels that pictures are looked at with, at most. Finer marks than that vanish anyway."""
 
 _FINEST, _COARSEST = 0.7, 64.0
@@ -21,8 +22,31 @@ That of the six pictures of the gallery, at the sizes that were chosen for them 
 _CONTRAST = 1 / 512
 """Below half a level of 255 there is rounding only."""
 
+SMALLEST_STYLE = 64
+"""Shorter side in pixels of the smallest style picture: VGG-16's deepest tap has 8 places along it."""
+
 SMALLEST = 256
 """Shorter side in pixels below which there is too little of a picture for statistics."""
+
+
+def check_style_picture(picture: Image.Image) -> None:
+    """See that a picture can be a style.
+
+    Args:
+        picture: RGB.
+
+    Raises:
+        ImageSizeError: It is smaller than `SMALLEST_STYLE`.
+        StylePictureError: It has one colour only, as a fully transparent one has.
+    """
+    if min(picture.size) < SMALLEST_STYLE:
+        raise ImageSizeError(
+            f"A style picture needs {SMALLEST_STYLE} pixels on its shorter side; "
+            f"this one has {min(picture.size)}."
+        )
+    extremes = np.asarray([band.getextrema() for band in picture.convert("RGB").split()])
+    if (np.diff(extremes) <= 1).all():
+        raise StylePictureError("The style picture has a single colour, so there is nothing to paint with.")
 
 
 def mark_scale(picture: Image.Image) -> float:
@@ -57,6 +81,6 @@ def marks_seen_best(picture: Image.Image) -> int:
     Args:
         picture: RGB, any size.
     """
-    analysed = fit(picture, _ANALYSED)
+    analysed = fit(picture, ANALYSED)
     shorter = min(analysed.size)
     return min(shorter, max(SMALLEST, round(shorter * _WANTED / mark_scale(analysed))))

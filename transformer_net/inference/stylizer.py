@@ -8,7 +8,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from styles.blend import blend_palette, load_blend, parse_blend
+from styles.blend import (
+    blend_palette,
+    example_photos,
+    is_picture,
+    load_blend,
+    open_style_picture,
+    parse_blend,
+)
 from styles.catalog import find_style
 from transformer_net.checkpoint import ModelInfo, load_model, network_sha256
 from transformer_net.errors import SettingError
@@ -16,7 +23,7 @@ from transformer_net.imaging.arrays import extended, fit, from_array
 from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Photo, Source, decode
 from transformer_net.inference.engines.base import Engine
 from transformer_net.inference.engines.factory import make_engine
-from transformer_net.inference.engines.quantization import load_ranges
+from transformer_net.inference.engines.quantization import calibrate, load_ranges
 from transformer_net.inference.engines.torch_engine import TorchEngine
 from transformer_net.inference.options.palette import Palette
 from transformer_net.inference.options.strokes import enlarge
@@ -29,6 +36,7 @@ from transformer_net.inference.tiling.tiles import (
     grained,
 )
 from transformer_net.network import MIN_SIDE, TransformerNet
+from transformer_net.prediction.style_picture import StylePicture
 
 
 class Stylizer:
@@ -69,10 +77,10 @@ class Stylizer:
         precision: str = "fp32",
         threads: int | None = None,
     ) -> Stylizer:
-        """The shipped model of a style of the catalogue, or of a blend of styles.
+        """The shipped model of a style of the catalogue, a predicted one of a picture, or a blend of styles.
 
         Args:
-            style: Its name, or names with shares: `wave:0.6,starry:0.4`.
+            style: A name, the path of a picture, or several with shares: `wave:0.6,my.jpg:0.4`.
             norm: Normalizer, any spelling that `canonical_norm` takes.
             device: As in `from_file`, and so are the others.
             engine: What computes; `auto` is PyTorch for a blend, since converting it takes longer than a few
@@ -86,6 +94,9 @@ class Stylizer:
             SettingError: As in `from_file`; or the styles cannot be blended.
         """
         shares = parse_blend(style)
+        if len(shares) == 1 and is_picture(only := next(iter(shares))):
+            found = open_style_picture(Path(only))
+            return cls.from_picture(found, norm, device, engine, precision, threads)
         wanted, ranges = precision.strip().lower(), None
         if len(shares) > 1:
             if wanted == "int8":
@@ -127,6 +138,42 @@ class Stylizer:
         made = make_engine(network, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made)
 
+    @classmethod
+    def from_picture(
+        cls,
+        picture: StylePicture | Source,
+        norm: str,
+        device: str | torch.device = "cpu",
+        engine: str = "auto",
+        precision: str = "fp32",
+        threads: int | None = None,
+    ) -> Stylizer:
+        """A predicted model: paints in the style of a picture that nobody has trained on.
+
+        Args:
+            picture: The style picture. For several normalizers, a `StylePicture` is looked at only once.
+            norm: Normalizer, any spelling that `canonical_norm` takes.
+            device: As in `from_file`, and so are the others.
+            engine: What computes.
+            precision: In which number format; what int8 needs to know is measured on the example photos.
+            threads: With how many threads on a CPU.
+
+        Raises:
+            StylizerError: The picture cannot be read, or cannot be a style.
+            UnknownNormError: There is no such normalizer.
+            SettingError: As in `from_file`; or there is no predictor.
+            ModelFileError: The predictor's file is unusable.
+        """
+        if not isinstance(picture, StylePicture):
+            name = picture.stem.lower() if isinstance(picture, Path) else "picture"
+            picture = StylePicture(decode(picture).rgb, name)
+        network, info = picture.model(norm)
+        ranges = None
+        if precision.strip().lower() == "int8":
+            ranges = calibrate(network, example_photos(info.grain).numpy())
+        made = make_engine(network, device, engine, precision, threads, ranges)
+        return cls(network, info, device, engine=made, palette=lambda: Palette.of(picture.image))
+
     def fingerprint(self, options: StyleOptions = DEFAULT_OPTIONS) -> str:
         """What a painting with these options depends on besides them and the photo.
 
@@ -142,8 +189,8 @@ class Stylizer:
         """Raises SettingError if this model cannot paint with these options."""
         if options.match_palette and self._palette is None:
             raise SettingError(
-                "A palette can be matched with a style of the catalogue only: a model file comes without its "
-                "style picture."
+                "A palette can be matched with a style of the catalogue or a picture only: "
+                "a model file comes without its style picture."
             )
 
     def paint(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from transformer_net.errors import SettingError
+from transformer_net.imaging.mark_scale import SMALLEST_STYLE
 from transformer_net.network import UPSAMPLING
 from transformer_net.norms import canonical_norm
 from transformer_net.pretrained import base_sha256
@@ -68,7 +69,8 @@ class TrainConfig:
             norms keep their running statistics there.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
             norm that reproduces the photo (see `transformer_net.pretrained`), `gallery` for the mean of the
-            gallery's models (see `styles.blend.gallery_mean`), `shipped` for the gallery's own model of this
+            gallery's models (see `styles.blend.gallery_mean`), `predicted` for the style predictor's network
+            (see `transformer_net.prediction`), `shipped` for the gallery's own model of this
             style and norm, which it then replaces, or the name of a model file.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.
@@ -120,7 +122,7 @@ class TrainConfig:
         if self.seed >= 2**63:
             raise SettingError(f"seed must be below 2^63, not {self.seed}.")
         _at_least(32, self, "size", "warmup_size")
-        _at_least(64, self, "style_size")
+        _at_least(SMALLEST_STYLE, self, "style_size")
         if self.early_size:
             _at_least(32, self, "early_size")
         if not 0 < self.crop_scale <= 1:
@@ -142,7 +144,8 @@ class TrainConfig:
     @property
     def base_sha256(self) -> str:
         """Checksum of the base network that the weights descend from; empty for other beginnings."""
-        return base_sha256(self.norm) if self.init in ("base", "gallery", "shipped") else ""
+        descends = self.init in ("base", "gallery", "predicted", "shipped")
+        return base_sha256(self.norm) if descends else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values; `from_dict` reads them back."""

@@ -12,6 +12,7 @@ from PIL import Image
 from app.http.api import FIELDS
 from styles import catalog
 from tests.app.conftest import assert_problem, file, opened, picture, post, serving
+from tests.conftest import make_picture
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import save_model
 from transformer_net.imaging.decode import decode
@@ -19,6 +20,7 @@ from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.quantization import calibrate, save_ranges
 from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
+from transformer_net.prediction.style_picture import StylePicture
 
 NORMS = ["bn", "in", "bn+se", "iebn"]
 
@@ -240,8 +242,11 @@ def test_all_fields_together(client):
         "precision": "fp32",
     }
     files = {"image": ("photo", file(picture())), "mask": ("mask", file(picture()))}
-    assert form.keys() | files.keys() == FIELDS
+    assert form.keys() | files.keys() == FIELDS - {"style_picture"}
     assert opened(client.post("/stylize", files=files, data=form)).size == picture().size
+    files["style_picture"] = files["mask"]
+    both = client.post("/stylize", files=files, data=form)
+    assert "not both" in str(assert_problem(both, 422, "invalid-request"))
 
 
 def test_precision(tmp_path, monkeypatch):
@@ -267,3 +272,64 @@ def test_precision(tmp_path, monkeypatch):
         assert again.content == eight.content
         refused = post(client, data, style="dots", norm="bn", precision="int8")
         assert "not prepared for int8" in assert_problem(refused, 422, "invalid-option")["detail"]
+
+
+def post_picture(client, data, photo=None, **fields):
+    """POST /stylize with a style picture."""
+    files = {"image": ("photo", photo or file(picture())), "style_picture": ("style", data)}
+    return client.post("/stylize", files=files, data={"norm": "in", **fields})
+
+
+def test_any_picture_is_a_style(client, predictors):
+    style = make_picture(120, 90)
+    response = post_picture(client, file(style), norm="all")
+    assert response.headers["x-stylizer-style"] == "picture"
+    assert response.headers["x-stylizer-norm"] == "bn,in,bn+se,iebn"
+    assert response.headers["content-disposition"] == 'inline; filename="picture.png"'
+    one = opened(post_picture(client, file(style)))
+    expected = Stylizer.from_picture(style, "in", engine="torch").paint(picture())
+    assert np.abs(np.asarray(one, int) - np.asarray(expected, int)).max() <= 1
+    other = opened(post_picture(client, file(make_picture(120, 90, seed=1))))
+    assert np.abs(np.asarray(one, int) - np.asarray(other, int)).max() > 5
+
+
+def test_a_style_picture_is_looked_at_once(predictors, monkeypatch):
+    made = []
+    original = StylePicture.model
+    monkeypatch.setattr(StylePicture, "model", lambda self, norm: made.append(norm) or original(self, norm))
+    with serving() as own:
+        for seed in (0, 1, 0, 1, 0):
+            opened(post_picture(own, file(make_picture(100, 100, seed=seed))))
+        assert made == ["in", "in"]
+
+
+def test_a_mask_is_for_two_styles(client, predictors):
+    files = dict.fromkeys(("image", "style_picture", "mask"), ("file", file(make_picture(90, 90))))
+    problem = assert_problem(client.post("/stylize", files=files, data={"norm": "in"}), 422, "invalid-option")
+    assert "A mask is for two styles" in problem["detail"]
+
+
+def test_the_photo_may_be_the_style(client, predictors):
+    data = file(make_picture(100, 80))
+    assert opened(post_picture(client, data, data)).size == (100, 80)
+
+
+@pytest.mark.parametrize(
+    ("style", "fields", "status", "kind", "words"),
+    [
+        (make_picture(60, 60), {}, 422, "image-size-out-of-range", "Style picture: A style picture needs 64"),
+        (Image.new("RGBA", (90, 90)), {}, 422, "unusable-style-picture", "a single colour"),
+        (make_picture(90, 90), {"style": "wave"}, 422, "invalid-request", "not both"),
+        (b"no picture", {}, 415, "unsupported-image-format", "Style picture: "),
+        (make_picture(90, 90), {"norm": "x"}, 422, "unknown-normalizer", "x"),
+    ],
+)
+def test_style_pictures_that_are_refused(client, predictors, style, fields, status, kind, words):
+    data = style if isinstance(style, bytes) else file(style)
+    problem = assert_problem(post_picture(client, data, **fields), status, kind)
+    assert words in str(problem)
+
+
+def test_neither_a_style_nor_a_picture(client):
+    response = client.post("/stylize", files={"image": ("photo", file(picture()))}, data={"norm": "in"})
+    assert "a style or a style_picture" in str(assert_problem(response, 422, "invalid-request"))
