@@ -21,7 +21,7 @@ from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say, with_fields
 from transformer_net.devices import pick_device
-from transformer_net.errors import SettingError, about
+from transformer_net.errors import DamagedVideoError, SettingError, about
 from transformer_net.imaging.decode import Limits
 from transformer_net.imaging.encode import output_format
 from transformer_net.inference.batch.inputs import check_writable, find_inputs
@@ -159,7 +159,7 @@ def stylize(
     Of a video, OUT/<video>-<style>-<norm>.mp4 has the same frames at the same times, and the same sound. If
     the work is interrupted, the same command continues it.
 
-    Exit code 0: all are painted. 1: all but the listed ones. 2: none.
+    Exit code 0: all are painted. 1: all but the listed ones, or a listed video is damaged. 2: none.
 
     `python stylize.py export --help` says how to write a model for other programs.
     """
@@ -217,7 +217,8 @@ def stylize(
     for error in inputs.unreadable.values():
         complain(error)
     if failed or inputs.unreadable:
-        raise typer.Exit(1 if len(failed) < len(found) else 2)
+        lost = [error for error in failed.values() if not isinstance(error, DamagedVideoError)]
+        raise typer.Exit(1 if len(lost) < len(found) else 2)
 
 
 def _stylizers(

@@ -39,8 +39,9 @@ from transformer_net.inference.engines.factory import make_engine
 from transformer_net.inference.engines.quantization import calibrate
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video import temporal_consistency
+from transformer_net.inference.video.ffmpeg import pyav
 from transformer_net.inference.video.pipeline import VideoOptions, paint_video
-from transformer_net.inference.video.reader import Frame, probe, pyav, read_frames
+from transformer_net.inference.video.reader import Frame, probe, read_frames
 from transformer_net.inference.video.temporal_consistency import Flow, FramePixels, Share
 from transformer_net.inference.video.writer import write_segment
 from transformer_net.network import TransformerNet

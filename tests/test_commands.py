@@ -527,6 +527,16 @@ def test_a_folder_with_videos(clip, tmp_path, invoke):
     assert paintings(tmp_path / "out") == done
 
 
+def test_a_damaged_video_is_painted_and_told(clip, tmp_path, invoke):
+    tape = clip.with_name("tape.mts")
+    make_clip(tape, Walk(64, 48, 9), make_picture(100, 75))
+    tape.write_bytes(tape.read_bytes()[:-100])
+    code, out, err = invoke(stylize, tape, "--norm", "in", "--engine", "torch")
+    assert (code, out.count("tape-mosaic-in.mp4")) == (1, 1)
+    assert "is painted as far as it can be read. Damaged:" in err
+    assert (tmp_path / "out" / "tape-mosaic-in.mp4").is_file()
+
+
 def test_options_that_are_not_for_all(clip, photo, invoke):
     code, out, err = invoke(stylize, photo, "--steady")
     assert (code, out, err) == (2, "", "--steady is for videos, and no video was given.\n")

@@ -54,6 +54,13 @@ class UnreadableVideoError(StylizerError):
     title = "Unreadable video"
 
 
+class DamagedVideoError(StylizerError):
+    """A video that is painted, though some of it could not be read."""
+
+    status = 422
+    title = "Damaged video"
+
+
 class ImageSizeError(StylizerError):
     """The picture has too many pixels, or a side that is too short."""
 

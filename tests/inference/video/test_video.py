@@ -1,5 +1,6 @@
 """Videos: what is kept of them, what an interruption costs, and how much they flicker."""
 
+import re
 import sys
 from fractions import Fraction
 from itertools import islice
@@ -23,8 +24,9 @@ from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video import pipeline, reader
 from transformer_net.inference.video.colours import peak_light
+from transformer_net.inference.video.orientation import turned_back
 from transformer_net.inference.video.pipeline import VideoOptions, ahead, paint_video
-from transformer_net.inference.video.reader import probe, read_frames, turned_back
+from transformer_net.inference.video.reader import probe, read_frames
 from transformer_net.inference.video.temporal_consistency import TemporalSmoother, flow, trust
 
 ROOT = Path(__file__).parents[3]
@@ -278,6 +280,96 @@ def test_a_video_that_was_cut_short(tmp_path, photo, kind, share):
     assert probe(tmp_path / f"whole.{kind}").frames == FRAMES
     with pytest.raises(UnreadableVideoError, match="The video 'cut' is damaged, truncated, or of a kind"):
         probe(tmp_path / "cut")
+
+
+def overwrite(path, number):
+    """Noise in the place of a picture's packet, but for its first bytes, which tell what it is."""
+    with av.open(str(path)) as file:
+        packet = [packet for packet in file.demux(video=0) if packet.size][number]
+    data = bytearray(path.read_bytes())
+    at = slice(packet.pos + 16, packet.pos + packet.size)
+    data[at] = np.random.default_rng(0).bytes(packet.size - 16)
+    path.write_bytes(data)
+
+
+def test_damaged_frames_are_counted_and_told(clip, tmp_path, stylizer):
+    whole = paint_video(probe(clip), tmp_path / "whole.mp4", stylizer, UNPAINTED)
+    overwrite(clip, 5)
+    damage = paint_video(probe(clip), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    assert whole == ""
+    assert re.fullmatch(
+        r"The video 'clip\.mp4' is painted as far as it can be read\. "
+        r"Damaged: [12] of its frames, and perhaps those after them\.",
+        damage,
+    )
+    assert told(tmp_path / "out.mp4") == told(tmp_path / "whole.mp4")
+
+
+def test_frames_of_which_nothing_can_be_read_are_counted_too(tmp_path, stylizer):
+    source = tmp_path / "screen.mov"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("png", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb24"
+        for number in range(5):
+            picture = av.VideoFrame.from_image(make_picture(64, 48, seed=number))
+            picture.pts, picture.time_base = number, Fraction(1, 10)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    overwrite(source, 2)
+    damage = paint_video(probe(source), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    assert "Damaged: 1 of its frames" in damage
+    times, _, takes = told(tmp_path / "out.mp4")
+    assert times == [0, Fraction(1, 10), Fraction(3, 10), Fraction(4, 10)]
+    assert takes == Fraction(1, 2)
+
+
+@pytest.mark.parametrize("whole_packets", [False, True])
+def test_a_transport_stream_that_was_cut_off(tmp_path, photo, stylizer, whole_packets):
+    source = tmp_path / "tape.mts"
+    make_clip(source, WALK, photo)
+    assert not probe(source).is_cut
+    length = int(source.stat().st_size * 0.6) // 188 * 188 + (0 if whole_packets else 75)
+    source.write_bytes(source.read_bytes()[:length])
+    damage = paint_video(probe(source), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    assert ("1 of its frames" if whole_packets else "its end, which was cut off") in damage
+    assert 5 < len(told(tmp_path / "out.mp4")[0]) < FRAMES
+
+
+def test_interlaced_videos_are_deinterlaced(tmp_path, stylizer):
+    """As old cameras made them: rows of two times in a frame. A bar that moves shows it."""
+    source, graph = tmp_path / "tape.mpg", av.filter.Graph()
+    nodes = graph.add_buffer(width=96, height=64, format="yuv420p", time_base=Fraction(1, 25))
+    graph.link_nodes(nodes, graph.add("setfield", "tff"), graph.add("buffersink")).configure()
+
+    def field(number):
+        pixels = np.full((64, 96, 3), 60, np.uint8)
+        pixels[:, 4 + 2 * number : 16 + 2 * number] = 220
+        return pixels
+
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("mpeg2video", rate=25, options={"flags": "+ilme+ildct", "qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 96, 64, "yuv420p", 4_000_000
+        for number in range(12):
+            pixels = field(2 * number)
+            pixels[1::2] = field(2 * number + 1)[1::2]
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            graph.push(picture)
+            file.mux(stream.encode(graph.pull()))
+        file.mux(stream.encode(None))
+    found = probe(source)
+    assert found.changes == ["deinterlaced"]
+    paint_video(found, tmp_path / "out.mp4", stylizer, UNPAINTED)
+    (*shown, _), (*should, _) = told(tmp_path / "out.mp4"), told(source)
+    assert shown == [[time - should[0][0] for time in should[0]], should[1]]
+
+    def combs(path, start):
+        rows = [p.to_ndarray(format="gray").astype(int) for p in av.open(str(path)).decode(video=0)][start:]
+        return np.mean([np.abs(2 * frame[1:-1] - frame[:-2] - frame[2:]).mean() for frame in rows])
+
+    assert combs(tmp_path / "out.mp4", 1) < 0.3 * combs(source, 1)  # the first one has none before it
+    whole = [frame.pixels[32].astype(int) for frame in read_frames(found)]
+    assert all(np.abs(seen - field(2 * at)[32]).mean() < 8 for at, seen in enumerate(whole[1:-1], 1))
 
 
 _NO_STYLES = (

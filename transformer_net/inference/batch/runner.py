@@ -20,7 +20,7 @@ from rich.progress import Progress as ProgressBar
 
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import console, say
-from transformer_net.errors import SettingError, StylizerError
+from transformer_net.errors import DamagedVideoError, SettingError, StylizerError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, decode
 from transformer_net.imaging.encode import check_side, encode
@@ -231,14 +231,15 @@ def _paint(file: InputFile, batch: BatchPlan, bar: ProgressBar, painting_lock: t
 def paint_videos(
     clips: list[InputFile], batch: BatchPlan, options: VideoOptions
 ) -> dict[InputFile, StylizerError]:
-    """Paint every video, one after the other; gives those that failed, with the reason."""
+    """Paint every video, one after the other; gives those that failed or are damaged, with the reason."""
     failed: dict[InputFile, StylizerError] = {}
     with _progress() as bar:
         for file in clips:
             try:
                 for stylizer in batch.stylizers:
                     assert isinstance(stylizer, Stylizer)  # masks are for photos
-                    _paint_video(file, stylizer, batch, options, bar)
+                    if damage := _paint_video(file, stylizer, batch, options, bar):
+                        failed[file] = DamagedVideoError(damage)
             except StylizerError as error:
                 failed[file] = _bare(error)
     return failed
@@ -246,24 +247,26 @@ def paint_videos(
 
 def _paint_video(
     file: InputFile, stylizer: Stylizer, batch: BatchPlan, options: VideoOptions, bar: ProgressBar
-) -> None:
-    """Paint one video with one normalizer, unless its painting is cached."""
+) -> str:
+    """Paint one video with one normalizer, unless its painting is cached; gives what was damaged."""
     clip = probe(file.photo)
     norm = stylizer.info.norm
     path = painting_path(batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}")
     of = options.made_of(clip, stylizer)
     if batch.knows(path, of):
         say(f"{path}  already painted")
-        return
+        return ""
     task = bar.add_task(f"{file.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
     start = time.perf_counter()
     try:
-        paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
+        damage = paint_video(clip, path, stylizer, options, lambda done: bar.update(task, completed=done))
     finally:
         bar.remove_task(task)
     if batch.ledger:
         batch.ledger.add(path, of)
-    say(f"{path}  {time.perf_counter() - start:.1f} s")
+    remarks = [f"{time.perf_counter() - start:.1f} s", *clip.changes]
+    say(f"{path}  {', '.join(remarks)}")
+    return damage
 
 
 def _write(

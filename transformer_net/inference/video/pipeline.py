@@ -29,7 +29,8 @@ from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, Sty
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY
 from transformer_net.inference.video.colours import FramePixels
-from transformer_net.inference.video.reader import Clip, Frame, pyav, read_frames
+from transformer_net.inference.video.ffmpeg import damaged, pyav
+from transformer_net.inference.video.reader import BadFrames, Clip, Frame, read_frames
 from transformer_net.inference.video.temporal_consistency import TemporalSmoother
 from transformer_net.inference.video.writer import join, write_segment
 
@@ -75,7 +76,7 @@ def paint_video(
     stylizer: Stylizer,
     options: VideoOptions = AS_IT_COMES,
     on_frame: Callable[[int], None] = lambda done: None,
-) -> None:
+) -> str:
     """Paint a video, frame by frame, from where an earlier run stopped.
 
     Args:
@@ -85,12 +86,16 @@ def paint_video(
         options: How.
         on_frame: Called with the number of frames that are done, those of earlier runs included.
 
+    Returns:
+        A sentence on what of the video was damaged and is in the painting as it could be read; empty where
+        nothing was.
+
     Raises:
-        UnreadableVideoError: The video is damaged, or its sound cannot be copied.
+        UnreadableVideoError: No frame can be read, or the sound cannot be copied.
         SettingError: A file cannot be written, OpenCV is missing, or memory does not suffice for a frame.
     """
     try:
-        _paint_video(clip, target, stylizer, options, on_frame)
+        return _paint_video(clip, target, stylizer, options, on_frame)
     except OSError as error:
         raise SettingError(f"{target} cannot be written: {error.strerror or error}.") from error
     except pyav().FFmpegError as error:  # one video must not be the end of a folder's
@@ -99,12 +104,12 @@ def paint_video(
 
 def _paint_video(
     clip: Clip, target: Path, stylizer: Stylizer, options: VideoOptions, on_frame: Callable[[int], None]
-) -> None:
+) -> str:
     segments = _Segments(target, options.made_of(clip, stylizer), options.steady)
     smoother = TemporalSmoother(segments.last_frame()) if options.steady else None
     skipped = len(segments.files) * SEGMENT
     on_frame(skipped)
-    photos = ahead(read_frames(clip, skipped))
+    photos = ahead(read_frames(clip, skipped, bad := BadFrames()))
     with closing(ahead(_paint(photo, stylizer, options, smoother) for photo in photos)) as paintings:
 
         def shown() -> Iterator[Frame]:
@@ -116,7 +121,20 @@ def _paint_video(
         frames = shown()
         while segments.add(islice(frames, SEGMENT), clip):
             pass
+    if not segments.files:
+        raise damaged(clip.path)
     segments.join(clip, target)
+    return _damage(clip, bad.number)
+
+
+def _damage(clip: Clip, bad_frames: int) -> str:
+    """A sentence on what was damaged; empty where nothing was."""
+    what = [f"{bad_frames} of its frames, and perhaps those after them"] * (bad_frames > 0)
+    what += [f"{clip.bad_sound} packets of its sound"] * (clip.bad_sound > 0)
+    what += ["its end, which was cut off"] * clip.is_cut
+    if not what:
+        return ""
+    return f"The video {clip.path.name!r} is painted as far as it can be read. Damaged: {'; '.join(what)}."
 
 
 def _paint(

@@ -11,37 +11,31 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from transformer_net.errors import UnreadableVideoError
 from transformer_net.imaging.decode import DEFAULT_LIMITS
-from transformer_net.inference.video.colours import FramePixels, peak_light, rgb
-from transformer_net.optional import require
+from transformer_net.inference.video.colours import FramePixels, is_hdr, peak_light, rgb
+from transformer_net.inference.video.deinterlacing import deinterlaced
+from transformer_net.inference.video.ffmpeg import damaged, opened, pyav
+from transformer_net.inference.video.orientation import Matrix, display_matrix, upright
 
 SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".mpg", ".mpeg"})
 """What videos are called: a file is taken for one by its name."""
 
-Matrix = tuple[int, ...]
-"""How to turn and mirror a frame for display: 9 numbers as in the file. The first, second, fourth and fifth
-map its columns and rows, in units of 1/65536."""
-
 KINDS: Final = {".mp4": "mp4", ".mkv": "matroska"}
 """Suffix of a painted video → ffmpeg's name for that kind of file."""
 
+_PROBED = 8  # pictures that are read to see of what kind they are: the first one may be unlike the others
+_STREAMS = ("mpegts", "mpeg")
+_TS_PACKETS, _TS_SYNC = {188: 0, 192: 4}, b"\x47"  # bytes of a packet, and where in it the sync byte is
 
-def pyav() -> Any:
-    """PyAV.
-
-    Raises:
-        SettingError: It is not installed.
-    """
-    return require("av", "Videos need PyAV, which", "av")
+Timing = tuple[int, int]
+"""When a frame is shown, and for how long, in `Clip.time_base`."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +52,12 @@ class Clip:
         start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
         size: Width and height of a stored picture; some recordings change it midway.
         matrix: How to turn its frames for display; None where they are upright.
+        is_interlaced: Whether its frames are two fields each, at two times.
+        is_hdr: Whether it is PQ or HLG.
         peak: Its brightest light in cd/m², where it is HDR.
         aspect: Width of a pixel relative to its height.
+        is_cut: Whether it ends amid a packet, as recordings do that were cut off.
+        bad_sound: Number of damaged packets of sound.
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
     """
 
@@ -72,9 +70,25 @@ class Clip:
     start: Fraction
     size: tuple[int, int]
     matrix: Matrix | None
+    is_interlaced: bool
+    is_hdr: bool
     peak: float
     aspect: Fraction
+    is_cut: bool
+    bad_sound: int
     suffix: str
+
+    @property
+    def changes(self) -> list[str]:
+        """What is done to its pictures before they are painted, in a few words each."""
+        return ["deinterlaced"] * self.is_interlaced + ["HDR to SDR"] * self.is_hdr
+
+
+@dataclass
+class BadFrames:
+    """How many frames of a video were damaged, of those read so far."""
+
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -103,78 +117,85 @@ def probe(path: Path) -> Clip:
     with opened(path) as container:
         stream = _pictures(container, path)
         DEFAULT_LIMITS.check((stream.width, stream.height))
-        first = next(container.decode(stream), None)
-        if first is None:
+        begins = list(islice(_decoded(container, stream, bad := BadFrames()), _PROBED))
+        if not begins and bad.number:
+            raise damaged(path)
+        if not begins:
             raise UnreadableVideoError(f"The video {path.name!r} has no pictures.")
-        count, last = _count(path)
+        first, packets = begins[0], _count(path)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Clip(
-            path,
-            stream.index,
-            count,
-            last or _usual(rate, stream.time_base),
-            stream.time_base,
-            rate,
+            path=path,
+            stream=stream.index,
+            frames=packets.pictures,
+            last=packets.last or _usual(rate, stream.time_base),
+            time_base=stream.time_base,
+            rate=rate,
             # A little sound before 0 is the encoder's run-up, which players skip.
-            Fraction(max(0, container.start_time or 0), 1_000_000),
-            (first.width, first.height),
-            _matrix(first),
-            peak_light(first),
-            stream.sample_aspect_ratio or Fraction(1),
-            _suffix_for(sounds(container), path),
+            start=Fraction(max(0, container.start_time or 0), 1_000_000),
+            size=(first.width, first.height),
+            matrix=display_matrix(first),
+            is_interlaced=any(picture.interlaced_frame for picture in begins),
+            is_hdr=is_hdr(first),
+            peak=peak_light(first),
+            aspect=stream.sample_aspect_ratio or Fraction(1),
+            is_cut=packets.is_cut,
+            bad_sound=packets.bad_sound,
+            suffix=_suffix_for(sounds(container), path),
         )
 
 
-def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
+def read_frames(clip: Clip, skip: int = 0, bad: BadFrames | None = None) -> Iterator[Frame]:
     """The frames of a video from frame `skip` on, in the order in which they are shown.
 
     The skipped ones are decoded, too: seeking lands where the file's index says, which is not always true,
     and decoding takes a hundredth of the time of painting.
 
+    Args:
+        clip: What `probe` found.
+        skip: How many to leave out.
+        bad: Counts the damaged ones, those that are left out included. They are given as they could be read;
+            of some, nothing can be, and the one before is shown for as long.
+
     Raises:
-        UnreadableVideoError: The video is damaged.
+        UnreadableVideoError: No frame can be read, or the file cannot any more.
     """
+    bad = bad or BadFrames()
     with opened(clip.path) as container:
         stream = container.streams[clip.stream]
         stream.thread_type = "AUTO"
-        offset = round(clip.start / clip.time_base)
-        usual = _usual(clip.rate, clip.time_base)
-        last: int | None = None
-        for number, picture in enumerate(container.decode(stream)):
-            time = picture.pts - offset if picture.pts is not None else (last or -usual) + usual
-            last = time if last is None else max(time, last + 1)
-            if number >= skip:
-                pixels = _upright(rgb(picture, clip.size, clip.peak), clip.matrix)
-                yield Frame(pixels, last, picture.duration or 0)
+        pictures = _timed(_decoded(container, stream, bad), clip)
+        if clip.is_interlaced:
+            pictures = deinterlaced(pictures)
+        for picture, (time, duration) in islice(pictures, skip, None):
+            yield Frame(upright(rgb(picture, clip.size, clip.peak), clip.matrix), time, duration)
+
+
+def _decoded(container: Any, stream: Any, bad: BadFrames) -> Iterator[Any]:
+    for packet in container.demux(stream):
+        try:
+            pictures = packet.decode()
+        except pyav().FFmpegError:
+            bad.number += 1
+            continue
+        for picture in pictures:
+            bad.number += picture.is_corrupt
+            yield picture
+
+
+def _timed(pictures: Iterator[Any], clip: Clip) -> Iterator[tuple[Any, Timing]]:
+    """Each picture with its time, after that of the one before, and its duration."""
+    offset, usual = round(clip.start / clip.time_base), _usual(clip.rate, clip.time_base)
+    last: int | None = None
+    for picture in pictures:
+        time = picture.pts - offset if picture.pts is not None else (last or -usual) + usual
+        last = time if last is None else max(time, last + 1)
+        yield picture, (last, picture.duration or 0)
 
 
 def _usual(rate: Fraction, time_base: Fraction) -> int:
     """For how long a frame is shown where the file does not say, in `time_base`."""
     return max(1, round(1 / (rate * time_base)))
-
-
-def address(path: Path) -> str:
-    """A path as ffmpeg takes it for a file: without this, what stands before a colon is a protocol."""
-    return f"file:{path}"
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """A video, opened for reading; ffmpeg's errors become one sentence."""
-    av = pyav()
-    if not path.is_file():
-        raise UnreadableVideoError(f"There is no file {path.name!r}.")
-    try:
-        with av.open(address(path)) as container:
-            yield container
-    except av.FFmpegError as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> UnreadableVideoError:
-    return UnreadableVideoError(
-        f"The video {path.name!r} is damaged, truncated, or of a kind that cannot be read."
-    )
 
 
 def _pictures(container: Any, path: Path) -> Any:
@@ -191,34 +212,71 @@ def sounds(container: Any) -> list[Any]:
     return [stream for stream in container.streams.audio if stream.codec_context is not None]
 
 
-def _count(path: Path) -> tuple[int, int]:
-    """The number of pictures in a file, and for how long the last one is shown, 0 where no one knows.
+@dataclass
+class _Packets:
+    """What the packets of a file say.
+
+    Attributes:
+        pictures: How many hold a picture.
+        last: For how long the last picture is shown; 0 where no one knows.
+        is_cut: As in `Clip`.
+        bad_sound: As in `Clip`.
+    """
+
+    pictures: int = 0
+    last: int = 0
+    is_cut: bool = False
+    bad_sound: int = 0
+
+
+def _count(path: Path) -> _Packets:
+    """Read all packets of a file.
 
     ffmpeg reads a truncated file as if it ended there; hours of painting later, half of it would be missing
-    without an error. So all packets are counted beforehand.
+    without an error. So all packets are counted beforehand. Broadcasts and cameras' recordings are meant to
+    be read from anywhere to anywhere: of those, what is damaged is counted.
+
+    Raises:
+        UnreadableVideoError: The file is truncated.
     """
     with opened(path) as container:
         stream = _pictures(container, path)
-        count, latest, duration, end = 0, None, 0, Fraction(0)
+        is_stream, found = container.format.name in _STREAMS, _Packets()
+        latest, end, last_is_bad = None, Fraction(0), {}
         # A subtitle may outlast the pictures, and counts in the file's duration.
         for packet in container.demux(stream, *sounds(container), *container.streams.subtitles):
-            if packet.is_corrupt:
-                raise _damaged(path)
+            if packet.is_corrupt and not is_stream:
+                raise damaged(path)
             if not packet.size:
                 continue
+            last_is_bad[packet.stream_index] = packet.is_corrupt
             if packet.stream_index == stream.index:
-                count += 1
+                found.pictures += 1
                 if packet.pts is not None and (latest is None or packet.pts > latest):
-                    latest, duration = packet.pts, packet.duration or 0
+                    latest, found.last = packet.pts, packet.duration or 0
+            elif packet.is_corrupt:
+                found.bad_sound += 1
             if packet.pts is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
         begins, takes = (Fraction(x or 0, 1_000_000) for x in (container.start_time, container.duration))
         # Headers are not exact; the index of an mp4 is.
-        if count < len(stream.index_entries) or end - begins < takes * Fraction(9, 10) - Fraction(1, 10):
-            raise _damaged(path)
-        if latest is not None and not duration:
-            duration = max(0, round((begins + takes) / stream.time_base) - latest)
-    return count, duration
+        short = end - begins < takes * Fraction(9, 10) - Fraction(1, 10)
+        if found.pictures < len(stream.index_entries) or short:
+            raise damaged(path)
+        if latest is not None and not found.last:
+            found.last = max(0, round((begins + takes) / stream.time_base) - latest)
+    found.is_cut = is_stream and (any(last_is_bad.values()) or _ends_amid_a_packet(path))
+    return found
+
+
+def _ends_amid_a_packet(path: Path) -> bool:
+    """Whether an MPEG transport stream was cut: its packets are all of one length, with or without a time."""
+    with path.open("rb") as file:
+        head = file.read(2 * max(_TS_PACKETS))
+    for length, at in _TS_PACKETS.items():
+        if head[at : at + 1] == head[at + length : at + length + 1] == _TS_SYNC:
+            return path.stat().st_size % length > 0
+    return False
 
 
 def _suffix_for(streams: Sequence[Any], path: Path) -> str:
@@ -234,35 +292,3 @@ def _suffix_for(streams: Sequence[Any], path: Path) -> str:
             continue
         return suffix
     raise UnreadableVideoError(f"The sound of the video {path.name!r} is of a kind that cannot be copied.")
-
-
-def _matrix(picture: Any) -> Matrix | None:
-    data = picture.side_data.get("DISPLAYMATRIX")
-    if data is None:
-        return None
-    return tuple(int(x) for x in np.frombuffer(bytes(data), np.int32))
-
-
-def _axes(matrix: Matrix) -> tuple[bool, int, int]:
-    """Whether columns and rows change places, then the direction of rows and that of columns, 1 or -1."""
-    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
-    if a == d == 0 and b and c:
-        return True, (1 if b > 0 else -1), (1 if c > 0 else -1)
-    if b == c == 0 and a and d:
-        return False, (1 if d > 0 else -1), (1 if a > 0 else -1)
-    return False, 1, 1  # askew: painted as it is stored
-
-
-def _upright(pixels: FramePixels, matrix: Matrix | None) -> FramePixels:
-    if matrix is None:
-        return pixels
-    swapped, rows, columns = _axes(matrix)
-    return np.ascontiguousarray((pixels.swapaxes(0, 1) if swapped else pixels)[::rows, ::columns])
-
-
-def turned_back(pixels: FramePixels, matrix: Matrix | None) -> FramePixels:
-    if matrix is None:
-        return pixels
-    swapped, rows, columns = _axes(matrix)
-    pixels = pixels[::rows, ::columns]
-    return np.ascontiguousarray(pixels.swapaxes(0, 1) if swapped else pixels)

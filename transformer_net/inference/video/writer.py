@@ -14,16 +14,9 @@ from typing import Any
 import numpy as np
 
 from transformer_net.inference.video.colours import BT709, FULL_RANGE, VIDEO_RANGE, FramePixels
-from transformer_net.inference.video.reader import (
-    KINDS,
-    Clip,
-    Frame,
-    address,
-    opened,
-    pyav,
-    sounds,
-    turned_back,
-)
+from transformer_net.inference.video.ffmpeg import address, opened, pyav
+from transformer_net.inference.video.orientation import turned_back
+from transformer_net.inference.video.reader import KINDS, Clip, Frame, sounds
 
 _SEGMENT_FORMAT = "nut"  # keeps every time stamp as it is; mp4 would begin each segment at 0
 _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
