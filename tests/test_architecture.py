@@ -1,7 +1,6 @@
 """The rooms and the arrows between them, as docs/architecture.md lists them."""
 
 import ast
-import tomllib
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -116,17 +115,6 @@ def test_arrows_point_one_way_and_no_folder_has_too_many_modules():
             if room not in (None, own) and not {room, module} & ALLOWED[own]:
                 violations.append(f"{name} ({own}) imports {module} ({room})")
     assert not violations, "\n".join(["", *sorted(violations)])
-
-
-def test_every_package_is_installed():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    tops = {name.split(".")[0] for name in settings["packages"]} - {"examples"}  # which has photos only
-    found = {
-        ".".join(path.parent.relative_to(ROOT).parts)
-        for top in tops
-        for path in (ROOT / top).rglob("__init__.py")
-    }
-    assert found == set(settings["packages"]) - {"examples"}
 
 
 @pytest.mark.parametrize(

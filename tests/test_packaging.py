@@ -1,7 +1,12 @@
-"""What pyproject.toml promises: commands that exist, and versions that were tested."""
+"""What pyproject.toml promises: commands that exist, versions that were tested, a wheel that works."""
 
 import importlib
+import os
+import subprocess
+import sys
+import sysconfig
 import tomllib
+import zipfile
 
 import pytest
 from packaging.requirements import Requirement
@@ -31,3 +36,43 @@ def test_each_requirement_has_a_tested_version():
     for requirement in REQUIREMENTS:
         version = tested[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} is not {version}"
+
+
+_PAINT = """
+import site, sys
+site.addsitedir(sys.argv.pop(1))
+sys.path.append(sys.argv.pop(1))
+import app.page.file_access, stylize, train_style
+from app.training.process import COMMAND
+assert COMMAND.is_file() and list(app.page.file_access.EXAMPLES.glob("*.jpg"))
+print(app.__file__, stylize.__file__, sep="\\n")
+stylize.main()
+"""
+
+
+@pytest.mark.slow
+def test_a_wheel_has_one_name_and_paints(tmp_path):
+    def run(*command):
+        done = subprocess.run(
+            [sys.executable, *map(str, command)],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": ""},
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    run("-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path, ROOT.parent)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.split("/")[0] for name in archive.namelist()}
+        archive.extractall(tmp_path / "installed")
+    assert names == {"stylizer", "stylizer.pth", wheel.name.rsplit("-", 3)[0] + ".dist-info"}
+    photo = tmp_path / "installed" / "stylizer" / "examples" / "cat.jpg"
+    # Without site, Python does not find this checkout, only what is named here.
+    others, options = sysconfig.get_path("purelib"), ("--style", "wave", "--norm", "bn", "--max-side", "64")
+    said = run("-S", "-c", _PAINT, tmp_path / "installed", others, photo, *options, "--engine", "torch")
+    assert all(str(tmp_path / "installed") in line for line in said.splitlines()[:2])
+    assert (tmp_path / "out" / "cat-wave-bn.png").is_file()
