@@ -70,8 +70,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         form_limits={"max_files": 3, "max_fields": len(api.FIELDS), "max_part_size": 1024},
     )
     app.add_api_route("/", _home, include_in_schema=False)
-    if settings.page:  # what a camera sends is in base64
-        app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings) * 4 // 3)
+    if settings.page:
+        app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings))
     app.add_middleware(AdmissionMiddleware, service=service)
     if settings.page:
         from app.page import mount  # here, because it takes seconds and the API alone does not need it

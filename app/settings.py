@@ -122,6 +122,14 @@ class Settings(BaseSettings):
             "the processor for minutes, and its results stay on the disk."
         ),
     ] = False
+    max_own_styles: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Own styles, after which visitors of the page train no more. Each stays on "
+            "the disk with its run folders, and is loaded at every start.",
+        ),
+    ] = 100
     content: Annotated[
         DirectoryPath | None,
         Field(description="Folder of photos to train on; 2,000 are good. Default: the few shipped ones."),

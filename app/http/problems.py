@@ -66,6 +66,11 @@ def not_found() -> Response:
     return _document(404, "about:blank", HTTPStatus(404).phrase, _SENTENCES[404])
 
 
+def forbidden(sentence: str) -> Response:
+    """The problem document for what a client may not do."""
+    return _document(403, "about:blank", HTTPStatus(403).phrase, sentence)
+
+
 def _slug(title: str) -> str:
     return title.lower().replace(" ", "-")
 

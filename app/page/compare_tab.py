@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def toast(error: StylizerError) -> gr.Error:
     sentence = str(error)
     if isinstance(error, QueueFullError):
         sentence = f"Many people are painting right now. Try again in about {error.retry_after or 1} seconds."
-    return gr.Error(sentence, title=error.title, duration=10, print_exception=False)
+    # The page reads it as HTML, and the sentence may repeat what came in.
+    return gr.Error(escape(sentence, quote=False), title=error.title, duration=10, print_exception=False)
 
 
 def _mixed(style: str, second: str, percent: float) -> str:
@@ -239,7 +241,7 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
         inputs=list(captions),
         outputs=[status, *captions],
         cancels=[event],
-        queue=False,
+        concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
     )
@@ -313,11 +315,10 @@ def _controls(
             elem_id="mix",
         )
         second.change(
-            lambda name: gr.update(visible=bool(name)),
+            None,
             second,
             mix,
-            queue=False,
-            show_progress="hidden",
+            js="name => ({ __type__: 'update', visible: !!name })",
             api_visibility="private",
         )
     options = [side, *chosen, second, mix]

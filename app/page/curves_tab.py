@@ -61,7 +61,7 @@ def build(service: PaintingService) -> gr.Radio:
         chosen,
         choice,
         charts,
-        queue=False,  # stays usable while the server paints
+        concurrency_limit=None,  # stays usable while the server paints
         show_progress="hidden",
         api_visibility="private",
     )

@@ -14,11 +14,19 @@ from typing import Any
 
 from gradio.utils import get_upload_folder
 
+from transformer_net.errors import SettingError
+
 KEPT_FOR = 1800
 """Seconds after which uploads and paintings are deleted."""
 
 KEPT_BYTES = 500_000_000
 """What all of them may have together; beyond it the oldest go first, so that the disk stays bounded."""
+
+_MARK, _MARKED = (
+    "CACHEDIR.TAG",
+    "Signature: 8a477f597d28d172789f06886806bc55\n# Stylizer's page keeps uploads and paintings here.\n",
+)
+"""A file that marks our own folder, by the Cache Directory Tagging Specification: backups leave it out."""
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 """Photos that may be opened besides those that were uploaded."""
@@ -30,21 +38,45 @@ def cache() -> Path:
 
 
 def claim() -> None:
-    """Make `cache` a folder of our own: Gradio's default is shared with everything that runs on Gradio."""
-    if cache().name != "stylizer":
-        os.environ["GRADIO_TEMP_DIR"] = str(cache() / "stylizer")
+    """Make `cache` a folder of our own, marked as such: Gradio's default is shared with other programs.
+
+    Raises:
+        SettingError: It cannot be made, or there is one of its name that holds other files.
+    """
+    if _ours():
+        return
+    home = cache() / "stylizer-page"
+    os.environ["GRADIO_TEMP_DIR"] = str(home)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if _ours():
+            return
+        if any(home.iterdir()):
+            raise SettingError(f"{home} holds files that are not ours; name another GRADIO_TEMP_DIR.")
+        (home / _MARK).write_text(_MARKED)
+    except OSError as error:
+        raise SettingError(f"{home} cannot be written: {error.strerror}; set GRADIO_TEMP_DIR.") from None
+
+
+def _ours() -> bool:
+    try:
+        return (cache() / _MARK).read_text() == _MARKED
+    except OSError:
+        return False
 
 
 def sweep(seconds: float, most: int = KEPT_BYTES) -> None:
     """Delete what is older than this in `cache`, the oldest files beyond `most` bytes, and old empty folders.
 
     Gradio deletes files that it gave out itself, while it runs: no folders, and neither half an upload nor
-    what an earlier server left.
+    what an earlier server left. Nothing is deleted unless `claim` made the folder.
     """
+    if not _ours():
+        return
     before, files, folders = time.time() - seconds, [], []
     for inside, _, names in os.walk(cache(), topdown=False):
         folders.append(Path(inside))
-        for path in (Path(inside, name) for name in names):
+        for path in (Path(inside, name) for name in names if name != _MARK):
             with suppress(OSError):  # here and below: somebody else was faster
                 status = path.lstat()
                 files.append((status.st_ctime, status.st_size, path))  # a copy has its original's st_mtime

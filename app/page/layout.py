@@ -63,6 +63,7 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
             train_tab.build(service, manager, page, new, tabs, choices)
         _enable_when_ready(page)
     # The service has the one queue that counts; Gradio's own only keeps a flood of clicks out.
+    # Every event goes through it, also the short ones: what passes by is called with no page open.
     page.queue(max_size=64, api_open=False)
     allow_events(page, _EVENTS)
     return page

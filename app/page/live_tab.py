@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
+from html import escape
 from typing import Any, Final
 
 import gradio as gr
@@ -70,7 +71,7 @@ class LiveHandlers:
         except QueueFullError:
             return gr.skip(), _BUSY
         except StylizerError as error:
-            return gr.skip(), f"<p>{error}</p>"
+            return gr.skip(), f"<p>{escape(str(error), quote=False)}</p>"  # it may repeat what came in
         width, height = photo.size
         said = f"<p>{width} × {height}, {precision}, {1000 * painted.seconds:.0f} ms a frame</p>"
         # An address with the picture in it: a file for each frame would fill the disk.

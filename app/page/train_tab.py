@@ -187,7 +187,7 @@ def build(
         handlers.follow, None, watched, **quiet
     )
     gr.on([page.load, tab.select], handlers.follow, None, watched, trigger_mode="once", **quiet)
-    stop.click(manager.stop, queue=False, show_progress="hidden", api_visibility="private")
+    stop.click(manager.stop, **quiet)
     use.click(handlers.use, None, [tabs, *styles], **quiet)
 
 
@@ -204,7 +204,7 @@ def _order() -> tuple[Any, ...]:
     )
     name = gr.Textbox(
         label="Name",
-        info="Empty: the picture's. The same name and picture add a normalizer to your style.",
+        info="Empty: the picture's. The same name and picture add another normalizer to your style.",
         max_length=60,
         elem_id="style-name",
     )

@@ -8,6 +8,7 @@ was stopped early, goes into the folder of own styles, and the server paints wit
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
 import threading
 import time
@@ -127,7 +128,8 @@ class TrainingManager:
         Args:
             picture: As `open_picture` gave it.
             name: The name of the style; made into a name for commands and addresses. That of an own
-                style whose picture this is adds the normalizer to it.
+                style whose picture this is adds a normalizer that it lacks: visitors have no names, and
+                nobody may replace what another one trained.
             norm: Normalizer, in any accepted spelling.
             iterations: Steps.
 
@@ -147,7 +149,7 @@ class TrainingManager:
                 raise TrainingBusyError(
                     f"The style {self.status.request.style!r} is being trained; one at a time."
                 )
-            _check_name(request.style, picture)
+            self._check_place(request, picture)
             if self._timing:
                 self._timing.stop()
             runs = own_folder() / RUNS
@@ -189,6 +191,28 @@ class TrainingManager:
     def _check_allowed(self) -> None:
         if not self.allowed:
             raise TrainingOffError
+
+    def _check_place(self, request: TrainingRequest, picture: Image.Image) -> None:
+        """Raises `SettingError` unless there is a place for the style: a free name, or one that this very
+        picture has without such a model."""
+        name, most = request.style, self._service.settings.max_own_styles
+        if not name:
+            raise SettingError("Give the style a name with a letter or a digit in it.")
+        taken = {style.name: style for style in catalog.styles()}.get(name)
+        if taken is None:
+            kept = {path.parent.name for path in own_folder().glob("*/style.png")}
+            kept |= {path.stem for path in (own_folder() / RUNS).glob("*.png")}
+            if len(kept - {name}) >= most:
+                raise SettingError(f"This server keeps {most:,} styles of its visitors, and no more.")
+        elif taken.folder.parent == catalog.ROOT:
+            raise SettingError(f"The style {name!r} comes with the project; choose another name.")
+        elif picture_sha256(decode(taken.picture).rgb) != picture_sha256(picture):
+            raise SettingError(f"The style {name!r} belongs to another picture; choose another name.")
+        elif request.norm in taken.norms:
+            raise SettingError(
+                f"The style {name!r} has a model for {request.norm}, which is not replaced; choose another "
+                "name or normalizer."
+            )
 
     def _begin(
         self, request: TrainingRequest, picture: Path, folder: RunFolder, sample_every: int
@@ -240,6 +264,9 @@ class TrainingManager:
             kept = not failed and folder.model.is_file()
             if kept:
                 self._store(request, picture, folder)
+            elif not failed:  # nothing that could be continued
+                shutil.rmtree(folder.path, ignore_errors=True)
+                picture.unlink(missing_ok=True)
             with self._lock:
                 self.status = TrainingStatus(
                     request,
@@ -289,19 +316,6 @@ class TrainingManager:
         except OSError as error:
             raise SettingError(f"The style cannot be saved: {error.strerror or error}.") from error
         self._service.registry.adopt(style, request.norm)
-
-
-def _check_name(name: str, picture: Image.Image) -> None:
-    """Raises `SettingError` unless a style may be called that: nobody's name, or of this very picture."""
-    if not name:
-        raise SettingError("Give the style a name with a letter or a digit in it.")
-    taken = {style.name: style for style in catalog.styles()}.get(name)
-    if taken is None:
-        return
-    if taken.folder.parent == catalog.ROOT:
-        raise SettingError(f"The style {name!r} comes with the project; choose another name.")
-    if picture_sha256(decode(taken.picture).rgb) != picture_sha256(picture):
-        raise SettingError(f"The style {name!r} belongs to another picture; choose another name.")
 
 
 def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fastapi.routing import iter_route_contexts
 
 from app.main import create_app
+from app.middleware import gradio_routes
 from app.settings import Settings
 from tests.app.conftest import SETTINGS, assert_problem, busy, file, opened, picture, post, serving
+from transformer_net.errors import SettingError
 from transformer_net.training.content import EXAMPLES
 
 gradio = pytest.importorskip("gradio")
+
+from app.page import file_access  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +65,7 @@ def cache(tmp_path, monkeypatch):
     folder = tmp_path / "link"
     (folder / "painting-1" / "cat-mosaic-bn.png").write_bytes(file(picture()))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    (folder / file_access._MARK).write_text(file_access._MARKED)
     return folder
 
 
@@ -75,8 +82,6 @@ def _foreign(folder: Path) -> list[object]:
 
 
 def test_only_paintings_are_hung_again(cache):
-    from app.page import file_access
-
     hung = str(cache / "painting-1" / "cat-mosaic-bn.png")
     (cache / "drawing.svg").write_text("<svg/>")
     (cache / "drawing.SVG").write_text("<svg/>")
@@ -91,8 +96,6 @@ def test_only_paintings_are_hung_again(cache):
 
 
 def test_foreign_paths_are_found_wherever_they_are(cache):
-    from app.page import file_access
-
     for path in (None, str(cache / "gone.png"), str(file_access.EXAMPLES / "cat.jpg")):
         assert not file_access.foreign([{"path": path}, "mosaic", 3, None, ["x"]])
     meta = {"_type": "gradio.FileData"}
@@ -186,38 +189,45 @@ def test_many_pages_that_watch_leave_room_for_one_that_paints(with_page):
 
 
 def test_folders_do_not_outlive_their_files(cache):
-    from app.page import file_access
-
     for name in ("old", "new", "full"):
         (cache / name).mkdir()
     (cache / "full" / "cat.png").write_bytes(b"")
     for name in ("old", "full"):
         os.utime(cache / name, (0, 0))
     file_access.sweep(60)
-    assert sorted(path.name for path in cache.iterdir()) == ["full", "new", "painting-1"]
+    assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["full", "new", "painting-1"]
     (cache / "half-an-upload").write_bytes(b"half")
     file_access.sweep(-1)  # everything is older than a second from now
-    assert list(cache.iterdir()) == []
-    assert cache.is_dir()
+    assert [path.name for path in cache.iterdir()] == ["CACHEDIR.TAG"]
 
 
 def test_the_oldest_files_go_where_all_are_too_much(cache):
-    from app.page import file_access
-
     for name in ("first", "second", "third"):
         (cache / name).write_bytes(bytes(1000))
         time.sleep(0.02)  # files of one instant have no order
     file_access.sweep(60, most=2500)
-    assert {path.name for path in cache.iterdir() if path.is_file()} == {"second", "third"}
+    assert {path.name for path in cache.iterdir() if path.is_file()} == {"second", "third", "CACHEDIR.TAG"}
 
 
-def test_the_cache_is_no_folder_of_other_programs(with_page, cache, monkeypatch):
-    from app.page import file_access
-
-    file_access.claim()
-    assert file_access.cache() == cache / "stylizer"
-    file_access.claim()
-    assert file_access.cache() == cache / "stylizer"
+@pytest.mark.parametrize("name", ["gradio", "stylizer", "stylizer-page"])
+def test_nothing_of_other_programs_is_deleted(name, tmp_path, monkeypatch):
+    theirs = tmp_path / name / "theirs.txt"
+    theirs.parent.mkdir()
+    theirs.write_text("precious")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(theirs.parent))
+    file_access.sweep(-1)
+    for _ in range(2):  # the second time it is there already
+        file_access.claim()
+        assert file_access.cache() == theirs.parent / "stylizer-page"
+    (file_access.cache() / "ours.png").write_bytes(b"")
+    file_access.sweep(-1)
+    assert [path.name for path in file_access.cache().iterdir()] == ["CACHEDIR.TAG"]
+    assert theirs.read_text() == "precious"
+    (tmp_path / "full" / "stylizer-page").mkdir(parents=True)
+    (tmp_path / "full" / "stylizer-page" / "theirs.txt").write_text("precious")
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "full"))
+    with pytest.raises(SettingError, match="holds files that are not ours"):
+        file_access.claim()
 
 
 @pytest.mark.parametrize(
@@ -227,6 +237,10 @@ def test_the_cache_is_no_folder_of_other_programs(with_page, cache, monkeypatch)
         ("GET", "file=http:/%2Fexample.org/a.png"),
         ("GET", "file/etc/hostname"),
         ("POST", "process_recording"),
+        ("POST", "run/stop"),
+        ("POST", "api/paint"),
+        ("GET", "dev/reload"),
+        ("OPTIONS", "upload"),
         ("POST", "component_server/"),
         ("POST", "call/v2/x"),
         ("GET", "proxy=https://example.org"),
@@ -234,6 +248,29 @@ def test_the_cache_is_no_folder_of_other_programs(with_page, cache, monkeypatch)
 )
 def test_what_gradio_has_and_the_page_does_not_need_is_closed(with_page, method, address):
     assert_problem(with_page.request(method, f"/ui/gradio_api/{address}"), 404)
+
+
+def test_every_route_of_gradio_is_known_and_those_that_the_page_uses_are_open(with_page):
+    """An upgrade that adds one fails here: decide whether the page needs it."""
+    gradio_app = next(r.app for r in with_page.app.routes if getattr(r, "path", "") == "/ui")
+    routes = {context.path for context in iter_route_contexts(gradio_app.routes)}
+    assert routes == {*gradio_routes.OPEN, *gradio_routes.CLOSED}
+    assert not set(gradio_routes.OPEN) & set(gradio_routes.CLOSED)
+    for route in gradio_routes.CLOSED:
+        assert not gradio_routes.is_open("/ui" + re.sub(r"\{.*?\}", "x", route)), route
+
+
+def test_every_event_goes_through_the_queue(with_page):
+    blocks = next(r.app for r in with_page.app.routes if getattr(r, "path", "") == "/ui").get_blocks()
+    assert all(event.queue is not False for event in blocks.fns.values() if event.fn)
+
+
+def test_other_web_sites_cannot_use_the_page(with_page):
+    for site, status in (("cross-site", 403), ("same-origin", 422)):
+        headers = {"sec-fetch-site": site, "origin": "https://example.org"}
+        answer = with_page.post("/ui/gradio_api/queue/join", json={}, headers=headers)
+        assert answer.status_code == status
+        assert "access-control-allow-origin" not in answer.headers
 
 
 def test_no_body_is_endless(with_page):

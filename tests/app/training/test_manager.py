@@ -216,6 +216,29 @@ def test_names_that_are_taken_or_none_are_refused(service, own, name, said, monk
     assert manager.status is None
 
 
+def test_nobody_replaces_what_another_visitor_trained(service, own, monkeypatch):
+    monkeypatch.setattr(room, "TrainingProcess", None)
+    (own / "mine").mkdir(parents=True)
+    PICTURE.save(own / "mine" / "style.png")  # which GET /styles/mine/image gives to everybody
+    (own / "mine" / "in.safetensors").write_bytes(b"")
+    with pytest.raises(SettingError, match="'mine' has a model for in, which is not replaced"):
+        TrainingManager(service).start(PICTURE, "mine", "in", 10)
+
+
+def test_the_number_of_own_styles_is_bounded(few_models, own, monkeypatch):
+    started = []
+    monkeypatch.setattr(TrainingManager, "_begin", lambda *_: started.append(1))
+    monkeypatch.setattr(TrainingManager, "_follow", lambda *_: None)
+    manager = TrainingManager(PaintingService(Settings(**SETTINGS, allow_training=True, max_own_styles=2)))
+    for name in ("one", "two"):
+        manager.start(PICTURE, name, "in", 10)
+        manager.status = None
+    with pytest.raises(SettingError, match="keeps 2 styles of its visitors, and no more"):
+        manager.start(PICTURE, "three", "in", 10)
+    manager.start(PICTURE, "two", "bn", 10)
+    assert len(started) == 3
+
+
 @pytest.mark.parametrize(
     ("norm", "iterations", "error"), [("gn", 9, UnknownNormError), ("in", 0, SettingError)]
 )
