@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from transformer_net.errors import StylizerError
@@ -26,6 +27,23 @@ class QueueFullError(ServiceError):
 
     status: ClassVar[int] = 503
     title: ClassVar[str] = "Queue full"
+
+
+class StorageFullError(ServiceError):
+    """There is no space left on the server's disk for an upload or a painting."""
+
+    status: ClassVar[int] = 503
+    title: ClassVar[str] = "Storage full"
+
+    def __init__(self) -> None:
+        super().__init__("The server's disk is full; this is no fault of the request.", retry_after=30)
+
+
+class TooManyRequestsError(ServiceError):
+    """The client asks for more at once, or in a time, than one client may."""
+
+    status: ClassVar[int] = 429
+    title: ClassVar[str] = "Too many requests"
 
 
 class DeadlineError(ServiceError):
@@ -95,6 +113,15 @@ class TrainingBusyError(ServiceError):
 
     status: ClassVar[int] = 409
     title: ClassVar[str] = "Training already"
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk has no space or takes no more."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 OUR_FAULT = "Something went wrong on our side; it has been logged."

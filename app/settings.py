@@ -90,6 +90,45 @@ class Settings(BaseSettings):
             "may hold its upload in memory.",
         ),
     ] = 32
+    client_requests: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="The same for one client, told by its address: a quarter of the places, so that "
+            "no client fills them alone.",
+        ),
+    ] = 8
+    min_rate: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Bytes a second that an upload brings at least, and that a client reads, on the "
+            "average after ten seconds of grace. The slowest mobile networks are faster. 0: any.",
+        ),
+    ] = 16_000
+    max_connections: Annotated[
+        int,
+        Field(
+            ge=16,
+            description="Open connections; fewer where the system allows this process fewer files. An open "
+            "page has two. One address gets half of them at most.",
+        ),
+    ] = 1000
+    trusted_proxies: Annotated[
+        str,
+        Field(
+            description="Addresses or networks of proxies, with commas, whose X-Forwarded-For names the "
+            "client. Default: this machine, whose own users could forge it.",
+        ),
+    ] = "127.0.0.1,::1"
+    temp_bytes: Annotated[
+        int,
+        Field(
+            ge=1_000_000,
+            description="Space in the temporary folder for uploads that arrive, at most half of it, and for "
+            "the page's uploads and paintings, whose oldest are deleted first.",
+        ),
+    ] = 900_000_000
     threads: int = Field(
         default_factory=available_cores,
         ge=1,
@@ -172,6 +211,15 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"STYLIZER_MIN_SIDE ({self.min_side}) to STYLIZER_MAX_SIDE ({self.max_side}) to "
                 f"STYLIZER_API_MAX_SIDE ({self.api_max_side}) must not decrease"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _room_for_an_upload(self) -> Self:
+        if self.temp_bytes < 4 * self.max_upload_bytes:
+            raise ValueError(
+                f"STYLIZER_TEMP_BYTES ({self.temp_bytes:,}) must be at least four times "
+                f"STYLIZER_MAX_UPLOAD_BYTES ({self.max_upload_bytes:,})"
             )
         return self
 

@@ -17,6 +17,8 @@ from app.errors import (
     NotReadyError,
     QueueFullError,
     ShuttingDownError,
+    StorageFullError,
+    TooManyRequestsError,
     UploadTooLargeError,
 )
 from app.http.negotiation import FORMATS, ZIP, negotiate
@@ -113,6 +115,8 @@ def _form_field(name: str) -> Any:
             QueueFullError,
             NotReadyError,
             ShuttingDownError,
+            StorageFullError,
+            TooManyRequestsError,
             DeadlineError,
         ),
     },
@@ -293,14 +297,12 @@ async def healthz() -> State:
     "/readyz",
     summary="Can it paint now?",
     tags=["operation"],
-    responses=described(NotReadyError, QueueFullError),
+    responses=described(NotReadyError, QueueFullError, StorageFullError, ShuttingDownError),
 )
 async def readyz(service: Service) -> State:
-    """200 if the models are loaded and the queue has room, else 503."""
-    if not service.ready:
-        raise NotReadyError("The models are being loaded.", retry_after=2)
-    if service.jobs.full:
-        raise QueueFullError("The queue is full.", retry_after=service.jobs.retry_after)
+    """200 if the models are loaded, and queue, places for uploads and disk have room, else 503."""
+    if (refusal := service.refusal()) is not None:
+        raise refusal
     return State(status="ready")
 
 

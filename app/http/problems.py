@@ -13,7 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from app.errors import OUR_FAULT, InvalidRequestError, ServiceError, UploadTooLargeError
+from app.errors import (
+    OUR_FAULT,
+    InvalidRequestError,
+    ServiceError,
+    StorageFullError,
+    UploadTooLargeError,
+    disk_is_full,
+)
 from transformer_net.errors import StylizerError
 
 MEDIA_TYPE = "application/problem+json"
@@ -135,6 +142,8 @@ def _reason(message: str) -> str:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
+    if disk_is_full(error):  # which the framework takes for a mistake in the form
+        return problem_response(StorageFullError())
     if error.status_code == 413:
         return problem_response(UploadTooLargeError("The request has more bytes than are accepted."))
     detail = _SENTENCES.get(error.status_code, f"{error.detail.rstrip('.')}.")
@@ -157,7 +166,7 @@ def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, An
             status, {"description": "", "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}}
         )
         entry["description"] += ("; " if entry["description"] else "") + title
-        if isinstance(kind, type) and issubclass(kind, ServiceError) and status in (503, 504):
+        if isinstance(kind, type) and issubclass(kind, ServiceError) and status in (429, 503, 504):
             entry["headers"] = {"Retry-After": _RETRY_AFTER}
         entry["content"][MEDIA_TYPE]["examples"][_slug(title)] = {
             "value": {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import QueueFullError, ServiceError, ShuttingDownError, UploadTooLargeError
+from app.errors import ServiceError, ShuttingDownError, UploadTooLargeError
 from app.http.problems import problem_response
 from app.middleware.prefix import below, own_path
+from app.painting.places import client_name
 from app.painting.service import PaintingService
 from app.settings import Settings
 
@@ -23,6 +25,11 @@ _LONGEST_NUMBER = 20
 
 _LINGER_SECONDS = 10.0
 """How long what still comes of a refused upload is read and dropped."""
+
+_GRACE_SECONDS = 10.0
+"""How long a body may be slower than the least rate, because a connection begins slowly or stalls once."""
+
+_UPLOADS = frozenset({"/stylize", "/ui/gradio_api/upload"})
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -36,8 +43,8 @@ class AdmissionMiddleware:
     """ASGI middleware: refuses what cannot be served before reading it, sets headers, counts.
 
     A full queue refuses an upload before it travels; a declared length over the limit likewise. (A body
-    without a declared length is cut off by the framework when it passes the limit.) HEAD is answered as GET,
-    whose body the server leaves out.
+    without a declared length is cut off by the framework when it passes the limit.) Every body has to come in
+    time. HEAD is answered as GET, whose body the server leaves out.
 
     Args:
         app: What comes next.
@@ -46,7 +53,6 @@ class AdmissionMiddleware:
 
     def __init__(self, app: ASGIApp, service: PaintingService) -> None:
         self._app, self._service, self._settings = app, service, service.settings
-        self._uploads = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root_path = self._settings.root_path
@@ -72,22 +78,18 @@ class AdmissionMiddleware:
         metrics = self._service.metrics
         metrics.in_flight.inc()
         try:
-            if _is_stylize(scope):
-                await self._stylize(scope, receive, watched)
+            timed = _in_time(receive, self._settings.upload_seconds, self._settings.min_rate)
+            if scope["method"] == "POST" and own_path(scope) in _UPLOADS:
+                await self._upload(scope, timed, watched)
             else:
-                await self._app(scope, receive, watched)
+                await self._app(scope, timed, watched)
         finally:
             metrics.in_flight.dec()
             # No invented methods: each label is a time series for ever.
             label = method if method in _METHODS else "other"
             metrics.requests.labels(label, _route(scope, root_path), status).inc()
 
-    async def _stylize(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (error := self._refusal(scope)) is not None:
-            response = problem_response(error)
-            response.headers["Connection"] = "close"  # the body is still on its way
-            await response(scope, receive, _lingering(receive, send))
-            return
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def noting(message: Message) -> None:
@@ -95,33 +97,45 @@ class AdmissionMiddleware:
             begun = True
             await send(message)
 
-        self._uploads += 1
+        host, _ = scope.get("client") or ("", 0)
         try:
-            await self._app(scope, _in_time(receive, self._settings.upload_seconds), noting)
+            size = self._size(scope)
+            self._check_jobs(scope)
+            with self._service.places.take(client_name(host), size):
+                await self._app(scope, receive, noting)
+        except ServiceError as error:
+            if error.status != UploadTooLargeError.status:
+                self._service.metrics.refused.labels("full").inc()
+            response = problem_response(error)
+            response.headers["Connection"] = "close"  # the body is still on its way
+            await response(scope, receive, _lingering(receive, send))
         except asyncio.CancelledError:
             if begun or not self._service.jobs.closed:
                 raise
             # The grace period is over. The server would tell the client of a bug, and log a traceback.
             await problem_response(ShuttingDownError())(scope, receive, send)
-        finally:
-            self._uploads -= 1
 
-    def _refusal(self, scope: Scope) -> ServiceError | None:
+    def _size(self, scope: Scope) -> int:
+        """Bytes of the body, as they are declared; else as many as there may be."""
+        largest = largest_body(self._settings)
         length = Headers(scope=scope).get("content-length", "").lstrip("0")
         if len(length) > _LONGEST_NUMBER:
-            return UploadTooLargeError("The request has more bytes than are accepted.")
-        if length.isdecimal() and int(length) > largest_body(self._settings):
-            return UploadTooLargeError(
+            raise UploadTooLargeError("The request has more bytes than are accepted.")
+        if not length.isdecimal():
+            return largest
+        if int(length) > largest:
+            raise UploadTooLargeError(
                 f"The request has {int(length):,} bytes; pictures of at most "
                 f"{self._settings.max_upload_bytes:,} bytes are accepted."
             )
-        jobs = self._service.jobs
-        if jobs.closed:
-            return ShuttingDownError()
-        if jobs.full or self._uploads >= self._settings.max_requests:
-            self._service.metrics.refused.labels("full").inc()
-            return QueueFullError("The queue is full.", retry_after=jobs.retry_after)
-        return None
+        return int(length)
+
+    def _check_jobs(self, scope: Scope) -> None:
+        """Raises a `ServiceError` where there will be no place in the queue for what is uploaded now."""
+        if self._service.jobs.closed:
+            raise ShuttingDownError
+        if _is_stylize(scope) and self._service.jobs.full:
+            raise self._service.jobs.full_error()
 
 
 def _route(scope: Scope, root_path: str) -> str:
@@ -148,7 +162,7 @@ def _lingering(receive: Receive, send: Send) -> Send:
             await send(message)
             return
         await send({**message, "more_body": True})
-        with suppress(TimeoutError):
+        with suppress(TimeoutError, HTTPException):
             async with asyncio.timeout(_LINGER_SECONDS):
                 while (await receive()).get("more_body", False):
                     pass
@@ -157,23 +171,29 @@ def _lingering(receive: Receive, send: Send) -> Send:
     return patient
 
 
-def _in_time(receive: Receive, seconds: float) -> Receive:
-    """`receive`, but the whole body has to come within `seconds`; what follows the body may take longer."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    complete = False
+def _in_time(receive: Receive, seconds: float, rate: int) -> Receive:
+    """`receive`, but the whole body has to come within `seconds`, and `rate` bytes a second of it on the
+    average after a grace; what follows the body may take longer."""
+    begun = asyncio.get_running_loop().time()
+    received, complete = 0, False
 
     async def timed() -> Message:
-        nonlocal complete
+        nonlocal received, complete
         if complete:
             return await receive()
+        slowest = begun + _GRACE_SECONDS + received / rate if rate else math.inf
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(min(begun + seconds, slowest)):
                 message = await receive()
         except TimeoutError:
+            sentence = (
+                f"The upload took longer than {seconds:g} seconds."
+                if slowest >= begun + seconds
+                else f"The upload brought less than {rate:,} bytes a second."
+            )
             # The framework lets an HTTPException out of its form parser, and nothing else.
-            raise HTTPException(
-                408, f"The upload took longer than {seconds:g} seconds.", {"Connection": "close"}
-            ) from None
+            raise HTTPException(408, sentence, {"Connection": "close"}) from None
+        received += len(message.get("body", b""))
         complete = not message.get("more_body", False)
         return message
 

@@ -60,7 +60,7 @@ def claim() -> None:
 
 def _ours() -> bool:
     try:
-        return (cache() / _MARK).read_text() == _MARKED
+        return (cache() / _MARK).read_text().splitlines()[:2] == _MARKED.splitlines()
     except OSError:
         return False
 

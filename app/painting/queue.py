@@ -80,6 +80,10 @@ class JobQueue:
         """Seconds until a place is likely to be free, judged by the last job: 1 to 60."""
         return min(60, max(1, round(self._last_seconds * (self.waiting + 1))))
 
+    def full_error(self) -> QueueFullError:
+        """What a client is told where it is full."""
+        return QueueFullError("The queue is full.", retry_after=self.retry_after)
+
     async def run(
         self,
         work: Callable[[], T],
@@ -149,7 +153,7 @@ class JobQueue:
             raise QueueFullError("Photos are being painted.", retry_after=self.retry_after)
         if self.full:
             self._on_refused("full")
-            raise QueueFullError("The queue is full.", retry_after=self.retry_after)
+            raise self.full_error()
         job: Future[T] = Future()
         if spare:
             self._spare = job

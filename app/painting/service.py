@@ -14,8 +14,9 @@ from typing import TypeVar
 
 from PIL import Image
 
-from app.errors import ClientGoneError, NotReadyError
+from app.errors import ClientGoneError, NotReadyError, ServiceError, ShuttingDownError
 from app.metrics import Metrics
+from app.painting.places import Places
 from app.painting.queue import JobQueue
 from app.painting.registry import Model, ModelRegistry
 from app.settings import Settings
@@ -71,6 +72,7 @@ class PaintingService:
         settings: As given.
         registry: The models.
         jobs: Where every painting is computed.
+        places: For requests that bring a picture.
         limits: What photos are accepted.
         metrics: Where it reports.
     """
@@ -85,6 +87,7 @@ class PaintingService:
             lambda reason: self.metrics.refused.labels(reason).inc(),
         )
         self.metrics.watch_queue(lambda: self.jobs.waiting, lambda: self.jobs.running)
+        self.places = Places(settings)
         self.limits = Limits(settings.max_pixels, settings.min_side)
         # Decoding and encoding have threads of their own, so that the next photo is read and the last
         # painting written while one is computed. Two: more would hold more photos in memory at once.
@@ -101,6 +104,16 @@ class PaintingService:
         self.registry.load()
         self.jobs.open()
         self.ready = True
+
+    def refusal(self) -> ServiceError | None:
+        """Why nobody's picture can be taken now; None where it can."""
+        if self.jobs.closed and self.ready:
+            return ShuttingDownError()
+        if not self.ready:
+            return NotReadyError("The models are being loaded.", retry_after=2)
+        if self.jobs.full:
+            return self.jobs.full_error()
+        return self.places.refusal()
 
     async def close(self) -> None:
         """Finish what runs, and take nothing more until `warm` is called again."""

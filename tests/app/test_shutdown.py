@@ -22,6 +22,7 @@ import uvicorn
 from app import __main__ as command
 from app.middleware.admission import AdmissionMiddleware
 from app.painting.service import PaintingService
+from app.server import Server
 from app.settings import Settings
 from styles import catalog
 from tests.app.conftest import SETTINGS, file, picture
@@ -138,7 +139,7 @@ def test_a_broken_file_stops_the_start_with_a_sentence(broken, tmp_path, monkeyp
 def test_the_signal_handler_takes_no_lock(monkeypatch):
     handling, refused = [], []
     jobs = SimpleNamespace(refuse=lambda: refused.append(bool(handling)))
-    server = command.Server(uvicorn.Config(SimpleNamespace()), SimpleNamespace(jobs=jobs))
+    server = Server(uvicorn.Config(SimpleNamespace()), SimpleNamespace(jobs=jobs))
 
     async def serve(self, sockets=None):
         handling.append(True)

@@ -1,0 +1,87 @@
+"""Places for requests that bring a picture: how many, whose, and how much of the disk they take."""
+
+from __future__ import annotations
+
+import ipaddress
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from app.errors import QueueFullError, ServiceError, StorageFullError, TooManyRequestsError
+from app.settings import Settings
+
+_SPARE_BYTES: Final = 16_000_000
+"""Of the disk, which are left for others."""
+
+
+class Places:
+    """The places; for one event loop.
+
+    Args:
+        settings: How many there are, and how many for one client.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._of: Counter[str] = Counter()
+        self._bytes = 0
+
+    @property
+    def taken(self) -> int:
+        """How many are taken."""
+        return self._of.total()
+
+    @property
+    def bytes_to_keep(self) -> int:
+        """What the page's files may take on the disk, beside what arrives now."""
+        return self._settings.temp_bytes - self._bytes
+
+    def refusal(self, size: int = 0) -> ServiceError | None:
+        """Why a request of `size` bytes gets no place, whosever it is; None where there is one."""
+        if self.taken >= self._settings.max_requests:
+            return QueueFullError("As many pictures are being uploaded as may be at once.", retry_after=2)
+        if self._bytes + size > self._settings.temp_bytes // 2:
+            return QueueFullError("As many bytes are being uploaded as may be at once.", retry_after=2)
+        if shutil.disk_usage(tempfile.gettempdir()).free < size + _SPARE_BYTES:
+            return StorageFullError()
+        return None
+
+    @contextmanager
+    def take(self, client: str, size: int) -> Iterator[None]:
+        """A place for a request of `size` bytes, until it is answered.
+
+        Raises:
+            TooManyRequestsError: This client has its share.
+            QueueFullError, StorageFullError: There is none.
+        """
+        if self._of[client] >= self._settings.client_requests:
+            raise TooManyRequestsError(
+                f"You have {self._settings.client_requests} requests here, which is the most at once.", 1
+            )
+        if (refusal := self.refusal(size)) is not None:
+            raise refusal
+        self._of[client] += 1
+        self._bytes += size
+        try:
+            yield
+        finally:
+            self._bytes -= size
+            self._of[client] -= 1
+            if not self._of[client]:
+                del self._of[client]
+
+
+def client_name(host: str) -> str:
+    """Who a client is: its IPv4 address, or the network of its IPv6 address, any of which it may take."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped:
+            return str(address.ipv4_mapped)
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return host

@@ -1,0 +1,201 @@
+"""Clients that are slow, silent or many, against a real server on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+import threading
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+
+import pytest
+import uvicorn
+from starlette.middleware.exceptions import ExceptionMiddleware
+
+from app import server as room
+from app.middleware import admission
+from app.middleware.admission import AdmissionMiddleware
+from app.painting.service import PaintingService
+from app.server import BoundedProtocol, Bounds, OncePerMinute, loop_error, most_connections
+from app.settings import Settings
+from tests.app.conftest import SETTINGS, until
+from transformer_net.errors import SettingError
+
+LARGE = 8_000_000
+"""Bytes of an answer that fills every buffer between the two."""
+
+
+@pytest.fixture
+def service():
+    service = PaintingService(Settings(**SETTINGS, max_requests=6, client_requests=2, min_rate=50_000))
+    service.ready = True  # no model is needed
+    return service
+
+
+async def _app(scope, receive, send):
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    size = LARGE if scope["path"] == "/large" else 2
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]})
+    await send({"type": "http.response.body", "body": bytes(size)})
+
+
+@contextmanager
+def listening(app, most=100, rate=50_000):
+    """The address of a server of this application."""
+    bounds = Bounds(most, rate)
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", ws="none")
+    config.http = partial(BoundedProtocol, bounds=bounds)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        yield server.servers[0].sockets[0].getsockname(), bounds
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+
+
+def _connect(address):
+    return socket.create_connection(address, timeout=20)
+
+
+def _status(connection) -> int:
+    """The status of the answer; 0 where the connection was closed without one."""
+    try:
+        head = connection.recv(65536)
+    except ConnectionError:
+        return 0
+    return int(head.split()[1]) if head else 0
+
+
+def _ask(address, path="/", length=0) -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (path.encode(), length)
+
+
+@pytest.mark.slow
+def test_a_slow_upload_is_cut_off_and_a_quick_one_is_not(service, monkeypatch):
+    monkeypatch.setattr(admission, "_GRACE_SECONDS", 0.5)
+    app = AdmissionMiddleware(ExceptionMiddleware(_app), service)
+    with listening(app) as (address, _), ExitStack() as open_:
+        slow, quick = (open_.enter_context(_connect(address)) for _ in range(2))
+        slow.sendall(_ask(address, "/stylize", 1000))
+        quick.sendall(_ask(address, "/stylize", 200_000))
+        until(lambda: service.places.taken == 2)
+        for _ in range(20):  # a tenth of a second each: two seconds at twice the least rate
+            quick.sendall(bytes(10_000))
+            with suppress(OSError):  # it was cut off
+                slow.sendall(b"x")
+            time.sleep(0.1)
+        assert (_status(slow), _status(quick)) == (408, 200)
+        until(lambda: service.places.taken == 0)
+
+
+def test_one_client_gets_its_share_of_the_places(service):
+    with listening(AdmissionMiddleware(_app, service)) as (address, _), ExitStack() as open_:
+        for _ in range(2):
+            open_.enter_context(_connect(address)).sendall(_ask(address, "/stylize", 10))
+        until(lambda: service.places.taken == 2)
+        third = open_.enter_context(_connect(address))
+        third.sendall(_ask(address, "/ui/gradio_api/upload", 10))
+        answer = third.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"too-many-requests" in answer
+        assert service.refusal() is None  # others find a place
+
+
+def test_a_server_without_places_says_so(service):
+    with ExitStack() as taken:
+        for name in "abc":
+            for _ in range(2):
+                taken.enter_context(service.places.take(name, 1000))
+        assert "being uploaded" in str(service.refusal())
+    assert service.refusal() is None
+    with service.places.take("a", service.settings.temp_bytes // 2):
+        assert "bytes are being uploaded" in str(service.places.refusal(1))
+
+
+def test_silent_connections_are_closed(monkeypatch):
+    monkeypatch.setattr(room, "HEAD_SECONDS", 0.3)
+    with listening(_app) as (address, bounds), ExitStack() as open_:
+        silent, half, empty, tail, used = (open_.enter_context(_connect(address)) for _ in range(5))
+        half.sendall(b"GET / HTTP/1.1\r\nHost:")
+        used.sendall(_ask(address))
+        assert _status(used) == 200
+        for _ in range(3):  # bytes that bring no request forward
+            empty.sendall(b"\r\n")
+            used.sendall(b"\r\n")
+            time.sleep(0.1)
+        tail.sendall(_ask(address))
+        until(lambda: not bounds._of, 3)
+        assert [_status(one) for one in (silent, half, empty)] == [0, 0, 0]
+
+
+def test_an_endless_head_is_cut_off():
+    with listening(_app) as (address, bounds), _connect(address) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        with pytest.raises(ConnectionError):
+            connection.sendall(b"".join(b"X: " + b"x" * 1000 + b"\r\n" for _ in range(10_000)))
+        until(lambda: not bounds._of)
+
+
+def test_who_does_not_read_is_cut_off(monkeypatch):
+    monkeypatch.setattr(room, "_LOOK_SECONDS", 0.3)
+    with listening(_app) as (address, bounds), ExitStack() as open_:
+        never, steady = (open_.enter_context(_connect(address)) for _ in range(2))
+        never.sendall(_ask(address, "/large"))
+        steady.sendall(_ask(address, "/large"))
+        received = 0
+        while received < LARGE:
+            received += len(steady.recv(100_000))
+            time.sleep(0.001)
+        until(lambda: sum(bounds._of.values()) <= 1, 5)
+
+
+def test_connections_are_bounded_and_the_next_is_told():
+    with listening(_app, most=40) as (address, bounds), ExitStack() as open_:
+        silent = [open_.enter_context(_connect(address)) for _ in range(20)]  # half, for one address
+        until(lambda: sum(bounds._of.values()) == 20)
+        refused = open_.enter_context(_connect(address))
+        assert _status(refused) == 503
+        silent.pop().close()
+        until(lambda: sum(bounds._of.values()) == 19)
+        again = open_.enter_context(_connect(address))
+        again.sendall(_ask(address))
+        assert _status(again) == 200
+
+
+def test_a_lack_of_files_is_logged_once_a_minute(caplog):
+    caplog.set_level(logging.WARNING, "app")
+    once = OncePerMinute()
+    room.logger.addFilter(once)
+    try:
+        loop = asyncio.new_event_loop()
+        for _ in range(1000):
+            loop_error(loop, {"message": "accept", "exception": OSError(errno.EMFILE, "Too many open files")})
+        loop.close()
+    finally:
+        room.logger.removeFilter(once)
+    assert [record.getMessage() for record in caplog.records] == [
+        "No connection can be accepted: Too many open files."
+    ]
+
+
+def test_there_are_fewer_connections_than_files(monkeypatch):
+    limits = [(256, 1024)]
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, both: limits.append(both))
+    settings = Settings(**SETTINGS, max_connections=5000)
+    assert most_connections(settings) == 1024 - 128 - 64
+    assert limits[-1] == (1024, 1024)
+    assert most_connections(Settings(**SETTINGS, max_connections=50)) == 50
+    limits.append((150, 150))
+    with pytest.raises(SettingError, match="150 files, and 208 are needed"):
+        most_connections(settings)
