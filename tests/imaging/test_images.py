@@ -327,9 +327,10 @@ class TestProfile:
         photo = decode(saved(Image.new("L", SIZE, 128), "PNG", icc_profile=bytes(data)))
         assert near(first_pixel(photo), (188, 188, 188), by=2)
 
-    def test_that_calls_itself_srgb_is_taken_at_its_word(self) -> None:
-        data = saved(noise(), "PNG", icc_profile=self.swapped("sRGB"))
-        assert decode(data).rgb.tobytes() == noise().tobytes()
+    def test_its_name_says_nothing(self) -> None:
+        """GIMP calls its linear one "sRGB built-in with linear TRC"; what a profile does counts."""
+        data = saved(Image.new("RGB", SIZE, (200, 50, 10)), "PNG", icc_profile=self.swapped("sRGB"))
+        assert near(first_pixel(decode(data)), (50, 200, 10), by=4)
 
     @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "TIFF"])
     def test_is_applied(self, format: str) -> None:
@@ -450,9 +451,7 @@ class TestBroken:
         (tmp_path / "a.jpg").touch()
         assert self.reason(tmp_path / "a.jpg", UnreadableImageError) == "The file is empty."
 
-    @pytest.mark.parametrize(
-        "data", [b"Dear diary,\n" * 20, b"%PDF-1.7\n", b"<svg/>", b"\x89", b"\0" * 99, b"PK\3\4"]
-    )
+    @pytest.mark.parametrize("data", [b"Dear diary,\n" * 20, b"\x89", b"\0" * 99, b"PK\3\4"])
     def test_no_picture(self, tmp_path: Path, data: bytes) -> None:
         path = tmp_path / "photo.jpg"
         path.write_bytes(data)

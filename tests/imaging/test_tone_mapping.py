@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_picture
-from transformer_net.imaging.tone_mapping import BT709, BT2020, HLG, P3_D65, PQ, WHITE, to_srgb
+from transformer_net.imaging.cicp import BT709, BT2020, HLG, P3_D65, PQ
+from transformer_net.imaging.tone_mapping import WHITE, to_srgb
 
 TO_BT2020 = np.array(  # Report ITU-R BT.2087, 2.2
     [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]

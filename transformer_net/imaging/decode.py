@@ -2,7 +2,8 @@
 
 What `decode` guarantees to all code after it:
 
-* **Colours** are 8-bit sRGB. An embedded ICC profile is applied; a broken one is ignored.
+* **Colours** are 8-bit sRGB, whatever the file says that they are; see `profiles.managed_colours`. A broken
+  profile is ignored.
 * **Orientation** from EXIF is applied to the pixels. No metadata gets into a painting unless asked for
   (`encode`): it must not carry the place or the camera of the photo.
 * **Alpha** is kept apart, and the pixels are laid over white, so that colours hidden under
@@ -39,6 +40,9 @@ __all__ = [
 ]
 
 Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | npt.NDArray[Any]"
+
+_XMP: Final = ("xmp", "XML:com.adobe.xmp")
+"""Where Pillow keeps XMP. It would turn a picture by it, which no viewer does."""
 
 _T = TypeVar("_T")
 
@@ -189,6 +193,9 @@ def _finish(image: Image.Image, limits: Limits, name: str, ours: bool = False) -
 
     def load() -> Image.Image:
         image.load()
+        if ours:
+            for key in _XMP:
+                image.info.pop(key, None)
         return upright(image)
 
     turned = _sound(name, load)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import IO, Any, Final, cast
+from functools import partial
+from typing import Final
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from transformer_net.errors import UnsupportedImageError
+from transformer_net.imaging.openers import OPENERS, Opener, export_first, open_by_pillow
 
 INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
 """What `decode` opens. Everything else that Pillow knows is refused: codecs are attack surface."""
@@ -76,16 +77,6 @@ _REFUSED: Final = (
 )
 """Where in a file which bytes tell a format that is named when it is refused."""
 
-_RAW_TAGS: Final = (330, 50706)
-"""Of a TIFF whose first picture is a thumbnail: further pictures within (SubIFDs), or Adobe's DNG."""
-
-_NEW_SUBFILE_TYPE, _PHOTOMETRIC = 254, 262
-_COLOUR_FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
-
-Check = Callable[[tuple[int, int]], None]
-Opener = Callable[[IO[bytes], Check], Image.Image]
-"""Takes a file, and what is to be called with width and height before any pixel is decoded."""
-
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"}
@@ -108,14 +99,13 @@ def identify(prefix: bytes) -> tuple[str, Opener]:
     known = [name for name in INPUT_FORMATS if name in Image.OPEN or name == "HEIC"]
     name = _container(prefix) or next((name for name in known if _accepts(name, prefix)), None)
     if refused := _refused(prefix):
-        raise _export_first(refused)
+        raise export_first(refused)
     if name not in known:  # Pillow may be built without a codec
         *most, last = known
         raise UnsupportedImageError(
             f"This is not a picture in a format that can be read ({', '.join(most)} or {last})."
         )
-    special = {"HEIC": _open_heic, "AVIF": _open_avif, "TIFF": _open_tiff}
-    return name, special.get(name, _pillow(name))
+    return name, OPENERS.get(name, partial(open_by_pillow, name))
 
 
 def _refused(prefix: bytes) -> str | None:
@@ -124,10 +114,6 @@ def _refused(prefix: bytes) -> str | None:
     if start.startswith(b"<svg") or (start.startswith((b"<?xml", b"<!")) and b"<svg" in start):
         return "an SVG"
     return next((what for at, magic, what in _REFUSED if prefix.startswith(magic, at)), None)
-
-
-def _export_first(what: str) -> UnsupportedImageError:
-    return UnsupportedImageError(f"This is {what} file; export it as JPEG or PNG first.")
 
 
 def _container(prefix: bytes) -> str | None:
@@ -149,49 +135,3 @@ def _accepts(name: str, prefix: bytes) -> bool:
         return False  # `_container` knows them
     accepts = Image.OPEN[name][1]
     return accepts is not None and accepts(prefix) is True
-
-
-def _pillow(name: str) -> Opener:
-    return lambda stream, check: _opened(Image.OPEN[name][0], stream)
-
-
-def _opened(opener: Callable[..., Any], stream: IO[bytes]) -> Image.Image:
-    return cast("Image.Image", opener(stream, ""))
-
-
-def _open_avif(stream: IO[bytes], check: Check) -> Image.Image:
-    try:
-        return _opened(Image.OPEN["AVIF"][0], stream)
-    except (SyntaxError, ValueError, OSError):  # of older encoders: alpha without a size of its own, say
-        from transformer_net.imaging.second_decoder import open_avif
-
-        stream.seek(0)
-        return open_avif(stream.read(), check)
-
-
-def _open_tiff(stream: IO[bytes], check: Check) -> Image.Image:
-    """TIFF, but no camera raw: what Pillow reads of those is a thumbnail, or samples without colours."""
-    tags = _tiff_tags(stream)
-    is_thumbnail = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and any(tag in tags for tag in _RAW_TAGS)
-    if is_thumbnail or _RAW_TAGS[1] in tags or tags.get(_PHOTOMETRIC) in (_COLOUR_FILTER_ARRAY, _LINEAR_RAW):
-        raise _export_first("a camera raw")
-    return _opened(Image.OPEN["TIFF"][0], stream)
-
-
-def _tiff_tags(stream: IO[bytes]) -> TiffImagePlugin.ImageFileDirectory_v2:
-    """Of the first picture, the stream being at its beginning again."""
-    header = stream.read(8)
-    if header[2] == 43 or header[3] == 43:  # BigTIFF, either byte order
-        header += stream.read(8)
-    tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-    stream.seek(tags.next)
-    tags.load(stream)
-    stream.seek(0)
-    return tags
-
-
-def _open_heic(stream: IO[bytes], check: Check) -> Image.Image:
-    """HEIF with HEVC inside. Of thumbnails, depth pictures and the other pictures nothing is looked at."""
-    from pillow_heif import HeifImageFile  # 30 ms, and most pictures are no HEIC
-
-    return _opened(HeifImageFile, stream)

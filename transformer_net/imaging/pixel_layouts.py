@@ -5,16 +5,16 @@ The functions here trust nothing about the data but assume that its size was che
 
 from __future__ import annotations
 
-import io
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageChops, ImageCms
+from PIL import ExifTags, Image, ImageChops
 
 from transformer_net.errors import UnreadableImageError
+from transformer_net.imaging.profiles import COLOUR_KEYS, managed_colours
 
-__all__ = ["flatten", "from_16_bits", "from_samples", "separate", "straight", "upright"]
+__all__ = ["flatten", "from_16_bits", "from_floats", "from_samples", "separate", "straight", "upright"]
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -87,7 +87,7 @@ def _parts(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         colours = image.getchannel("L") if image.mode == "LA" else rgba.convert("RGB")
     else:
         colours = image
-    rgb = _to_srgb(colours, image.info.get("icc_profile"))
+    rgb = _to_srgb(colours, image.info)
     if rgb is image:
         rgb = image.copy()
     rgb.info = {}  # what stays here, profile and orientation, the next reader would apply once more
@@ -131,7 +131,7 @@ def _from_deep(image: Image.Image) -> Image.Image:
     """Scales gray samples of 16 bits, integers or floats to 8 bits, which Pillow would clip."""
     samples = np.asarray(image)
     if image.mode == "F":
-        levels = _from_floats(samples)
+        levels = from_floats(samples)
     else:
         if int(samples.min()) < 0 or int(samples.max()) > 65535:
             raise UnreadableImageError("Gray values of more than 16 bits cannot be read.")
@@ -140,12 +140,11 @@ def _from_deep(image: Image.Image) -> Image.Image:
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):  # PNG: one gray level that is see-through
         gray.putalpha(Image.fromarray(np.where(samples == transparent, 0, 255).astype(np.uint8)))
-    if "icc_profile" in image.info:
-        gray.info["icc_profile"] = image.info["icc_profile"]
+    gray.info.update({key: value for key, value in image.info.items() if key in COLOUR_KEYS})
     return gray
 
 
-def _from_floats(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def from_floats(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if not bool(np.isfinite(samples).all()):
         raise UnreadableImageError("The picture has values that are not numbers.")
     top = float(samples.max())
@@ -156,29 +155,16 @@ def _from_floats(samples: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     raise UnreadableImageError("The picture has values too large for any known white level.")
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """Converts to sRGB through the profile, or plainly where there is none that can be used.
+def _to_srgb(image: Image.Image, info: dict[Any, Any]) -> Image.Image:
+    """Brings colours to sRGB by what `info` says of them, or plainly where that cannot be used.
 
     Gives the picture itself where nothing is to be done.
     """
     plain = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
-    if icc:
-        try:
-            through_profile = _apply_profile(plain, icc)
-        except Exception:  # as for EXIF: a broken profile does not spoil the pixels
-            through_profile = None
-        if through_profile is not None:
-            return through_profile
+    try:
+        managed = managed_colours(plain, info)
+    except Exception:  # as for EXIF: a broken profile does not spoil the pixels
+        managed = None
+    if managed is not None:
+        return managed
     return plain if plain.mode == "RGB" else plain.convert("RGB")
-
-
-def _apply_profile(image: Image.Image, icc: bytes) -> Image.Image | None:
-    """Converts through the profile; fails if it is broken or for another kind of colours."""
-    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-    if profile.profile.xcolor_space.strip() == "RGB":
-        if "sRGB" in ImageCms.getProfileDescription(profile):
-            return None  # nothing to convert, and a round trip would shift some levels
-        if image.mode == "L":
-            image = image.convert("RGB")
-    srgb = ImageCms.createProfile("sRGB")
-    return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")

@@ -1,12 +1,17 @@
 """From HDR and wide gamuts to sRGB: PQ and HLG pictures (ITU-R BT.2100), and SDR ones in BT.2020 or P3.
 
-Highlights are rolled off by the EETF of Report ITU-R BT.2390, applied to the largest of a pixel's channels,
-so that hues stay: what is darker than 90 cd/m² keeps its light, and the peak becomes white. White is
-203 cd/m², the diffuse white of Report ITU-R BT.2408. Colours that sRGB does not have are clipped.
+Highlights are rolled off by the largest of a pixel's channels, so that hues stay, and the peak becomes
+white. White is 203 cd/m², the diffuse white of Report ITU-R BT.2408. Colours that sRGB does not have
+are clipped. There are two curves, for pictures are looked at in browsers and videos in players:
+
+* `bt2390`, the EETF of Report ITU-R BT.2390: what is darker than 90 cd/m² keeps its light.
+* `reference_white`, the reference white tone mapping operator of SMPTE ST 2094-50: what is darker than white
+  is lowered, to one half for a peak of 1000 cd/m², and the highlights keep more of their differences.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -14,6 +19,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from transformer_net.imaging.cicp import BT709, BT2020, CHROMATICITIES, HLG, P3_D65, P3_DCI, PQ
 from transformer_net.imaging.colour_space import FloatPixels, Levels, from_light, strips
 
 WHITE: Final = 203.0
@@ -22,19 +28,14 @@ WHITE: Final = 203.0
 DEFAULT_PEAK: Final = 1000.0
 """Brightest light in cd/m² of a PQ picture that does not tell its own, and of the display of HLG."""
 
-PQ, HLG = 16, 18
-"""Transfer characteristics of ITU-T H.273."""
-
-BT709, BT2020, P3_DCI, P3_D65 = 1, 9, 11, 12
-"""Colour primaries of ITU-T H.273."""
-
-_CHROMATICITIES: Final = {  # red, green, blue
-    BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060)),
-    BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
-    P3_DCI: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-    P3_D65: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-}
+_WIDE: Final = frozenset({BT2020, P3_DCI, P3_D65})
 _D65: Final = (0.3127, 0.3290)  # for DCI's P3, too: its greenish white is white in a theatre
+
+_SHOULDER: Final = 0.65
+"""How far along both tangents the middle point of `reference_white`'s curve lies."""
+
+RollOff = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
+"""Light of an SDR display, 1 for white, for light in cd/m² and the peak."""
 
 _LEVELS: Final = 1 << 16
 _STEPS: Final = 1 << 14
@@ -43,28 +44,36 @@ _STEPS: Final = 1 << 14
 
 def is_foreign(primaries: int, transfer: int) -> bool:
     """Whether a picture with these code points of H.273 looks wrong where it is taken for sRGB."""
-    return transfer in (PQ, HLG) or (primaries in _CHROMATICITIES and primaries != BT709)
+    return transfer in (PQ, HLG) or primaries in _WIDE
 
 
 def to_srgb(
-    signal: npt.NDArray[np.uint16], primaries: int, transfer: int, peak: float = DEFAULT_PEAK
+    signal: npt.NDArray[np.uint8] | npt.NDArray[np.uint16],
+    primaries: int,
+    transfer: int,
+    peak: float = DEFAULT_PEAK,
+    roll_off: RollOff | None = None,
 ) -> Levels:
     """The 8-bit sRGB levels of a picture, whatever its primaries and its curve.
 
     Args:
-        signal: R'G'B', (H, W, 3), 16 bits in full range: 0 is black, 65,535 the largest value.
+        signal: R'G'B', (H, W, 3), 8 or 16 bits in full range: 0 is black, 255 or 65,535 the largest value.
         primaries: Code point of H.273; unknown ones are BT.2020 for PQ and HLG, BT.709 for the others.
         transfer: Code point of H.273; all but PQ and HLG are taken for sRGB's curve, as most displays do.
         peak: Brightest light of a PQ picture in cd/m², as it tells it itself: MaxCLL, or the brightest of the
             display on which it was mastered.
+        roll_off: What lowers the highlights; None for `bt2390`.
     """
-    curve = _curve(transfer, float(np.clip(peak, WHITE, 10_000)) if transfer == PQ else DEFAULT_PEAK)
-    if primaries not in _CHROMATICITIES:
+    peak = float(np.clip(peak, WHITE, 10_000)) if transfer == PQ else DEFAULT_PEAK
+    curve = _curve(transfer, peak, roll_off or bt2390)
+    if primaries not in CHROMATICITIES:
         primaries = BT2020 if transfer in (PQ, HLG) else BT709
     matrix = _to_bt709(primaries).T
     levels: Levels = np.empty(signal.shape, np.uint8)
     for rows in strips(signal.shape[1], signal.shape[0]):
-        levels[rows] = _ENCODED[_index(curve.light(signal[rows]) @ matrix)]
+        part = signal[rows]
+        deep = part.astype(np.uint16, copy=False) * np.uint16(257 if part.dtype == np.uint8 else 1)
+        levels[rows] = _ENCODED[_index(curve.light(deep) @ matrix)]
     return levels
 
 
@@ -73,7 +82,7 @@ class _Curve:
     """What light a signal means, and how much of it is left after tone mapping.
 
     Attributes:
-        linear: Light for each level of a channel, 1 for the brightest: for HLG, of the scene.
+        linear: Light for each level of a channel, 1 for the brightest of the curve: for HLG, of the scene.
         gain: Factor for a pixel, by the light of its brightest channel on the display; None for SDR.
         gamma: Of the system (OOTF): HLG's scene becomes a display's light by it.
     """
@@ -93,33 +102,55 @@ class _Curve:
 
 
 @lru_cache(maxsize=4)
-def _curve(transfer: int, peak: float) -> _Curve:
+def _curve(transfer: int, peak: float, roll_off: RollOff) -> _Curve:
     signal = np.linspace(0, 1, _LEVELS)
     if transfer == PQ:
-        return _Curve(np.minimum(_pq_light(signal) / peak, 1).astype(np.float32), _gains(peak))
+        return _Curve((_pq_light(signal) / _PQ_MOST).astype(np.float32), _gains(_PQ_MOST, peak, roll_off))
     if transfer == HLG:
         a, b, c = 0.17883277, 0.28466892, 0.55991073  # BT.2100, table 5
         scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-        return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak), gamma=1.2)
+        return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak, peak, roll_off), gamma=1.2)
     sdr = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
     return _Curve(sdr.astype(np.float32))
 
 
-def _gains(peak: float) -> FloatPixels:
-    """Factors from light, 1 for `peak`, to light, 1 for white: the EETF of BT.2390, whose black is 0."""
-    light = peak * np.maximum(np.linspace(0, 1, _STEPS), 0.5 / _STEPS) ** 2
+def _gains(most: float, peak: float, roll_off: RollOff) -> FloatPixels:
+    """Factors from light, 1 for `most` cd/m², to light, 1 for white."""
+    light = most * np.maximum(np.linspace(0, 1, _STEPS), 0.5 / _STEPS) ** 2
+    gains: FloatPixels = (roll_off(light, peak) / light * most).astype(np.float32)
+    return gains
+
+
+def bt2390(light: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
+    """Light of a display, 1 for white, for light in cd/m², by BT.2390's EETF; black is 0."""
     top = _pq_signal(np.asarray(peak))
-    at, most = _pq_signal(light) / top, _pq_signal(np.asarray(WHITE)) / top
+    at, most = np.minimum(_pq_signal(light) / top, 1), _pq_signal(np.asarray(WHITE)) / top
     knee = 1.5 * most - 0.5
     if most < 1:
         t = np.clip((at - knee) / (1 - knee), 0, 1)
         hermite = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee)
         at = np.where(at < knee, at, hermite + (3 * t**2 - 2 * t**3) * most)
-    gains: FloatPixels = (_pq_light(at * top) / light * (peak / WHITE)).astype(np.float32)
-    return gains
+    return _pq_light(at * top) / WHITE
+
+
+def reference_white(light: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
+    """As `bt2390`, by the operator of ST 2094-50, as Chromium does for pictures.
+
+    From white on, a quadratic Bézier curve from its lowered light to the peak.
+    """
+    headroom = peak / WHITE
+    white = 1 - 0.5 * min(np.log(headroom) / np.log(DEFAULT_PEAK / WHITE), 1)
+    middle_x = (1 - _SHOULDER) + _SHOULDER / white
+    middle_y = (1 - _SHOULDER) * white + _SHOULDER
+    t = np.linspace(0, 1, 1024)
+    x = (1 - t) ** 2 + 2 * t * (1 - t) * middle_x + t**2 * max(headroom, middle_x)
+    y = white * (1 - t) ** 2 + 2 * t * (1 - t) * middle_y + t**2
+    relative = light / WHITE
+    return np.asarray(np.where(relative < 1, white * relative, np.interp(relative, x, y)))
 
 
 _LUMA_OF_BT2020: Final = np.array([0.2627, 0.6780, 0.0593], np.float32)
+_PQ_MOST: Final = 10_000.0  # cd/m²
 _M1, _M2 = 2610 / 16384, 2523 / 4096 * 128  # BT.2100, table 4
 _C1, _C2, _C3 = 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
 
@@ -155,8 +186,7 @@ def _to_bt709(primaries: int) -> FloatPixels:
 
 
 def _to_xyz(primaries: int) -> npt.NDArray[np.float64]:
-    red, green, blue, white = (
-        np.array([x / y, 1, (1 - x - y) / y]) for x, y in (*_CHROMATICITIES[primaries], _D65)
-    )
+    points = np.reshape((*CHROMATICITIES[primaries][2:], *_D65), (4, 2))
+    red, green, blue, white = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
     columns = np.stack([red, green, blue], axis=1)
     return np.asarray(columns * np.linalg.solve(columns, white))

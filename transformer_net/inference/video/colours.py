@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transformer_net.imaging.tone_mapping import BT2020, DEFAULT_PEAK, HLG, PQ, is_foreign, to_srgb
+from transformer_net.imaging.cicp import BT2020, HLG, PQ
+from transformer_net.imaging.tone_mapping import DEFAULT_PEAK, is_foreign, to_srgb
 
 FramePixels = npt.NDArray[np.uint8]
 """A frame, (H, W, 3) RGB."""

@@ -1,0 +1,136 @@
+"""What opens a picture file: its size and what it says of its colours; its pixels where they are asked for.
+
+Pillow opens most. libvips (https://www.libvips.org) reads sound files that Pillow refuses or gets wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Any, Final, cast
+
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from transformer_net.errors import UnsupportedImageError
+from transformer_net.imaging.cicp import Cicp, of_avif, of_nclx, of_png
+from transformer_net.imaging.pixel_layouts import from_16_bits, from_floats
+
+Check = Callable[[tuple[int, int]], None]
+Opener = Callable[[IO[bytes], Check], Image.Image]
+"""Takes a file, and what is to be called with width and height before any pixel is decoded."""
+
+_NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SUB_IFDS, _FORMAT = (
+    254,
+    258,
+    262,
+    277,
+    284,
+    330,
+    339,
+)
+_DNG_VERSION = 50706
+"""Tags of TIFF."""
+
+_WHITE_IS_ZERO, _SEPARATED, _COLOUR_FILTER_ARRAY, _LINEAR_RAW = 0, 5, 32803, 34892
+"""Values of its tag PhotometricInterpretation."""
+
+
+def open_by_pillow(name: str, stream: IO[bytes], check: Check) -> Image.Image:
+    """A picture in a format of Pillow's."""
+    return cast("Image.Image", cast("Any", Image.OPEN[name][0])(stream, ""))
+
+
+def export_first(what: str) -> UnsupportedImageError:
+    """The refusal of a file that is `what`, as "a Photoshop"."""
+    return UnsupportedImageError(f"This is {what} file; export it as JPEG or PNG first.")
+
+
+def _open_png(stream: IO[bytes], check: Check) -> Image.Image:
+    cicp = of_png(stream)
+    return _described(open_by_pillow("PNG", stream, check), cicp)
+
+
+def _open_heic(stream: IO[bytes], check: Check) -> Image.Image:
+    """HEIF with HEVC inside. Of thumbnails, depth pictures and the other pictures nothing is looked at."""
+    from pillow_heif import HeifImageFile  # 30 ms, and most pictures are no HEIC
+
+    image = cast("Image.Image", cast("Any", HeifImageFile)(stream, ""))
+    if nclx := image.info.get("nclx_profile"):
+        peak = image.info.get("content_light_level", {}).get("max_content_light_level") or None
+        return _described(image, of_nclx(nclx["color_primaries"], nclx["transfer_characteristics"], peak))
+    return image
+
+
+def _open_avif(stream: IO[bytes], check: Check) -> Image.Image:
+    cicp = of_avif(stream.read())
+    stream.seek(0)
+    try:
+        return _described(open_by_pillow("AVIF", stream, check), cicp)
+    except (SyntaxError, ValueError, OSError):  # of older encoders: alpha without a size of its own, say
+        stream.seek(0)
+        return _described(_by_vips("heifload_buffer", stream, check), cicp)
+
+
+def _open_tiff(stream: IO[bytes], check: Check) -> Image.Image:
+    """TIFF, but no camera raw: what Pillow reads of those is a thumbnail, or samples without colours."""
+    header = stream.read(8)
+    stream.seek(0)
+    if header.startswith(b"MM\0+"):  # BigTIFF in that byte order
+        return _by_vips("tiffload_buffer", stream, check)
+    tags = TiffImagePlugin.ImageFileDirectory_v2(header if header[2] != 43 else stream.read(16))
+    stream.seek(tags.next)
+    tags.load(stream)
+    stream.seek(0)
+    kind, samples = tags.get(_PHOTOMETRIC), tags.get(_SAMPLES, 1)
+    is_thumbnail = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and _SUB_IFDS in tags
+    if is_thumbnail or _DNG_VERSION in tags or kind in (_COLOUR_FILTER_ARRAY, _LINEAR_RAW):
+        raise export_first("a camera raw")
+    deep = max(tags.get(_BITS, (1,))) > 8
+    # What Pillow scrambles, turns to a negative, or does not know.
+    if (deep and (samples > 1 or kind == _WHITE_IS_ZERO)) or (kind == _SEPARATED and samples > 4):
+        return _by_vips("tiffload_buffer", stream, check)
+    return open_by_pillow("TIFF", stream, check)
+
+
+def _described(image: Image.Image, cicp: Cicp | None) -> Image.Image:
+    if cicp is not None:
+        image.info["cicp"] = cicp
+    return image
+
+
+def _by_vips(loader: str, stream: IO[bytes], check: Check) -> Image.Image:
+    """By a loader of libvips; AVIF comes upright, and TIFF as it lies, with its orientation."""
+    import pyvips
+
+    pyvips.cache_set_max(0)  # or it would keep the last pictures
+    found = getattr(pyvips.Image, loader)(stream.read(), fail_on="error")
+    check((found.width, found.height))
+    samples = found.numpy()
+    if samples.dtype.kind == "f":
+        samples = from_floats(samples)
+    elif samples.dtype == np.uint16:
+        samples = from_16_bits(samples)
+    image = _of_bands(np.atleast_3d(samples), found.interpretation == "cmyk")
+    for field, key in (("icc-profile-data", "icc_profile"), ("exif-data", "exif")):
+        if found.get_typeof(field):
+            image.info[key] = found.get(field)
+    return image
+
+
+def _of_bands(samples: Any, is_cmyk: bool) -> Image.Image:
+    """A picture of mode L, LA, RGB, RGBA or CMYK; bands beyond those are left out."""
+    bands = samples.shape[2]
+    if is_cmyk:
+        return Image.frombytes("CMYK", samples.shape[1::-1], np.ascontiguousarray(samples[..., :4]).tobytes())
+    if bands == 1:
+        return Image.fromarray(np.ascontiguousarray(samples[..., 0]))
+    return Image.fromarray(np.ascontiguousarray(samples[..., : min(bands, 4)]))
+
+
+OPENERS: Final[dict[str, Opener]] = {
+    "PNG": _open_png,
+    "HEIC": _open_heic,
+    "AVIF": _open_avif,
+    "TIFF": _open_tiff,
+}
+"""What opens a format that needs more than `open_by_pillow`."""
