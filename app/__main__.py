@@ -45,6 +45,8 @@ def main() -> None:
     # threads that answer requests to let go of it, and the cores that it computes with stand still.
     sys.setswitchinterval(0.0005)
     server.run()
+    if service.jobs.running:  # the interpreter would crash: it takes apart what that thread computes with
+        os._exit(0)
 
 
 if __name__ == "__main__":

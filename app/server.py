@@ -224,8 +224,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish running jobs within the grace period; answer waiting jobs instead of cutting them off.
 
-        This is the signal handler, which may interrupt the code that holds a lock that `refuse` takes: that
-        has to wait its turn in the event loop.
+        This is the signal handler, which may interrupt the queue's own code: `refuse` has to wait its turn in
+        the event loop.
         """
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._service.jobs.refuse)

@@ -42,10 +42,15 @@ def _body(photo: bytes) -> bytes:
 
 
 class Served:
-    """The server in a process of its own."""
+    """The server in a process of its own.
 
-    def __init__(self) -> None:
-        environment = os.environ | {"STYLIZER_PAGE": "false", "STYLIZER_THREADS": "1"}
+    Args:
+        first: Whether SIGTERM itself does not end the process, as the first one of a container.
+        settings: From the environment.
+    """
+
+    def __init__(self, first: bool = False, **settings: str) -> None:
+        environment = os.environ | {"STYLIZER_PAGE": "false", "STYLIZER_THREADS": "1", **settings}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "app", "--port", "0"],
             cwd=ROOT,
@@ -53,6 +58,7 @@ class Served:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            preexec_fn=(lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)) if first else None,
         )
         line = self.process.stdout.readline()
         found = re.fullmatch(r"Ready at (http://127\.0\.0\.1:\d+)/docs\n", line)
@@ -103,6 +109,22 @@ def test_sigterm_under_load_finishes_what_runs(served):
     assert len(painted) >= 1
     assert len(refused) >= 1
     assert {problem["type"] for problem in refused} == {"urn:stylizer:problem:shutting-down"}
+
+
+@pytest.mark.slow
+def test_the_first_process_of_a_container_ends_well_amid_a_painting():
+    server = Served(first=True, STYLIZER_GRACE_SECONDS="0", STYLIZER_API_MAX_SIDE="6000")
+    try:
+        photo = file(picture(6000, 6000), "JPEG")  # takes longer than the server waits for
+        thread = threading.Thread(target=lambda: server.post(photo))
+        thread.start()
+        while server.metric("stylizer_jobs_running") == 0:
+            time.sleep(0.01)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0
+        thread.join()
+    finally:
+        server.process.kill()
 
 
 @pytest.mark.parametrize(
