@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from ipaddress import ip_address
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import DirectoryPath, Field, model_validator
@@ -155,12 +156,13 @@ class Settings(BaseSettings):
         ),
     ] = 320
     allow_training: Annotated[
-        bool,
+        bool | None,
         Field(
-            description="Let visitors of the page train their own styles. Off by default: a training takes "
-            "the processor for minutes, and its results stay on the disk."
+            description="Let visitors of the page train their own styles. Default: only where the server "
+            "listens on this machine alone, since a training takes the processor for minutes and its results "
+            "stay on the disk."
         ),
-    ] = False
+    ] = None
     max_own_styles: Annotated[
         int,
         Field(
@@ -205,6 +207,11 @@ class Settings(BaseSettings):
         Field(description="Least severe message logged."),
     ] = "info"
 
+    @property
+    def trains(self) -> bool:
+        """Whether visitors of the page may train their own styles."""
+        return is_loopback(self.host) if self.allow_training is None else self.allow_training
+
     @model_validator(mode="after")
     def _sides_in_order(self) -> Self:
         if not self.min_side <= self.max_side <= self.api_max_side:
@@ -222,6 +229,14 @@ class Settings(BaseSettings):
                 f"STYLIZER_MAX_UPLOAD_BYTES ({self.max_upload_bytes:,})"
             )
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether who listens on this address is reached from this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def misspelt(names: Iterable[str]) -> list[str]:

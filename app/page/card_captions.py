@@ -49,6 +49,11 @@ def done(norm: str, seconds: float, parameters: int) -> str:
     return _caption(norm, "done", f"{seconds:.2f} s <span>·</span> {parameters:,} parameters")
 
 
+def learning(norm: str, line: str) -> str:
+    """A painting is shown above, and its network learns on."""
+    return _caption(norm, "done", escape(line))
+
+
 def stopped(norm: str, caption: str) -> str:
     """What to show instead of `caption` once no more paintings come."""
     if _UNFINISHED.search(caption):

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from app.page import card_captions, compare_view, file_access, style_pickers
 from app.page.file_access import EXAMPLES
 from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
-from transformer_net.errors import StylizerError
+from transformer_net.errors import SettingError, StylizerError
 from transformer_net.imaging.decode import Photo
 from transformer_net.imaging.formats import PREFIX, identify
 from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, Option, StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
+from transformer_net.prediction.style_picture import StylePicture, predicted_norms
 
 ALL = tuple(NORMS)
 
@@ -35,6 +37,31 @@ _PATIENCE = 5
 
 Shown = list[str | None]
 Gone = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class CompareTab:
+    """What other tabs need of this one.
+
+    Attributes:
+        photo: The photo's upload.
+        style: The choice of a style.
+        style_picture: The upload of a picture as a style.
+        second: The choice of a style that is mixed in.
+        side: The longest side to paint.
+        shown: The photo as it was painted, the four paintings, the four captions.
+        improve: An empty place below paintings in the style of a visitor's picture.
+        thumbnails: Style sheet of the styles that came since the page was made.
+    """
+
+    photo: gr.Image
+    style: gr.Radio
+    style_picture: gr.Image
+    second: gr.Dropdown
+    side: gr.Radio
+    shown: list[Any]
+    improve: gr.Column
+    thumbnails: gr.HTML
 
 
 class CompareHandlers:
@@ -55,6 +82,7 @@ class CompareHandlers:
         self,
         upload: dict[str, Any] | None,
         style: str,
+        style_picture: dict[str, Any] | None,
         side: int,
         *values: Any,
     ) -> AsyncIterator[tuple[Any, ...]]:
@@ -62,7 +90,8 @@ class CompareHandlers:
 
         Args:
             upload: The photo as Gradio names it: a dictionary with `path` and `orig_name`.
-            style: A style of the catalogue.
+            style: A style of the catalogue, or `style_pickers.YOUR_PICTURE`.
+            style_picture: That picture, as Gradio names it.
             side: Shrink the photo first so that its longer side has at most this many pixels.
             values: The options in the order of `DECLARED`, shares in percent; another style to mix with,
                 empty for none; percent of that one; the photo and the four paintings that are shown now,
@@ -77,15 +106,14 @@ class CompareHandlers:
         chosen, (second, mix, *shown) = values[: len(DECLARED)], values[len(DECLARED) :]
         pictures: Shown = [file_access.painting(value) for value in shown[: len(ALL) + 1]]
         try:
-            style = _mixed(str(style), str(second), float(mix)) if second else str(style)
-            norms = self._service.registry.norms(*self._service.registry.parts(style)[0])
+            wanted, norms = await self._style(str(style), style_picture, str(second), float(mix))
             options = StyleOptions(
                 **{
                     name: value / 100 if _is_share(option) else value
                     for (name, option), value in zip(DECLARED.items(), chosen, strict=True)
                 }
             )
-            photo, stem = await self._open(upload, side)
+            photo, stem = await self.open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
         await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR)
@@ -93,7 +121,7 @@ class CompareHandlers:
         captions = [
             card_captions.waiting(norm) if norm in norms else card_captions.missing(norm) for norm in ALL
         ]
-        pictures[0] = await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        pictures[0] = await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
         gone = leaving()
         for place, norm in enumerate(ALL):
             if norm not in norms:
@@ -102,9 +130,9 @@ class CompareHandlers:
             captions[place] = card_captions.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, style, norm, options, gone, patient=place > 0)
+                painted = await self._paint(photo, wanted, norm, options, gone, patient=place > 0)
                 name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
-                pictures[place + 1] = await self._save(painted.image, folder / name)
+                pictures[place + 1] = await self.save(painted.image, folder / name)
             except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
                 yield _status("Stopped."), *pictures, *_stopped(captions)
                 raise (toast(error) if isinstance(error, StylizerError) else error) from None
@@ -123,18 +151,37 @@ class CompareHandlers:
         if path is None or not path.is_file() or not await asyncio.to_thread(_is_hidden, path):
             return gr.skip()
         try:
-            photo, stem = await self._open(upload, self._service.settings.max_side)
+            photo, stem = await self.open(upload, self._service.settings.max_side)
         except StylizerError as error:
             raise toast(error) from None
         folder = file_access.cache() / f"photo-{secrets.token_hex(16)}"
-        return await self._save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        return await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
 
     def stop(self, *captions: str) -> tuple[str, ...]:
         """Status line and captions after the visitor stopped the painting."""
         return _status("Stopped."), *_stopped(captions)
 
-    async def _open(self, upload: dict[str, Any] | None, side: int) -> tuple[Photo, str]:
-        """The decoded photo, at most `side` long, and a name for its paintings."""
+    async def _style(
+        self, style: str, upload: dict[str, Any] | None, second: str, mix: float
+    ) -> tuple[str | StylePicture, list[str]]:
+        """What to paint, and the normalizers that can."""
+        if style != style_pickers.YOUR_PICTURE[1]:
+            style = _mixed(style, second, mix) if second else style
+            return style, self._service.registry.norms(*self._service.registry.parts(style)[0])
+        if second:
+            raise SettingError("Your picture cannot be mixed with another style on this page.")
+        path = file_access.resolved((upload or {}).get("path"))
+        if path is None or not path.is_file():
+            raise gr.Error("Choose a picture as the style.", title="No style picture", print_exception=False)
+        return await self._service.read_style(await asyncio.to_thread(path.read_bytes)), predicted_norms()
+
+    async def open(self, upload: dict[str, Any] | None, side: int) -> tuple[Photo, str]:
+        """The decoded photo, at most `side` long, and a name for its paintings.
+
+        Raises:
+            gr.Error: There is none, or none any more.
+            StylizerError: It is not usable.
+        """
         if not upload or not upload.get("path"):
             raise gr.Error("Choose a photo first.", title="No photo", print_exception=False)
         path = file_access.resolved(upload["path"])
@@ -147,7 +194,13 @@ class CompareHandlers:
         return photo, stem or "photo"
 
     async def _paint(
-        self, photo: Photo, style: str, norm: str, options: StyleOptions, gone: Gone, patient: bool
+        self,
+        photo: Photo,
+        style: str | StylePicture,
+        norm: str,
+        options: StyleOptions,
+        gone: Gone,
+        patient: bool,
     ) -> Painting:
         """Paints; `patient` waits for a place in a full queue, so that a started comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
@@ -157,7 +210,8 @@ class CompareHandlers:
                 await asyncio.sleep(error.retry_after or 1)
         return await self._service.paint(photo, style, norm, options=options, gone=gone)
 
-    async def _save(self, picture: Image.Image, path: Path) -> str:
+    async def save(self, picture: Image.Image, path: Path) -> str:
+        """Write a picture as a PNG; gives the path as the page names it."""
         data = await self._service.write(picture, "png")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
@@ -208,12 +262,12 @@ def _stopped(captions: Sequence[str]) -> list[str]:
     return [card_captions.stopped(norm, caption) for norm, caption in zip(ALL, captions, strict=True)]
 
 
-def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.Dropdown]:
-    """Adds the tab's contents; gives the choices of a style and of a second one."""
+def build(service: PaintingService, offered: list[Style]) -> CompareTab:
+    """Adds the tab's contents."""
     handlers = CompareHandlers(service)
     with gr.Row(elem_id="bench"):
         with gr.Column(elem_id="controls", min_width=0):
-            photo, style, second, options, paint, stop = _controls(service, offered)
+            photo, style, style_picture, options, paint, stop = _controls(service, offered)
         with gr.Column(elem_id="wall", min_width=0):
             status = gr.HTML(
                 "<p>Four paintings will appear here, one after the other.</p>",
@@ -224,11 +278,13 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
             before = _picture("photo", "The photo")
             with gr.Row(elem_id="results"):
                 paintings, captions = zip(*(_card(norm) for norm in ALL), strict=True)
+            improve = gr.Column(elem_id="improve", min_width=0, visible=False)
     gr.HTML(compare_view.markup(), elem_id="compare-view", apply_default_css=False)
+    thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
     shown = [before, *paintings, *captions]
     event = paint.click(
         handlers.paint,
-        inputs=[photo, style, *options, *shown],
+        inputs=[photo, style, style_picture, *options, *shown],
         outputs=[status, *shown],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
         show_progress="hidden",  # the captions tell it; an overlay would hide finished paintings
@@ -236,6 +292,7 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
         api_visibility="private",
     )
     show_converted(photo, service)
+    show_converted(style_picture, service)
     stop.click(
         handlers.stop,
         inputs=list(captions),
@@ -245,12 +302,21 @@ def build(service: PaintingService, offered: list[Style]) -> tuple[gr.Radio, gr.
         show_progress="hidden",
         api_visibility="private",
     )
-    return style, second
+    is_yours = f"const update = {{ __type__: 'update', visible: name === '{style_pickers.YOUR_PICTURE[1]}' }}"
+    style.change(
+        None,
+        style,
+        [style_picture, improve],
+        js=f"name => {{ {is_yours}; return [update, update]; }}",
+        api_visibility="private",
+    )
+    side, *_, second, _ = options
+    return CompareTab(photo, style, style_picture, second, side, shown, improve, thumbnails)
 
 
 def _controls(
     service: PaintingService, offered: list[Style]
-) -> tuple[gr.Image, gr.Radio, gr.Dropdown, list[Any], gr.Button, gr.Button]:
+) -> tuple[gr.Image, gr.Radio, gr.Image, list[Any], gr.Button, gr.Button]:
     photo = gr.Image(
         label="Photo",
         show_label=False,
@@ -280,7 +346,19 @@ def _controls(
             show_progress="hidden",
             api_visibility="private",
         )
-    style = style_pickers.with_pictures(offered, "style")
+    style = style_pickers.with_pictures(offered, "style", yours=bool(predicted_norms()))
+    style_picture = gr.Image(
+        label="Your picture as the style",
+        show_label=False,
+        sources=["upload", "webcam", "clipboard"],
+        type="filepath",
+        buttons=[],
+        alt_text="Your style picture",
+        placeholder="# Drop a picture\nwhose strokes and colours you like",
+        webcam_options=gr.WebcamOptions(mirror=False),
+        visible=False,
+        elem_id="style-picture",
+    )
     with gr.Row(elem_id="actions"):
         paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint", min_width=0)
         stop = gr.Button("Stop", size="lg", elem_id="stop", min_width=0)
@@ -322,7 +400,7 @@ def _controls(
             api_visibility="private",
         )
     options = [side, *chosen, second, mix]
-    return photo, style, second, options, paint, stop
+    return photo, style, style_picture, options, paint, stop
 
 
 def _control(name: str, option: Option) -> gr.components.Component:

@@ -50,7 +50,7 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
         gr.HTML(_HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
-                style, second = compare_tab.build(service, offered)
+                compare = compare_tab.build(service, offered)
             live_style = _live(service, offered)
             with gr.Tab("New style", elem_id="tab-new") as new:
                 pass  # filled below: it knows the choices of all tabs
@@ -59,8 +59,8 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
             with gr.Tab("Why", elem_id="tab-explain"):
                 explain_tab.build()
         with new:
-            choices = Pickers(style, second, curves, live_style)
-            train_tab.build(service, manager, page, new, tabs, choices)
+            choices = Pickers(compare.style, compare.second, curves, live_style)
+            train_tab.build(service, manager, page, new, tabs, choices, compare)
         _enable_when_ready(page)
     # The service has the one queue that counts; Gradio's own only keeps a flood of clicks out.
     # Every event goes through it, also the short ones: what passes by is called with no page open.

@@ -9,12 +9,19 @@ from typing import Any
 import gradio as gr
 
 from styles.catalog import Style
+from transformer_net.prediction.style_picture import predicted_norms
 
 NO_OTHER = ("No other style", "")
 """What a choice of a second style begins with."""
 
+YOUR_PICTURE = ("Your picture", ":picture")
+"""The first choice of the Compare tab: a picture of the visitor's, no style of the catalogue."""
+
 PICTURES = "style-pictures"
 """Class of the choices that show each style's picture; see `theme.thumbnails`."""
+
+WITH_YOURS = "with-yours"
+"""Class of those that begin with `YOUR_PICTURE`."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,10 @@ class Pickers:
         """
         offered = choices(styles)
         update = gr.Radio(choices=offered)
-        first = gr.Radio(choices=offered, value=chosen) if chosen else update
+        yours = [YOUR_PICTURE] if predicted_norms() else []
+        first = gr.Radio(choices=[*yours, *offered])
+        if chosen:
+            first = gr.Radio(choices=[*yours, *offered], value=chosen)
         rest = [gr.Dropdown(choices=[NO_OTHER, *offered]), update, update]
         return [first, *rest][: len(self.components())]
 
@@ -56,12 +66,12 @@ def choices(styles: Sequence[Style]) -> list[tuple[str, str]]:
     return [(style.name.capitalize(), style.name) for style in styles]
 
 
-def with_pictures(styles: Sequence[Style], elem_id: str) -> gr.Radio:
-    """A choice of styles by their pictures, the first chosen."""
+def with_pictures(styles: Sequence[Style], elem_id: str, yours: bool = False) -> gr.Radio:
+    """A choice of styles by their pictures, the first chosen; before them, perhaps, `YOUR_PICTURE`."""
     return gr.Radio(
-        choices(styles),
+        [*([YOUR_PICTURE] if yours else []), *choices(styles)],
         value=styles[0].name if styles else None,
         label="Style",
         elem_id=elem_id,
-        elem_classes=[PICTURES],
+        elem_classes=[PICTURES, *([WITH_YOURS] if yours else [])],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
-from app.page.style_pickers import PICTURES
+from app.page.style_pickers import PICTURES, WITH_YOURS
 from app.painting.style_pictures import thumbnail
 from styles.catalog import Style
 
@@ -112,7 +112,8 @@ def css(styles: Sequence[Style]) -> str:
 def thumbnails(styles: Sequence[Style]) -> str:
     """The rules that give each option of the style pickers its picture."""
     return "\n".join(
-        f".{PICTURES} label:nth-of-type({place}) {{ --thumbnail: url({_thumbnail(style)}) }}"
+        f".{PICTURES}:not(.{WITH_YOURS}) label:nth-of-type({place}), "
+        f".{WITH_YOURS} label:nth-of-type({place + 1}) {{ --thumbnail: url({_thumbnail(style)}) }}"
         for place, style in enumerate(styles, 1)
     )
 

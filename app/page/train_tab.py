@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
+from PIL import Image
 
 from app.page import card_captions, file_access, theme, train_view
-from app.page.compare_tab import show_converted, toast
+from app.page.compare_tab import CompareHandlers, CompareTab, show_converted, toast
 from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
 from app.training.status import TrainingStatus
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.norms import NORMS
+from transformer_net.norms import NORMS, norm_slug
+from transformer_net.prediction.style_picture import predicted_norms
 
 LENGTHS: Final = {"Sketch": 150, "Good": 500, "Thorough": 1000}
 """Steps of the trainings that are offered; 500 is the default of train_style.py."""
@@ -108,6 +112,73 @@ class TrainHandlers:
             before, known = status, names
             await asyncio.sleep(_LOOK_SECONDS)
 
+    async def improve(
+        self,
+        upload: dict[str, Any] | None,
+        style_picture: dict[str, Any] | None,
+        name: str,
+        side: int,
+        *shown: Any,
+    ) -> AsyncIterator[tuple[Any, ...]]:
+        """Train on a style picture, from what is predicted of it, one normalizer after the other.
+
+        Args:
+            upload: The photo; it is painted again and again meanwhile.
+            style_picture: The style picture.
+            name: What the style shall be called.
+            side: The longest side to paint.
+            shown: The photo and the paintings that are shown now, then the captions.
+
+        Yields:
+            Progress, photo, paintings, captions, thumbnails and choices of styles.
+
+        Raises:
+            gr.Error: With one sentence, if something is not usable, or another training runs.
+        """
+        compare = CompareHandlers(self._service)
+        pictures = [file_access.painting(value) for value in shown[: 1 + len(NORMS)]]
+        captions = [str(caption) for caption in shown[1 + len(NORMS) :]]
+        same = [gr.skip()] * (1 + len(self._pickers.components()))
+        folder = file_access.cache() / f"painting-{secrets.token_hex(16)}"
+        try:
+            if not style_picture:
+                raise SettingError("Choose a picture as the style first.")
+            photo, stem = await compare.open(upload, side)
+            picture = await self._open(style_picture)
+            wanted = str(name or "").strip() or Path(str(style_picture.get("orig_name") or "")).stem
+            for norm in predicted_norms():
+                place = list(NORMS).index(norm)
+                arguments = picture, wanted, norm, LENGTHS["Sketch"], photo.rgb
+                request = (await asyncio.to_thread(self._manager.start, *arguments)).request
+                seen = None
+                while (status := self._manager.status) and status.request is request:
+                    if status.sample and status.sample != seen:
+                        path = folder / f"{stem}-{request.style}-{norm_slug(norm)}-{status.sample.stem}.png"
+                        sample = await asyncio.to_thread(_opened, status.sample)
+                        pictures[place + 1], seen = await compare.save(sample, path), status.sample
+                    captions[place] = card_captions.learning(norm, train_view.said(status))
+                    yield _improving(status), *pictures, *captions, *same
+                    if not status.running:
+                        break
+                    await asyncio.sleep(_LOOK_SECONDS)
+                if status is None or status.request is not request or not status.kept:
+                    raise SettingError((status and status.sentence) or "The training was ended.")
+                painted = await self._service.paint(photo, request.style, norm)
+                path = folder / f"{stem}-{request.style}-{norm_slug(norm)}.png"
+                pictures[place + 1] = await compare.save(painted.image, path)
+                captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
+                yield f"<p>{train_view.title(request)} is kept.</p>", *pictures, *captions, *self.offer()
+                if status.state != "finished":
+                    return
+        except StylizerError as error:
+            raise toast(error) from None
+        done = f"<p>Kept as the style <strong>{escape(request.style)}</strong>: choose it like any other.</p>"
+        yield done, *pictures, *captions, *self.offer()
+
+    def stop(self) -> None:
+        """End the training; what it learned is kept."""
+        self._manager.stop()
+
     def use(self) -> tuple[Any, ...]:
         """The Compare tab with the new style chosen."""
         status = self._manager.status
@@ -135,8 +206,10 @@ def build(
     tab: gr.Tab,
     tabs: gr.Tabs,
     pickers: Pickers,
+    compare: CompareTab,
 ) -> None:
-    """Adds the tab's contents to the Blocks being built; no event at all where this server does not train.
+    """Adds the tab's contents to the Blocks being built, and *Make it better* to those of the Compare tab; no
+    event at all where this server does not train.
 
     Args:
         service: Whose styles are offered.
@@ -145,6 +218,7 @@ def build(
         tab: The tab that is being filled.
         tabs: All tabs; that of the comparison has the id `compare`.
         pickers: The choices of a style in all of them.
+        compare: The Compare tab.
     """
     gr.HTML(_lede(manager), apply_default_css=False)
     if not manager.allowed:
@@ -164,7 +238,6 @@ def build(
     gr.HTML(
         '<p id="training-run-state" role="status" class="unseen"></p>', apply_default_css=False
     )  # see page.js
-    thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
     show_converted(picture, service)
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
@@ -181,14 +254,45 @@ def build(
         # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
         **{**quiet, "concurrency_limit": 1},
     )
-    styles = [thumbnails, *pickers.components()]
+    styles = [compare.thumbnails, *pickers.components()]
     watched = [progress, sample, curves, *styles]
     start.click(handlers.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
         handlers.follow, None, watched, **quiet
     )
     gr.on([page.load, tab.select], handlers.follow, None, watched, trigger_mode="once", **quiet)
-    stop.click(manager.stop, **quiet)
+    stop.click(handlers.stop, **quiet)
     use.click(handlers.use, None, [tabs, *styles], **quiet)
+    with compare.improve:
+        _improve_panel(handlers, compare, styles, quiet)
+
+
+def _improve_panel(
+    handlers: TrainHandlers, compare: CompareTab, styles: list[Any], quiet: dict[str, Any]
+) -> None:
+    gr.HTML(
+        "<h2>Make it better</h2><p>These paintings come from one look at your picture. A training of about a "
+        "minute for each normalizer sharpens them before your eyes, and keeps them as a style.</p>",
+        apply_default_css=False,
+    )
+    with gr.Row(elem_id="improve-actions"):
+        name = gr.Textbox(
+            label="Name of the style",
+            placeholder="empty: the picture's",
+            max_length=60,
+            elem_id="improve-name",
+        )
+        start = gr.Button("Make it better", variant="primary", elem_id="improve-start", min_width=0)
+        stop = gr.Button("Stop and keep", elem_id="improve-stop", min_width=0)
+    progress = gr.HTML("", elem_id="improve-progress", apply_default_css=False)
+    start.click(
+        handlers.improve,
+        [compare.photo, compare.style_picture, name, compare.side, *compare.shown],
+        [progress, *compare.shown, *styles],
+        preprocess=False,
+        trigger_mode="once",
+        **quiet,
+    )
+    stop.click(handlers.stop, **quiet)
 
 
 def _order() -> tuple[Any, ...]:
@@ -225,6 +329,16 @@ def _order() -> tuple[Any, ...]:
         start = gr.Button("Train", variant="primary", size="lg", elem_id="train", min_width=0)
         stop = gr.Button("Stop and keep", size="lg", elem_id="train-stop", min_width=0)
     return picture, name, norm, steps, estimate, start, stop
+
+
+def _improving(status: TrainingStatus) -> str:
+    line = f"{train_view.title(status.request)}: {escape(train_view.said(status))}"
+    return f'<p class="improving" data-state="{status.state}">{line}</p>'
+
+
+def _opened(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
 
 
 def _lede(manager: TrainingManager) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from app.page import curves_tab
-from app.training.status import TrainingStatus
+from app.training.status import TrainingRequest, TrainingStatus
 from styles.gallery.train import curves_of
 from transformer_net.norms import NORM_TITLES
 
@@ -21,16 +21,21 @@ def progress(status: TrainingStatus | None) -> str:
     """Which style and norm, how far they are, and a bar while steps are made."""
     if status is None:
         return f'<div class="training-run" data-state="none">{_BEFORE}</div>'
-    style, norm, steps = status.request.style, status.request.norm, status.request.iterations
-    title = f"{escape(style)}, {NORM_TITLES[norm]}"
+    steps = status.request.iterations
     bar = f'<progress max="{steps}" value="{status.iteration}" aria-label="Steps done"></progress>'
     return (
         f'<div class="training-run" data-state="{status.state}"{" data-kept" if status.kept else ""}>'
-        f"<h2>{title}</h2><p>{escape(_said(status))}</p>{bar if status.running else ''}</div>"
+        f"<h2>{title(status.request)}</h2><p>{escape(said(status))}</p>{bar if status.running else ''}</div>"
     )
 
 
-def _said(status: TrainingStatus) -> str:
+def title(request: TrainingRequest) -> str:
+    """Style and normalizer, as HTML."""
+    return f"{escape(request.style)}, {NORM_TITLES[request.norm]}"
+
+
+def said(status: TrainingStatus) -> str:
+    """Where a training is, in a sentence or two."""
     left = "" if status.seconds_left is None else f" {spoken(status.seconds_left).capitalize()} left."
     done = f"{status.iteration:,} of {status.request.iterations:,} steps"
     if status.state == "starting":

@@ -82,7 +82,7 @@ class TrainingManager:
     @property
     def allowed(self) -> bool:
         """Whether this server trains."""
-        return self._service.settings.allow_training
+        return self._service.settings.trains
 
     @property
     def has_content(self) -> bool:
@@ -122,7 +122,9 @@ class TrainingManager:
                 self._times[norm] = time.monotonic(), times
             return times
 
-    def start(self, picture: Image.Image, name: str, norm: str, iterations: int) -> TrainingStatus:
+    def start(
+        self, picture: Image.Image, name: str, norm: str, iterations: int, photo: Image.Image | None = None
+    ) -> TrainingStatus:
         """Begin a training and return at once; `status` tells the rest.
 
         Args:
@@ -132,6 +134,7 @@ class TrainingManager:
                 nobody may replace what another one trained.
             norm: Normalizer, in any accepted spelling.
             iterations: Steps.
+            photo: Begin at the predicted model of the picture, and paint this one meanwhile. It is not kept.
 
         Raises:
             TrainingOffError: This server does not train.
@@ -140,7 +143,9 @@ class TrainingManager:
             UnknownNormError, SettingError: The settings are not valid, or the name is taken.
         """
         self._check_allowed()
-        request = TrainingRequest(style_name(name), canonical_norm(norm), iterations)
+        style, runs = style_name(name), own_folder() / RUNS
+        sample = runs / f"{style}.sample" if photo else None
+        request = TrainingRequest(style, canonical_norm(norm), iterations, sample)
         TrainConfig(request.style, norm=request.norm, iterations=iterations)  # tells what is out of range
         with self._lock:
             if self._closed:
@@ -152,14 +157,17 @@ class TrainingManager:
             self._check_place(request, picture)
             if self._timing:
                 self._timing.stop()
-            runs = own_folder() / RUNS
             folder = RunFolder(runs / f"{request.style}-{norm_slug(request.norm)}")
             source = runs / f"{request.style}.png"  # the command calls a style as its picture is called
             try:
                 write_atomically(source, encode(picture))
                 folder.create()
+                if photo and sample:
+                    write_atomically(sample, encode(photo))
                 self._training = self._begin(request, source, folder, request.sample_every)
             except OSError as error:
+                if sample:
+                    sample.unlink(missing_ok=True)
                 raise SettingError(f"No style can be stored here: {error.strerror or error}.") from error
             left = self._times[request.norm][1].seconds(iterations) if request.norm in self._times else None
             self.status = TrainingStatus(request, seconds_left=left)
@@ -225,6 +233,8 @@ class TrainingManager:
             "out": folder.path,
             "overwrite": None,
         }
+        if request.photo:
+            options |= {"init": "predicted", "sample": request.photo}
         if self._service.settings.content:
             options["content"] = self._service.settings.content.resolve()
         return TrainingProcess({**options, **self._options}, self._service.settings.threads)
@@ -284,6 +294,9 @@ class TrainingManager:
             with self._lock:
                 sentence = _public(str(error), folder) if expected else OUR_FAULT
                 self.status = TrainingStatus(request, "failed", sentence=sentence)
+        finally:
+            if request.photo:
+                request.photo.unlink(missing_ok=True)
 
     def _poll(
         self, request: TrainingRequest, folder: RunFolder, observations: list[tuple[int, float]]

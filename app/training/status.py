@@ -28,11 +28,14 @@ class TrainingRequest:
         style: Name of the style.
         norm: Canonical name of the normalizer.
         iterations: Steps.
+        photo: What its samples paint, and then it begins at the predicted model of the picture; None: the
+            example photo, and it begins where train_style.py does.
     """
 
     style: str
     norm: str
     iterations: int
+    photo: Path | None = None
 
     @property
     def sample_every(self) -> int:

@@ -63,3 +63,21 @@ def test_misspelt():
         "There is no setting STYLIZER_MAX_PIXEL; STYLIZER_MAX_PIXELS may be meant.",
         "There is no setting STYLIZER_QQQ.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "given", "trains"),
+    [
+        ("127.0.0.1", None, True),
+        ("localhost", None, True),
+        ("::1", None, True),
+        ("0.0.0.0", None, False),
+        ("::", None, False),
+        ("192.168.0.5", None, False),
+        ("example.org", None, False),
+        ("0.0.0.0", True, True),
+        ("127.0.0.1", False, False),
+    ],
+)
+def test_training_is_on_where_only_this_machine_is_served(host, given, trains):
+    assert Settings(host=host, allow_training=given).trains is trains

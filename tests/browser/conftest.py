@@ -22,7 +22,8 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running application."""
-    with served(tmp_path_factory.mktemp("gradio"), STYLIZER_MAX_UPLOAD_BYTES="3000000") as address:
+    settings = {"STYLIZER_MAX_UPLOAD_BYTES": "3000000", "STYLIZER_ALLOW_TRAINING": "false"}
+    with served(tmp_path_factory.mktemp("gradio"), **settings) as address:
         yield address
 
 

@@ -21,7 +21,6 @@ STARTING = 15 * PATIENCE
 def school(tmp_path: Path, browser: Browser) -> Iterator[Page]:
     """The page of a server that trains, with few models, at the tab."""
     environment = {
-        "STYLIZER_ALLOW_TRAINING": "true",
         "STYLIZER_OWN_STYLES": str(tmp_path / "own"),
         "STYLIZER_ENGINE": "torch",
     }

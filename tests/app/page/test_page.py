@@ -16,6 +16,7 @@ from app.main import create_app
 from app.middleware import gradio_routes
 from app.settings import Settings
 from tests.app.conftest import SETTINGS, assert_problem, busy, file, opened, picture, post, serving
+from tests.conftest import make_picture
 from transformer_net.errors import SettingError
 from transformer_net.training.content import EXAMPLES
 
@@ -119,7 +120,7 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
         return [
             step
             async for step in handlers.paint(
-                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *shown
+                {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *shown
             )
         ]
 
@@ -145,13 +146,41 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
         return [
             step
             async for step in handlers.paint(
-                {"path": str(upload)}, "mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9
+                {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
             )
         ]
 
     last = asyncio.run(steps())[-1]
     assert [bool(path) for path in last[2:6]] == [False, True, False, False]
     assert sum("not trained for this style" in caption for caption in last[6:]) == 3
+
+
+def test_the_easel_paints_in_the_style_of_a_visitor_s_picture(client, cache, predictors):
+    import gradio as gr
+
+    from app.page.compare_tab import CompareHandlers
+
+    for name, seed in (("cat.png", 0), ("art.png", 1)):
+        make_picture(80, 70, seed=seed).save(cache / name)
+    photo, art = ({"path": str(cache / name)} for name in ("cat.png", "art.png"))
+    options = (64, 100, False, False, 1)
+
+    async def last(style_picture, second):
+        handlers = CompareHandlers(client.app.state.service)
+        steps = handlers.paint(photo, ":picture", style_picture, *options, second, 50, *[None] * 9)
+        return [step async for step in steps][-1]
+
+    paths = asyncio.run(last(art, ""))[2:6]
+    assert [Path(path).name for path in paths] == [
+        f"cat-picture-{norm}.png" for norm in ("bn", "in", "bn-se", "iebn")
+    ]
+    for style_picture, second, sentence in (
+        (None, "", "Choose a picture as the style"),
+        ({"path": str(cache.parent / "secret.png")}, "", "Choose a picture as the style"),
+        (art, "wave", "cannot be mixed"),
+    ):
+        with pytest.raises(gr.Error, match=sentence):
+            asyncio.run(last(style_picture, second))
 
 
 def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, monkeypatch):
@@ -165,7 +194,7 @@ def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, 
     monkeypatch.setattr(
         service.registry, "_models", {k: v for k, v in service.registry._models.items() if k in loaded}
     )
-    options = ("mosaic", 64, 100, False, False, 1, "wave", 50, *[None] * 9)
+    options = ("mosaic", None, 64, 100, False, False, 1, "wave", 50, *[None] * 9)
     with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
         asyncio.run(anext(CompareHandlers(service).paint({"path": str(cache / "cat.png")}, *options)))
 
@@ -305,7 +334,7 @@ def _painting(service, cache):
     steps = []
 
     async def paint():
-        options = ("mosaic", 64, 100, False, False, 1, "", 50, *[None] * 9)
+        options = ("mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9)
         async for step in CompareHandlers(service).paint({"path": str(upload)}, *options):
             steps.append(step)
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from PIL import Image
 
 from app.errors import ShuttingDownError, TrainingBusyError, TrainingOffError
 from app.painting.service import PaintingService
@@ -105,6 +106,22 @@ def test_a_picture_becomes_a_style_that_everybody_can_paint_with(few_models, own
     assert "in" in json.loads((style.folder / "curves.json").read_text())
 
 
+def test_a_training_that_begins_at_the_prediction_paints_the_visitor_s_photo(service, own, monkeypatch):
+    began, photo = [], make_picture(50, 40, seed=1)
+
+    def begin(options, threads):
+        with Image.open(options["sample"]) as sample:
+            began.append((options["init"], sample.tobytes()))
+        raise OSError("no process")
+
+    monkeypatch.setattr(room, "TrainingProcess", begin)
+    manager = TrainingManager(service)
+    with pytest.raises(SettingError, match="no process"):
+        manager.start(PICTURE, "mine", "in", 10, photo)
+    assert began == [("predicted", photo.tobytes())]
+    assert not list(own.rglob("*.sample"))
+
+
 @pytest.mark.slow
 def test_stopping_keeps_what_was_learned(manager, service):
     manager.start(PICTURE, "short", "iebn", 100_000)
@@ -170,7 +187,7 @@ def test_the_estimate_is_measured_with_the_very_network(manager):
 
 def test_nothing_is_trained_where_it_is_off(few_models, own, monkeypatch):
     monkeypatch.setattr(room, "TrainingProcess", None)
-    manager = TrainingManager(PaintingService(Settings(**SETTINGS)))
+    manager = TrainingManager(PaintingService(Settings(**SETTINGS, allow_training=False)))
     for attempt in (
         lambda: manager.start(PICTURE, "x", "in", 10),
         lambda: manager.measure(PICTURE, "in"),
