@@ -259,6 +259,7 @@ def folder(tmp_path):
     (folder / "sub" / "broken.jpg").write_bytes((folder / "a.jpg").read_bytes()[:200])
     (folder / "empty.png").touch()
     (folder / "notes.txt").write_text("no photo")
+    (folder / "code.ts").write_text("const name = 'no transport stream'")
     (folder / ".hidden.jpg").write_bytes(b"")
     return folder
 
@@ -278,7 +279,7 @@ def test_a_folder_is_painted_once(folder, tmp_path, invoke):
         f"{folder}/empty.png: The file is empty.",
         f"{folder}/sub/broken.jpg: The JPEG picture is damaged, truncated, or of a kind that cannot be read.",
     ]
-    assert f"1 file is no picture or video: {folder}/notes.txt\n" in out
+    assert f"2 files are no pictures or videos: {folder}/code.ts, {folder}/notes.txt\n" in out
     done = paintings(folder / "out")
     stems = ("a-jpg", "a-png", "sub/b", "sub/deep/c")
     assert done.keys() == {f"{s}-mosaic{n}.png" for s in stems for n in ("-bn", "-in", "")}

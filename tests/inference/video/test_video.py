@@ -68,6 +68,13 @@ def sound(path):
         ]
 
 
+def noise(length, rate):
+    wave = np.random.default_rng(0).normal(0, 0.1, (1, length)).astype(np.float32)
+    samples = av.AudioFrame.from_ndarray(wave, "fltp", "mono")
+    samples.sample_rate, samples.pts, samples.time_base = rate, 0, Fraction(1, rate)
+    return samples
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
@@ -129,6 +136,110 @@ def test_any_name_is_a_file(clip, tmp_path, stylizer, monkeypatch, name):
     source = clip.rename(name)
     paint_video(probe(source), Path(f"out-{name}"), stylizer, UNPAINTED)
     assert len(told(tmp_path / f"out-{name}")[0]) == FRAMES
+
+
+def test_chapters_and_languages_are_kept(tmp_path, photo, stylizer):
+    make_clip(tmp_path / "bare.mkv", WALK, photo)
+    chapters = [
+        {
+            "id": n,
+            "start": 400 * n,
+            "end": 400 * (n + 1),
+            "time_base": Fraction(1, 1000),
+            "metadata": {"title": t},
+        }
+        for n, t in enumerate(("Arrival", "Départ"))
+    ]
+    with av.open(str(tmp_path / "bare.mkv")) as bare, av.open(str(tmp_path / "told.mp4"), "w") as told_file:
+        pictures = told_file.add_stream_from_template(bare.streams.video[0])
+        sounds = [told_file.add_stream_from_template(bare.streams.audio[0]) for _ in range(2)]
+        for sound, language in zip(sounds, ("eng", "fra"), strict=True):
+            sound.metadata["language"] = language
+            sound.disposition = int(language == "fra")
+        told_file.set_chapters(chapters)
+        for packet in bare.demux(video=0, audio=0):
+            if packet.size:
+                data, times = bytes(packet), (packet.pts, packet.dts, packet.duration, packet.time_base)
+                for stream in [pictures] if packet.stream.type == "video" else sounds:
+                    copy = av.Packet(data)
+                    copy.pts, copy.dts, copy.duration, copy.time_base = times
+                    copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                    told_file.mux(copy)
+    found = probe(tmp_path / "told.mp4")
+    paint_video(found, tmp_path / "out.mp4", stylizer, UNPAINTED)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert [(s.language, s.disposition & 1) for s in file.streams.audio] == [("eng", 0), ("fra", 1)]
+        kept = [
+            (c["metadata"]["title"], c["start"] * c["time_base"], c["end"] * c["time_base"])
+            for c in file.chapters()
+        ]
+    assert kept == [("Arrival", 0, Fraction(2, 5)), ("Départ", Fraction(2, 5), Fraction(4, 5))]
+
+
+def test_tags_in_an_old_encoding_are_no_obstacle(tmp_path, photo, stylizer):
+    make_clip(tmp_path / "old.avi", WALK, photo)
+    data = (tmp_path / "old.avi").read_bytes()
+    (tmp_path / "old.avi").write_bytes(data.replace(b"Lavf", b"L\xe9vf"))
+    paint_video(probe(tmp_path / "old.avi"), tmp_path / "out.mp4", stylizer, UNPAINTED)
+    assert len(told(tmp_path / "out.mp4")[0]) == FRAMES
+
+
+def test_a_second_run_on_one_video_is_told(clip, tmp_path, stylizer):
+    target = tmp_path / "out.mp4"
+
+    def another(done):
+        with pytest.raises(SettingError, match=r"out\.mp4 is being painted by another run\."):
+            paint_video(probe(clip), target, stylizer, UNPAINTED)
+
+    paint_video(probe(clip), target, stylizer, UNPAINTED, another)
+    paint_video(probe(clip), target, stylizer, UNPAINTED)
+    assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "out.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "heard"),
+    [
+        ("clip.ts", "h264", "aac"),
+        ("clip.m2ts", "h264", "ac3"),
+        ("clip.mpg", "mpeg2video", "mp2"),
+        ("clip.3gp", "h263", "aac"),
+        ("clip.flv", "flv", "mp3"),
+        ("clip.wmv", "wmv2", "wmav2"),
+    ],
+)
+def test_other_kinds_of_files(tmp_path, stylizer, name, codec, heard):
+    source, side = tmp_path / name, (176, 144)  # one that H.263 has
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *side, "yuv420p", 2_000_000
+        audio = file.add_stream(heard, rate=44100, layout="mono", bit_rate=128_000)
+        for number in range(10):
+            picture = av.VideoFrame.from_image(make_picture(*side, seed=1)).reformat(format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+        file.mux(audio.encode(noise(44100 * 10 // 25, 44100)))
+        file.mux(audio.encode(None))
+    found = probe(source)
+    target = tmp_path / f"out{found.suffix}"
+    assert paint_video(found, target, stylizer, UNPAINTED) == ""
+    (*shown, takes), (should, *_) = told(target), told(source)
+    assert shown[0] == pytest.approx([float(time - found.start) for time in should], abs=0.002)
+    assert len(should) == 10
+    assert float(takes) == pytest.approx(0.4, abs=0.1)
+    before, after = next(read_frames(found)).pixels, next(read_frames(probe(target))).pixels
+    assert np.abs(before.astype(float) - after).mean() < 4
+    if name == "clip.wmv":
+        assert "sound to AAC" in found.changes
+        with av.open(str(target)) as file:
+            seconds = sum(block.samples for block in file.decode(audio=0)) / 44100
+        assert seconds == pytest.approx(0.4, abs=0.1)
+        return
+    # In a transport stream, a header stands before each packet of AAC.
+    assert all(
+        (whole.endswith(data), len(whole) - len(data) in (0, 7)) == (True, True)
+        for (_, whole), (_, data) in zip(sound(source)[0], sound(target)[0], strict=True)
+    )
 
 
 def test_odd_sides_get_one_more_pixel(tmp_path, photo, stylizer):

@@ -16,6 +16,7 @@ from transformer_net.errors import SettingError
 from transformer_net.imaging.formats import REFUSED_SUFFIXES, SUFFIXES
 from transformer_net.inference.ledger import Ledger
 from transformer_net.inference.video.reader import SUFFIXES as VIDEO_SUFFIXES
+from transformer_net.inference.video.reader import transport_packet
 
 _PAINTED: Final = SUFFIXES | REFUSED_SUFFIXES | VIDEO_SUFFIXES
 
@@ -135,12 +136,17 @@ def _walk(folder: Path, out: Path, painted: frozenset[Path], photos: list[Path],
                     found.links.append(path)
                 elif path.resolve() != out:
                     _walk(path, out, painted, photos, found)
-            elif path.suffix.lower() in _PAINTED:
+            elif path.suffix.lower() in _PAINTED and not _is_typescript(path):
                 photos.append(path)
             else:
                 found.left.append(path)
     except OSError as error:
         found.unreadable[folder] = _cannot_be_read(error)
+
+
+def _is_typescript(path: Path) -> bool:
+    """Whether a file is called as transport streams are, and is none."""
+    return path.suffix.lower() == ".ts" and transport_packet(path) is None
 
 
 def _cannot_be_read(error: OSError) -> SettingError:

@@ -32,7 +32,7 @@ def opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise UnreadableVideoError(f"There is no file {path.name!r}.")
     try:
-        with av.open(address(path)) as container:
+        with av.open(address(path), metadata_errors="replace") as container:
             yield container
     except av.FFmpegError as error:
         raise damaged(path) from error

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from transformer_net.errors import SettingError, UnreadableVideoError
@@ -105,7 +106,22 @@ def paint_video(
 def _paint_video(
     clip: Clip, target: Path, stylizer: Stylizer, options: VideoOptions, on_frame: Callable[[int], None]
 ) -> str:
-    segments = _Segments(target, options.made_of(clip, stylizer), options.steady)
+    with _Segments(target, options.made_of(clip, stylizer), options.steady) as segments:
+        bad_frames = _paint_rest(segments, clip, stylizer, options, on_frame)
+        if not segments.files:
+            raise damaged(clip.path)
+        segments.join(clip, target)
+    return _damage(clip, bad_frames)
+
+
+def _paint_rest(
+    segments: _Segments,
+    clip: Clip,
+    stylizer: Stylizer,
+    options: VideoOptions,
+    on_frame: Callable[[int], None],
+) -> int:
+    """Paint what no segment has yet; gives the number of damaged frames in all of the video."""
     smoother = TemporalSmoother(segments.last_frame()) if options.steady else None
     skipped = len(segments.files) * SEGMENT
     on_frame(skipped)
@@ -121,10 +137,7 @@ def _paint_video(
         frames = shown()
         while segments.add(islice(frames, SEGMENT), clip):
             pass
-    if not segments.files:
-        raise damaged(clip.path)
-    segments.join(clip, target)
-    return _damage(clip, bad.number)
+    return bad.number
 
 
 def _damage(clip: Clip, bad_frames: int) -> str:
@@ -152,7 +165,7 @@ def _paint(
 
 
 class _Segments:
-    """The segments of a video that are complete, in a hidden folder beside it.
+    """The segments of a video that are complete, in a hidden folder beside it. While open, no one else's.
 
     Args:
         target: The video to be.
@@ -162,6 +175,9 @@ class _Segments:
     Attributes:
         files: The complete segments, in order.
         at: Photo and painting of the frame written last.
+
+    Raises:
+        SettingError: Another run is painting this video.
     """
 
     def __init__(self, target: Path, of: str, steady: bool) -> None:
@@ -170,8 +186,19 @@ class _Segments:
         self._ledger = Ledger(self._folder)
         self.files: list[Path] = []
         self.at: tuple[FramePixels, FramePixels] | None = None
+        self._lock = FileLock(self._folder / "lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise SettingError(f"{target} is being painted by another run.") from None
         while self._ledger.is_done(self._next, of) and (not steady or _ending(self._next).is_file()):
             self.files.append(self._next)
+
+    def __enter__(self) -> _Segments:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
     @property
     def _next(self) -> Path:

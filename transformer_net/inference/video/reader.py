@@ -24,7 +24,12 @@ from transformer_net.inference.video.deinterlacing import deinterlaced
 from transformer_net.inference.video.ffmpeg import damaged, opened, pyav
 from transformer_net.inference.video.orientation import Matrix, display_matrix, upright
 
-SUFFIXES: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mts", ".mpg", ".mpeg"})
+SUFFIXES: Final = frozenset(
+    {
+        *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".ogv"),
+        *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob"),
+    }
+)
 """What videos are called: a file is taken for one by its name."""
 
 KINDS: Final = {".mp4": "mp4", ".mkv": "matroska"}
@@ -59,6 +64,7 @@ class Clip:
         is_cut: Whether it ends amid a packet, as recordings do that were cut off.
         bad_sound: Number of damaged packets of sound.
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
+        copies_sound: Whether it is written as it is: neither holds Windows Media's, which becomes AAC.
     """
 
     path: Path
@@ -77,11 +83,16 @@ class Clip:
     is_cut: bool
     bad_sound: int
     suffix: str
+    copies_sound: bool
 
     @property
     def changes(self) -> list[str]:
-        """What is done to its pictures before they are painted, in a few words each."""
-        return ["deinterlaced"] * self.is_interlaced + ["HDR to SDR"] * self.is_hdr
+        """What is done to it beside painting, in a few words each."""
+        return (
+            ["deinterlaced"] * self.is_interlaced
+            + ["HDR to SDR"] * self.is_hdr
+            + ([] if self.copies_sound else ["sound to AAC"])
+        )
 
 
 @dataclass
@@ -123,6 +134,7 @@ def probe(path: Path) -> Clip:
         if not begins:
             raise UnreadableVideoError(f"The video {path.name!r} has no pictures.")
         first, packets = begins[0], _count(path)
+        suffix, copies_sound = _kind_for(sounds(container))
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Clip(
             path=path,
@@ -141,7 +153,8 @@ def probe(path: Path) -> Clip:
             aspect=stream.sample_aspect_ratio or Fraction(1),
             is_cut=packets.is_cut,
             bad_sound=packets.bad_sound,
-            suffix=_suffix_for(sounds(container), path),
+            suffix=suffix,
+            copies_sound=copies_sound,
         )
 
 
@@ -265,22 +278,28 @@ def _count(path: Path) -> _Packets:
             raise damaged(path)
         if latest is not None and not found.last:
             found.last = max(0, round((begins + takes) / stream.time_base) - latest)
-    found.is_cut = is_stream and (any(last_is_bad.values()) or _ends_amid_a_packet(path))
+    length = transport_packet(path)
+    found.is_cut = is_stream and any(last_is_bad.values())
+    found.is_cut |= length is not None and path.stat().st_size % length > 0
     return found
 
 
-def _ends_amid_a_packet(path: Path) -> bool:
-    """Whether an MPEG transport stream was cut: its packets are all of one length, with or without a time."""
+def transport_packet(path: Path) -> int | None:
+    """Bytes of a packet of an MPEG transport stream; None where a file is none, as one of TypeScript (`.ts`).
+
+    Raises:
+        OSError: It cannot be read.
+    """
     with path.open("rb") as file:
         head = file.read(2 * max(_TS_PACKETS))
     for length, at in _TS_PACKETS.items():
         if head[at : at + 1] == head[at + length : at + length + 1] == _TS_SYNC:
-            return path.stat().st_size % length > 0
-    return False
+            return length
+    return None
 
 
-def _suffix_for(streams: Sequence[Any], path: Path) -> str:
-    """That of the first kind of file which holds all these streams of sound."""
+def _kind_for(streams: Sequence[Any]) -> tuple[str, bool]:
+    """Suffix of the first kind of file which holds all these streams of sound; `.mp4` and False for none."""
     for suffix, kind in KINDS.items():
         try:
             with pyav().open(io.BytesIO(), "w", format=kind) as trial:
@@ -290,5 +309,5 @@ def _suffix_for(streams: Sequence[Any], path: Path) -> str:
                     trial.start_encoding()  # writes the header: TrueHD, for one, is refused no earlier
         except (ValueError, pyav().FFmpegError):
             continue
-        return suffix
-    raise UnreadableVideoError(f"The sound of the video {path.name!r} is of a kind that cannot be copied.")
+        return suffix, True
+    return ".mp4", False

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from transformer_net.inference.video.orientation import turned_back
 from transformer_net.inference.video.reader import KINDS, Clip, Frame, sounds
 
 _SEGMENT_FORMAT = "nut"  # keeps every time stamp as it is; mp4 would begin each segment at 0
+_TOLD_OF_SOUND = ("language", "title", "handler_name")
+_AAC, _LAYOUTS = 192_000, {1: "mono", 6: "5.1", 8: "7.1"}  # bits a second; by the number of channels
 _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
 
 
@@ -48,7 +51,7 @@ def write_segment(path: Path, frames: Iterable[Frame], clip: Clip) -> int:
 def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
     """Write `target` with the pictures of `segments`, one after the other, and the sound of `clip`.
 
-    Nothing is encoded again.
+    Nothing is encoded again, but sound that no kind of file of ours can hold.
 
     Args:
         clip: Where the sound comes from.
@@ -69,8 +72,9 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         pictures.time_base = clip.time_base
         if clip.matrix:
             pictures.set_display_matrix(clip.matrix)
-        source = files.enter_context(av.open(address(clip.path)))
-        heard = {sound.index: joined.add_stream_from_template(sound) for sound in sounds(source)}
+        source = files.enter_context(av.open(address(clip.path), metadata_errors="replace"))
+        heard = {sound.index: _stream_for(sound, joined, clip) for sound in sounds(source)}
+        joined.set_chapters([_from_start(chapter, clip) for chapter in source.chapters()])
         both = heapq.merge(
             _picture_packets(segments, pictures, clip),
             _sound_packets(clip, heard),
@@ -78,6 +82,24 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         )
         for packet in both:
             joined.mux(packet)
+
+
+def _stream_for(sound: Any, container: Any, clip: Clip) -> Any:
+    """A stream for what is heard in another one, with its language and title; the default one stays it."""
+    if clip.copies_sound:
+        stream = container.add_stream_from_template(sound)
+    else:
+        layout = _LAYOUTS.get(sound.layout.nb_channels, "stereo")  # the file may tell no more than a number
+        stream = container.add_stream("aac", rate=sound.rate, layout=layout, bit_rate=_AAC)
+    stream.metadata.update({key: sound.metadata[key] for key in _TOLD_OF_SOUND if key in sound.metadata})
+    stream.disposition = sound.disposition
+    return stream
+
+
+def _from_start(chapter: Any, clip: Clip) -> Any:
+    """A chapter, with times that are counted as those of the frames are."""
+    offset = round(clip.start / chapter["time_base"])
+    return {**chapter, "start": chapter["start"] - offset, "end": chapter["end"] - offset}
 
 
 def _picture_packets(segments: Sequence[Path], stream: Any, clip: Clip) -> Iterator[Any]:
@@ -99,14 +121,37 @@ def _picture_packets(segments: Sequence[Path], stream: Any, clip: Clip) -> Itera
 def _sound_packets(clip: Clip, streams: dict[int, Any]) -> Iterator[Any]:
     if not streams:
         return
+    encoders = {index: _SoundEncoder(stream, clip.start) for index, stream in streams.items()}
     with opened(clip.path) as source:
         for packet in source.demux([source.streams[index] for index in streams]):
-            if packet.size and packet.pts is not None:
+            if not clip.copies_sound:
+                yield from encoders[packet.stream.index](packet)
+            elif packet.size and packet.pts is not None:
                 offset = round(clip.start / packet.time_base)
                 dts = packet.pts if packet.dts is None else packet.dts
                 packet.pts, packet.dts = packet.pts - offset, dts - offset
                 packet.stream = streams[packet.stream_index]
                 yield packet
+
+
+class _SoundEncoder:
+    """Encodes packets of sound again, for one stream."""
+
+    def __init__(self, stream: Any, start: Fraction) -> None:
+        self._stream, self._start, self._end = stream, start, Fraction(0)
+
+    def __call__(self, packet: Any) -> Iterator[Any]:
+        try:
+            blocks = packet.decode()
+        except pyav().FFmpegError:
+            return  # a moment of silence
+        for block in blocks:
+            begins = self._end if block.pts is None else block.pts * block.time_base - self._start
+            block.pts = round(begins / block.time_base)
+            self._end = begins + Fraction(block.samples, block.sample_rate)
+            yield from self._stream.encode(block)
+        if not packet.size:  # the end
+            yield from self._stream.encode(None)
 
 
 def _even(pixels: FramePixels) -> FramePixels:
