@@ -28,16 +28,16 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="ignore")
 
     max_upload_bytes: Annotated[
-        int, Field(ge=1, description="Largest picture file, in bytes. A 50 megapixel JPEG has about 20 MB.")
-    ] = 20_000_000
+        int, Field(ge=1, description="Largest picture file, in bytes. A 108 megapixel JPEG has 30 to 60 MB.")
+    ] = 64_000_000
     max_pixels: Annotated[
         int,
         Field(
             ge=256,
-            description="Largest width x height, read from the header before decoding. Phones take 50 "
-            "megapixels; decoded, that is 150 MB.",
+            description="Largest width x height, read from the header before decoding. Phones take 108 "
+            "megapixels. Decoding one takes up to 16 bytes a pixel (WebP; JPEG a few), two at a time.",
         ),
-    ] = 50_000_000
+    ] = 120_000_000
     min_side: Annotated[
         int, Field(ge=16, description="Shortest side of a photo, in pixels. The network needs 16.")
     ] = 16
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
             gt=0,
             allow_inf_nan=False,
             description="Longest time that an upload may take, so that slow clients cannot hold every place. "
-            "20 MB in 60 seconds needs 2.7 Mbit/s.",
+            "64 MB in 60 seconds needs 8.5 Mbit/s.",
         ),
     ] = 60.0
     max_requests: Annotated[

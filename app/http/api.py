@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from typing import Annotated, Any, Final, Literal
+from typing import IO, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
@@ -202,15 +202,14 @@ async def stylize(
         why = "Give a style or a style_picture" + (", not both" if style else "")
         raise RequestValidationError([{"loc": ("body", "style"), "msg": why}])
     norms = _norms(service, style, norm, mask is not None)
-    data = await _bytes(service, image)
+    upload = _file(service, image)
 
     timing = ServerTiming()
-    photo = await service.read(data, max_side)
-    del data
+    photo = await service.read(upload, max_side)
     wanted: str | StylePicture = style or ""
     if style_picture:
-        wanted = await service.read_style(await _bytes(service, style_picture))
-    where = await service.read_mask(await _bytes(service, mask), photo.size) if mask else None
+        wanted = await service.read_style(_file(service, style_picture).read())
+    where = await service.read_mask(_file(service, mask), photo.size) if mask else None
     timing.lap("decode")
     paintings = await service.paint_all(
         photo, wanted, norms, max_side, options, request.is_disconnected, where, precision
@@ -334,14 +333,14 @@ def _only_known_fields(form: Any) -> None:
         )
 
 
-async def _bytes(service: PaintingService, upload: UploadFile) -> bytes:
-    data = await upload.read()
-    if len(data) > service.settings.max_upload_bytes:
+def _file(service: PaintingService, upload: UploadFile) -> IO[bytes]:
+    """What was uploaded; on the disk where it is large, so that waiting requests do not fill the memory."""
+    size = upload.size or 0
+    if size > service.settings.max_upload_bytes:
         raise UploadTooLargeError(
-            f"The picture has {len(data):,} bytes; "
-            f"at most {service.settings.max_upload_bytes:,} are accepted."
+            f"The picture has {size:,} bytes; at most {service.settings.max_upload_bytes:,} are accepted."
         )
-    return data
+    return upload.file
 
 
 def _norms(service: PaintingService, style: str | None, names: str, masked: bool) -> list[str]:

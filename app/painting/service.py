@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import IO, TypeVar
 
 from PIL import Image
 
@@ -22,7 +22,6 @@ from app.painting.registry import Model, ModelRegistry
 from app.settings import Settings
 from transformer_net.devices import use_threads
 from transformer_net.errors import SettingError, about
-from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, decode
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.base import PRECISIONS
@@ -133,22 +132,17 @@ class PaintingService:
             raise SettingError(f"max_side must be within {least} and {most}, not {max_side}.")
         return max_side
 
-    async def read(self, data: bytes, max_side: int | None = None) -> Photo:
+    async def read(self, data: bytes | IO[bytes], max_side: int | None = None) -> Photo:
         """Decode an upload and shrink it to `max_side`, off the event loop and off the inference thread.
 
-        Photos wait in the queue already shrunk: fifty megapixels take 150 MB each.
+        Photos wait in the queue already shrunk: a hundred megapixels take 400 MB each.
 
         Raises:
             StylizerError: It is not a readable picture, or is too large or too small.
         """
         side = self.largest_side(max_side)
 
-        def work() -> Photo:
-            photo = decode(data, self.limits)
-            small = fit(photo.rgb, side)
-            return photo if small is photo.rgb else _shrunk(photo, small)
-
-        return await self.in_codec_thread(work)
+        return await self.in_codec_thread(lambda: decode(data, self.limits, side))
 
     async def read_style(self, data: bytes) -> StylePicture:
         """Decode an upload as a style picture, as `read` does; the last few are kept by their checksum.
@@ -173,7 +167,7 @@ class PaintingService:
 
         return await self.in_codec_thread(work)
 
-    async def read_mask(self, data: bytes, size: tuple[int, int]) -> Image.Image:
+    async def read_mask(self, data: bytes | IO[bytes], size: tuple[int, int]) -> Image.Image:
         """Decode a mask for a photo of that size, as `read` does; mode L. Errors say that it is the mask."""
         with about("Mask"):
             return await self.in_codec_thread(lambda: resized(read_mask(data, self.limits), size))
@@ -277,12 +271,6 @@ class PaintingService:
             sum(model.parameters for model in models),
             PRECISIONS[model.stylizer.engine.precision],
         )
-
-
-def _shrunk(photo: Photo, small: Image.Image) -> Photo:
-    if photo.alpha is None:
-        return Photo(small)
-    return Photo(small, photo.alpha.resize(small.size, Image.Resampling.LANCZOS))
 
 
 def _until(abandoned: threading.Event, models: Sequence[T]) -> Iterator[T]:

@@ -10,8 +10,8 @@ from app.settings import Settings, misspelt
 
 def test_defaults():
     settings = Settings()
-    assert settings.max_upload_bytes == 20_000_000
-    assert settings.max_pixels == 50_000_000
+    assert settings.max_upload_bytes == 64_000_000
+    assert settings.max_pixels == 120_000_000
     assert settings.max_side == 1280
     assert (settings.host, settings.port) == ("127.0.0.1", 7860)
     assert settings.threads >= 1

@@ -45,15 +45,25 @@ def fit(rgb: Image.Image, max_side: int | None) -> Image.Image:
     Raises:
         SettingError: `max_side` is less than one.
     """
+    size = fitted(rgb.size, max_side)
+    return rgb if size == rgb.size else rgb.resize(size, Image.Resampling.LANCZOS)
+
+
+def fitted(size: tuple[int, int], max_side: int | None) -> tuple[int, int]:
+    """The width and height of what `fit` gives.
+
+    Raises:
+        SettingError: `max_side` is less than one.
+    """
     if max_side is None:
-        return rgb
+        return size
     if max_side < 1:
         raise SettingError(f"The longest side must be at least 1 pixel, not {max_side}.")
-    longest = max(rgb.size)
+    longest = max(size)
     if longest <= max_side:
-        return rgb
-    width, height = (max(1, round(side * max_side / longest)) for side in rgb.size)
-    return rgb.resize((width, height), Image.Resampling.LANCZOS)
+        return size
+    width, height = (max(1, round(side * max_side / longest)) for side in size)
+    return width, height
 
 
 def extended(rgb: Image.Image, side: int) -> Image.Image:

@@ -20,16 +20,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, TypeAlias, TypeVar
+from typing import IO, Any, Final, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from transformer_net.errors import ImageSizeError, StylizerError, UnreadableImageError
+from transformer_net.imaging.arrays import fitted
 from transformer_net.imaging.formats import PREFIX, identify
 from transformer_net.imaging.metadata import exif_of
-from transformer_net.imaging.pixel_layouts import from_samples, separate, upright
+from transformer_net.imaging.pixel_layouts import SIDEWAYS, from_samples, separate, turn_of
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -39,7 +41,12 @@ __all__ = [
     "decode",
 ]
 
-Source: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | Image.Image | npt.NDArray[Any]"
+Source: TypeAlias = (
+    "bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | Image.Image | npt.NDArray[Any]"
+)
+
+_PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
+"""Modes whose samples can be averaged."""
 
 _XMP: Final = ("xmp", "XML:com.adobe.xmp")
 """Where Pillow keeps XMP. It would turn a picture by it, which no viewer does."""
@@ -56,7 +63,7 @@ class Limits:
         min_side: Shortest side, in pixels.
     """
 
-    max_pixels: int = 50_000_000
+    max_pixels: int = 120_000_000
     min_side: int = 16
 
     def check(self, size: tuple[int, int]) -> None:
@@ -95,6 +102,13 @@ class Photo:
         """Width and height of the upright picture."""
         return self.rgb.size
 
+    def resized(self, size: tuple[int, int]) -> Photo:
+        """This photo, of that width and height."""
+        if size == self.size:
+            return self
+        rgb, alpha = (part and part.resize(size, Image.Resampling.LANCZOS) for part in (self.rgb, self.alpha))
+        return Photo(cast("Image.Image", rgb), alpha, self.exif)
+
     def with_alpha(self, painting: Image.Image) -> Image.Image:
         """Gives a painting of this photo, at any size, the photo's transparency."""
         if self.alpha is None:
@@ -107,13 +121,15 @@ class Photo:
         return result
 
 
-def decode(source: Source, limits: Limits = DEFAULT_LIMITS) -> Photo:
+def decode(source: Source, limits: Limits = DEFAULT_LIMITS, max_side: int | None = None) -> Photo:
     """Reads a picture from any supported source.
 
     Args:
-        source: The bytes of a file, a path, a Pillow image, or an array of shape (H, W),
-            (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float within [0, 1].
-        limits: Bounds on the picture's size.
+        source: The bytes of a file, a path, a file opened for reading bytes, a Pillow image, or an array of
+            shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float within [0, 1].
+        limits: Bounds on the picture's size, whatever it is shrunk to.
+        max_side: Shrink it, in proportion, so that its longer side has at most this many pixels; None for its
+            own size. One of at least four times that is shrunk while it is decoded, where its format allows.
 
     Returns:
         The picture; it shares no memory with `source`.
@@ -122,20 +138,24 @@ def decode(source: Source, limits: Limits = DEFAULT_LIMITS) -> Photo:
         UnsupportedImageError: The bytes are not of one of `formats.INPUT_FORMATS`.
         UnreadableImageError: The picture is damaged, truncated or empty, or there is no such file.
         ImageSizeError: The picture is outside `limits`.
+        SettingError: `max_side` is less than one.
         TypeError: `source` is none of the above.
     """
     if isinstance(source, Image.Image):
-        return _finish(source, limits, "picture")
+        return _finish(source, limits, "picture", max_side)
     if isinstance(source, np.ndarray):
-        return _decode_array(source, limits)
+        photo = _decode_array(source, limits)
+        return photo.resized(fitted(photo.size, max_side))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _decode_stream(io.BytesIO(source), limits)
+        return _decode_stream(io.BytesIO(source), limits, max_side)
     if isinstance(source, (str, os.PathLike)):
-        return _decode_file(os.fspath(source), limits)
+        return _decode_file(os.fspath(source), limits, max_side)
+    if hasattr(source, "read"):
+        return _decode_stream(source, limits, max_side)
     raise TypeError(f"cannot decode a picture from {type(source).__name__}")
 
 
-def _decode_file(name: str, limits: Limits) -> Photo:
+def _decode_file(name: str, limits: Limits, max_side: int | None) -> Photo:
     # Only the last part of the path is named: on a server the rest is nobody's business.
     if not name:
         raise UnreadableImageError("The path of the picture is empty.")
@@ -152,10 +172,10 @@ def _decode_file(name: str, limits: Limits) -> Photo:
     except (OSError, ValueError):  # no permission, a loop of links, a NUL in the name
         raise UnreadableImageError(f"The file {shown} cannot be opened.") from None
     with stream:
-        return _decode_stream(stream, limits)
+        return _decode_stream(stream, limits, max_side)
 
 
-def _decode_stream(stream: IO[bytes], limits: Limits) -> Photo:
+def _decode_stream(stream: IO[bytes], limits: Limits, max_side: int | None) -> Photo:
     try:
         prefix = stream.read(PREFIX)
     except OSError:
@@ -165,7 +185,7 @@ def _decode_stream(stream: IO[bytes], limits: Limits) -> Photo:
     name, opener = identify(prefix)
     stream.seek(0)
     with _sound(name, lambda: opener(stream, limits.check)) as image:
-        return _finish(image, limits, name, ours=True)
+        return _finish(image, limits, name, max_side, ours=True)
 
 
 def _sound(name: str, step: Callable[[], _T]) -> _T:
@@ -187,24 +207,42 @@ def _sound(name: str, step: Callable[[], _T]) -> _T:
         ) from None
 
 
-def _finish(image: Image.Image, limits: Limits, name: str, ours: bool = False) -> Photo:
+def _finish(image: Image.Image, limits: Limits, name: str, max_side: int | None, ours: bool = False) -> Photo:
     """Checks a picture's size, loads it, and brings it to sRGB and upright; one that is `ours` is used up."""
     limits.check(image.size)
-
-    def load() -> Image.Image:
-        image.load()
-        if ours:
-            for key in _XMP:
-                image.info.pop(key, None)
-        return upright(image)
-
-    turned = _sound(name, load)
-    limits.check(turned.size)  # a loader may correct the header's size
-    exif = exif_of(image)
+    fitted(image.size, max_side)  # before minutes of decoding: is it in range?
+    size, shrunk = _sound(name, lambda: _load(image, max_side if ours else None))
+    limits.check(size)  # a loader may correct the header's size
+    if ours:
+        for key in _XMP:
+            image.info.pop(key, None)
+    exif, turn = exif_of(image), turn_of(image)
+    turned = shrunk if turn is None else _sound(name, lambda: shrunk.transpose(turn))
+    if turn in SIDEWAYS:
+        size = size[::-1]
     if ours and turned is not image:
         image.close()  # so that there are two pictures in memory at most, not three
+        del shrunk
     rgb, alpha = _sound(name, lambda: separate(turned))
-    return Photo(rgb, alpha, exif)
+    return Photo(rgb, alpha, exif).resized(fitted(size, max_side))
+
+
+def _load(image: Image.Image, max_side: int | None) -> tuple[tuple[int, int], Image.Image]:
+    """The size of a picture, and its pixels: perhaps fewer, but the longer side at least twice `max_side`.
+
+    JPEG shrinks while it is decoded, others as soon as they are.
+    """
+    size = image.size
+    spare = 1 if max_side is None else max(size) // (2 * max_side)
+    if spare > 1 and isinstance(image, JpegImageFile):
+        image.draft(None, (max(1, size[0] // spare), max(1, size[1] // spare)))
+        drafted = image.size != size
+        image.load()
+        if drafted:
+            return size, image
+    image.load()
+    plain = image.mode in _PLAIN and not image.has_transparency_data
+    return image.size, image.reduce(spare) if spare > 1 and plain else image
 
 
 def _decode_array(array: npt.NDArray[Any], limits: Limits) -> Photo:

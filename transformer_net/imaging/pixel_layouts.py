@@ -14,7 +14,16 @@ from PIL import ExifTags, Image, ImageChops
 from transformer_net.errors import UnreadableImageError
 from transformer_net.imaging.profiles import COLOUR_KEYS, managed_colours
 
-__all__ = ["flatten", "from_16_bits", "from_floats", "from_samples", "separate", "straight", "upright"]
+__all__ = [
+    "SIDEWAYS",
+    "flatten",
+    "from_16_bits",
+    "from_floats",
+    "from_samples",
+    "separate",
+    "straight",
+    "turn_of",
+]
 
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,6 +36,16 @@ _TURNS: Final = {
 }
 """What undoes each EXIF orientation."""
 
+SIDEWAYS: Final = frozenset(
+    {
+        Image.Transpose.TRANSPOSE,
+        Image.Transpose.ROTATE_270,
+        Image.Transpose.TRANSVERSE,
+        Image.Transpose.ROTATE_90,
+    }
+)
+"""Turns after which width and height have changed places."""
+
 _FLOAT_WHITES: Final = ((16.0, 1.0), (255.0, 255.0), (65535.0, 65535.0))
 """White levels of float pictures, which no file states, by their largest value.
 
@@ -35,13 +54,12 @@ levels.
 """
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Applies the EXIF orientation; EXIF data that cannot be read counts as none."""
+def turn_of(image: Image.Image) -> Image.Transpose | None:
+    """What brings a picture upright by its EXIF orientation; EXIF data that cannot be read counts as none."""
     try:
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # broken EXIF raises about anything, and is no reason to refuse the pixels
-        turn = None
-    return image if turn is None else image.transpose(turn)
+        return None
 
 
 def separate(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

@@ -214,7 +214,7 @@ class Stylizer:
         Raises:
             StylizerError: `source` is not a readable picture, or is too large or too small.
         """
-        photo = decode(source, self.limits)
+        photo = decode(source, self.limits, max_side)
         return self.paint_photo(photo, max_side, options, max_memory=max_memory, exact=exact, overwrite=True)
 
     def paint_photo(

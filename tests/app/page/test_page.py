@@ -306,13 +306,13 @@ def test_no_body_is_endless(with_page):
     sent = []
 
     def body():
-        for _ in range(60):
+        for _ in range(80):
             sent.append(1)
             yield bytes(1_000_000)
 
     response = with_page.post("/ui/gradio_api/queue/join", content=body())
     assert response.status_code == 413
-    response = with_page.post("/ui/gradio_api/upload", content=bytes(30_000_000))
+    response = with_page.post("/ui/gradio_api/upload", content=bytes(70_000_000))
     assert response.status_code == 413
 
 

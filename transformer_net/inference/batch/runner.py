@@ -198,7 +198,7 @@ def _paint(file: InputFile, batch: BatchPlan, bar: ProgressBar, painting_lock: t
     outputs, of = batch.outputs(file), batch.made_of(file)
     if batch.is_done(file, of):
         return False
-    photo = decode(file.photo, batch.limits)
+    photo = decode(file.photo, batch.limits, batch.max_side)
     longest = max(photo.size)  # checked now, not after minutes of painting
     check_side(min(longest, batch.max_side or longest), batch.kind)
     several = len(batch.stylizers) > 1
