@@ -271,7 +271,7 @@ def bench(
         tell(f"{side} x {side} px")
         show(runners, side, race(runners, side, rounds))
     start_ups(names, min(rounds, 5))
-    print("The memory of many models in one process:\n", flush=True)
+    print("Memory of 24 models in one process:\n", flush=True)
     for name in names:  # in a process of its own each, for memory is not given back in full
         subprocess.run(
             [sys.executable, "-m", "benchmarks.inference", "--engines", name, "--only-memory", "512"],

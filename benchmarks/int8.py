@@ -195,7 +195,7 @@ def int8(
     _print_summary(rows, speeds)
     plain = {(row["model"], row["photo"]): row for row in rows if row["precision"] == FP32}
     print_table(
-        "Painting by painting, but for bf16, which is nearer; losses in fp32 → in 8 bits:",
+        "Each painting in int8, with its losses in fp32 → in int8. bf16 differs less:",
         ["model", "photo", "precision", "PSNR, dB", "SSIM", "style", "content"],
         (
             _detail(row, plain[row["model"], row["photo"]])

@@ -168,8 +168,8 @@ def tiles(
             for row in measured(style, names, photo, size, picture)
         ]
         print_table(
-            f"{describe_machine(torch.device('cpu'))}; the style {style}; JPEG to JPEG, model loaded. Of the "
-            f"peak, {bare / 2**30:.2f} GiB are Python, its libraries and the model.",
+            f"{describe_machine(torch.device('cpu'))}; the style {style}; JPEG to JPEG, model loaded. The "
+            f"peak includes {bare / 2**30:.2f} GiB for Python, its libraries and the model.",
             ["norm", "megapixels", "painted", "s/MP", "processor s/MP", "peak GiB"],
             rows,
             left=3,
@@ -191,15 +191,15 @@ def tiles(
                     ]
                 )
             print_table(
-                f"{compared:g} megapixels in {found['tiles']:.0f} tiles against the same painted whole. The "
-                "last two columns: the largest difference with `--exact`, in levels of 255, up to "
-                f"{_NEAR} px from where tiles meet, and elsewhere.",
+                f"{compared:g} megapixels in {found['tiles']:.0f} tiles, compared with the picture painted "
+                "whole. The last two columns: the largest difference with `--exact`, in levels of 255, within "
+                f"{_NEAR} px of a tile's edge and elsewhere.",
                 [
                     "norm",
                     "needs of the picture",
                     "PSNR of samples, dB",
-                    "`--exact` takes, times",
-                    "where tiles meet",
+                    "times as long with `--exact`",
+                    "at tiles' edges",
                     "elsewhere",
                 ],
                 rows,
