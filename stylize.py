@@ -277,7 +277,7 @@ def _where(device: str, precision: str) -> torch.device:
 
 
 def _refuse_beside(model: Path, style: str | None, norm: str | None) -> None:
-    if style is not None or norm is not None:  # or one would believe that they had a say
+    if style is not None or norm is not None:  # they would have no effect
         raise SettingError(f"{model} has a style and a normalizer already: leave out --style and --norm.")
 
 
@@ -318,7 +318,7 @@ def export(
 def main() -> None:
     """Run the command that the arguments ask for: a leading `export` is one, unless it is a photo's name."""
     if sys.argv[1:2] == ["export"] and not Path("export").is_file():
-        if Path("export").is_dir() and "--help" not in sys.argv:  # what was meant is not for us to guess
+        if Path("export").is_dir() and "--help" not in sys.argv:  # which was meant is not clear
             complain(
                 "There is a folder called export here: ./export paints it; to export a model, go elsewhere."
             )

@@ -73,9 +73,8 @@ def train(
 ) -> None:
     """Train the network that predicts a style picture's norms, and the convolutions that all styles share.
 
-    Some of the pictures are kept aside: samples show a photo in four of them, and the losses on them tell how
-    well the predictor does with pictures it has never seen. `closed` is the share of a photo's style distance
-    that is gone.
+    Some of the pictures are held out: samples show a photo in four of them, and the losses on them tell how
+    well the predictor does with new pictures. `closed` is the share of a photo's style distance that is gone.
 
     Ctrl-C saves and stops; --resume continues. Several processes, on as many GPUs or cores, share each batch:
     torchrun --nproc-per-node=4 train_predictor.py …

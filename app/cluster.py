@@ -1,8 +1,8 @@
 """The HTTP API on many machines, with Ray Serve: serve run app.cluster:deployment
 
 The same application as `python -m app`, with the same settings from the environment of this command, in
-STYLIZER_REPLICAS processes. The page is left out: its visits are conversations with one process, and Serve
-sends each request to another.
+STYLIZER_REPLICAS processes. The page is left out: a visit belongs to one process, and Serve sends each
+request to another.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def make_deployment(settings: Settings) -> Any:
 
 def _builder(settings: Settings) -> Callable[[], FastAPI]:
     def build() -> FastAPI:
-        from app.main import create_app  # in the replica: whoever deploys needs no models
+        from app.main import create_app  # in the replica: the process that deploys needs no models
 
         return create_app(settings)
 

@@ -192,8 +192,8 @@ def tiles(
                 )
             print_table(
                 f"{compared:g} megapixels in {found['tiles']:.0f} tiles, compared with the picture painted "
-                "whole. The last two columns: the largest difference with `--exact`, in levels of 255, within "
-                f"{_NEAR} px of a tile's edge and elsewhere.",
+                "whole. The last two columns: the largest difference with `--exact`, in levels of 255, "
+                f"within {_NEAR} px of a tile's edge and elsewhere.",
                 [
                     "norm",
                     "needs of the picture",

@@ -4,9 +4,10 @@ A style is one of the catalogue, by its name, or any picture, by its path. Model
 same base network stay near enough to each other in weight space for their weighted mean to paint, too:
 strokes, colours and contours of both, not two pictures laid over each other.
 
-What running statistics the mean of the weights needs, though, is not the mean of theirs: its activations vary
-less, and batch norm would let the painting fade to a grey photo half-way. They are corrected by what changes
-on the example photos (after Jordan et al. 2023, "REPAIR", arXiv 2211.08403). Instance norm has none.
+The mean of the running statistics does not fit the mean of the weights: the blend's activations vary less,
+and with batch norm a painting half-way would look like a grey photo. So the running statistics are corrected
+by the change that is measured on the example photos (after Jordan et al. 2023, "REPAIR", arXiv 2211.08403).
+Instance norm has no running statistics.
 """
 
 from __future__ import annotations

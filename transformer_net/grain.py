@@ -1,12 +1,11 @@
-"""Grain: what a translation-equivariant network needs to paint a flat sky.
+"""Grain: noise that is added to a photo, so that flat regions get brush strokes, too.
 
-A convolutional network maps a constant region to a constant region, however it was trained, so cloudless
-skies and overexposed walls would stay bare of brush strokes. A little noise in the input gives it something
-to hang a texture on, as in texture networks (Ulyanov et al. 2016, arXiv 1603.03417), and like there it comes
-at several scales: fine noise alone averages out over the size of a stroke, and only a fine texture appears.
-The independent values of the three octaves stand 1, 4 and 16 px apart: a pixel, a bristle, a brush stroke.
-The noise is a hash of the pixel's position: the same photo gives the same painting, and a tile the same
-grain as the whole.
+A convolutional network maps a constant region to a constant region, however it was trained. Without noise,
+cloudless skies and overexposed walls would have no strokes. As in texture networks (Ulyanov et al. 2016,
+arXiv 1603.03417), the noise has several scales: fine noise alone averages out over the size of a stroke, and
+gives a fine texture only. The values of the three octaves are 1, 4 and 16 px apart: a pixel, a bristle, a
+brush stroke. The noise is a hash of the pixel's position, so the same photo gives the same painting, and a
+tile has the same grain as the whole.
 """
 
 from __future__ import annotations

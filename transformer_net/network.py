@@ -68,7 +68,7 @@ class ReflectConv2d(nn.Conv2d):
     """A convolution with reflection padding that keeps the size, or halves it with stride 2.
 
     Like `nn.Conv2d(padding_mode="reflect")`, but under autocast it pads in the precision of its input;
-    autocast on a CPU would pad in float32 and round afterwards, at several times the price.
+    autocast on a CPU would pad in float32 and round afterwards, which takes several times as long.
 
     The bias stays even in front of a norm: batch and instance norm cancel it, but it shifts AVG(x) and with
     it the gate of IEBN, and the four networks should differ in their norm only.
@@ -91,10 +91,10 @@ class ReflectConv2d(nn.Conv2d):
 class UpsampledConv2d(ReflectConv2d):
     """A 3x3 convolution of its input enlarged bilinearly by 2: (B, C, H, W) to (B, out, 2H, 2W).
 
-    The enlarged input is never made. An output pixel sees 3 x 3 pixels of the input, by weights that depend
-    only on which of the four positions between them it has; so one convolution of the input with four times
-    the channels gives all of them, in the time of a 3x3 convolution behind nearest-neighbour upsampling. At
-    the border it is the input that is mirrored.
+    The enlarged input is never computed. Each output pixel depends on 3 x 3 pixels of the input, by weights
+    that depend only on its position, one of four, between them. So one convolution of the input with four
+    times the channels gives all output pixels, in the time of a 3x3 convolution after nearest-neighbour
+    upsampling. At the border the input is mirrored, not the enlarged input.
 
     Args:
         in_channels: Channels of the input.

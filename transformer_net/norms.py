@@ -5,14 +5,13 @@
 - Squeeze-and-excitation: Hu et al. 2018, arXiv 1709.01507.
 - Instance enhancement batch normalization: Liang et al. 2020, arXiv 1908.04008, Algorithm 1.
 
-All take and return (B, C, H, W). Channel parameters are flat (C,) and viewed at forward; spatial means are
-taken in float32 and cast back, so that half precision and very large pictures keep the gate. Where a
-function of PyTorch's puts others in their place (`torch.func.functional_call`), they may be (B, C): a set for
-each sample.
+All take and return (B, C, H, W). Channel parameters have shape (C,); `torch.func.functional_call` may replace
+them by (B, C), a set for each sample. Spatial means are taken in float32, so that the gate is right in half
+precision and for very large pictures, too.
 
-In evaluation mode each of them is y = a·x + b, one a and one b a channel, once the picture is known:
-`as_affine` gives them from the picture's `moments`, as far as the norm looks at these (`MOMENTS`). So a
-picture can be painted in tiles as if it were whole.
+In evaluation mode each norm is y = a·x + b for a given picture, with one a and one b a channel. `as_affine`
+computes them from the picture's `moments`; `MOMENTS` says how many of these the norm needs. So a picture can
+be painted in tiles as if it were whole.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def sweep(seconds: float, most: int = KEPT_BYTES) -> None:
     for inside, _, names in os.walk(cache(), topdown=False):
         folders.append(Path(inside))
         for path in (Path(inside, name) for name in names if name != _MARK):
-            with suppress(OSError):  # here and below: somebody else was faster
+            with suppress(OSError):  # here and below: it was deleted meanwhile
                 status = path.lstat()
                 files.append((status.st_ctime, status.st_size, path))  # a copy has its original's st_mtime
     total = 0

@@ -156,7 +156,7 @@ def decode(source: Source, limits: Limits = DEFAULT_LIMITS, max_side: int | None
 
 
 def _decode_file(name: str, limits: Limits, max_side: int | None) -> Photo:
-    # Only the last part of the path is named: on a server the rest is nobody's business.
+    # Only the last part of the path is named: on a server the rest is private.
     if not name:
         raise UnreadableImageError("The path of the picture is empty.")
     path = Path(name)

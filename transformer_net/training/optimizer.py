@@ -1,9 +1,9 @@
 """Muon for the convolutions, Adam for everything else.
 
 Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes each step's change of a weight matrix
-orthogonal, so that no direction waits for the others. On this network it reaches Adam's loss of 300 steps in
-150 to 200 (docs/training.md). Vectors, and the first and the last layer, which map from and to three colours,
-stay with Adam.
+orthogonal, so that all directions are learned at the same rate. On this network it reaches Adam's loss of 300
+steps in 150 to 200 (docs/training.md). Vectors, and the first and the last layer, which map from and to three
+colours, stay with Adam.
 """
 
 from __future__ import annotations

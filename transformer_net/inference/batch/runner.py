@@ -52,7 +52,7 @@ class BatchPlan:
         kind: What they are written as, as `encode` names it.
         max_side: As in `Stylizer.paint_photo`, like `options`, `memory` and `exact`.
         limits: What photos are accepted.
-        ledger: Notes what each painting was made of; None where nobody will ask.
+        ledger: Records what each painting was made of; None: nothing is recorded.
         skip: Whether cached paintings are skipped.
         keep_exif: Whether camera, time and author are copied into the paintings.
         keep_gps: Whether the place is, too.

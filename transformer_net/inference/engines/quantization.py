@@ -1,10 +1,9 @@
-"""Eight-bit arithmetic for OpenVINO: every convolution multiplies 8-bit integers, and nothing else does.
+"""int8 for OpenVINO: convolutions multiply 8-bit integers; everything else stays in float32.
 
-What a convolution takes is rounded to one of 256 equally spaced numbers within its range; its weights, to
-one of 255 around zero, as far apart as each output channel needs (Jacob et al. 2018, arXiv 1712.05877). The
-ranges are all that has to be known besides the model: sixteen pairs of numbers, in a small file beside it.
-Norms, gates and the sums of the residual blocks stay in float32: it is the sums that strokes and flat regions
-depend on most.
+The input of a convolution is rounded to one of 256 equally spaced numbers within its range, and its weights
+to one of 255 around zero, with a scale for each output channel (Jacob et al. 2018, arXiv 1712.05877). The
+ranges are calibrated: sixteen pairs of numbers, in a small file beside the model. Norms, gates and the sums
+of the residual blocks stay in float32, because strokes and flat regions depend most on the sums.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ colour transfer"):
     x' = T (x - mean of the photo) + mean of the picture,
     T = A^-½ (A^½ B A^½)^½ A^-½,   A and B the covariances of photo and picture.
 
-One map for all pixels: equal colours stay equal, and no edge is moved. Lights and shadows that it would drive
-over the ends of the scale are bent back, by the curve of Reinhard et al. (2002, "Photographic tone
-reproduction for digital images", equation 4), so that they keep their drawing.
+The map is the same for all pixels: equal colours stay equal, and no edge is moved. Lights and shadows that
+would leave the range are compressed by the curve of Reinhard et al. (2002, "Photographic tone reproduction
+for digital images", equation 4), so that their details stay visible.
 """
 
 from __future__ import annotations

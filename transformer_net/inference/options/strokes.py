@@ -1,9 +1,9 @@
-"""Larger brush strokes: a painting made of the small photo, brought to the size of the large one.
+"""Larger brush strokes: the photo is painted at a smaller size, and the painting enlarged.
 
-The painting is enlarged plainly, and gets back what the large photo has and the small one lacks, its fine
-edges, as strongly as the painting follows the photo at that place: the slope of a local linear model of the
-painting over the photo's luminance, as in the fast guided filter (He and Sun 2015, arXiv 1505.00996). That
-filter itself would give the model's output, in which strokes that are not in the photo are blurred away.
+The small photo lacks the large photo's fine edges. They are added to the enlarged painting, multiplied by how
+strongly the painting follows the photo at that place: the slope of a local linear model of the painting over
+the photo's luminance, as in the fast guided filter (He and Sun 2015, arXiv 1505.00996). The filter itself
+would give the linear model's output, which blurs strokes that are not in the photo.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class StyleOptions:
     Attributes:
         strength: From 0, the photo itself, to 1, the painting.
         keep_colour: Whether the painting has the photo's colours and only its light and strokes are new.
-        match_palette: Whether the photo's colours are first moved towards the style picture's (`palette`):
-            what the other two keep of the photo, they then keep of that.
+        match_palette: Whether the photo first gets the style picture's colours (see `palette`). `strength`
+            and `keep_colour` then take these for the photo's own.
         stroke_scale: How many times larger the brush strokes are: the photo is painted that many times
             smaller, and the painting enlarged; see `strokes`.
 

@@ -1,9 +1,9 @@
-"""Less flicker in a painted video: what has moved since the last frame takes its paint along.
+"""Less flicker in a painted video: the last painting is warped to the new frame and blended with the new one.
 
 A network paints each frame separately, and small changes of the photo make other strokes. So the last
-painting is carried along the photo's optical flow (DIS: Kroeger et al. 2016, arXiv 1603.03590), and the new
-one is blended with it where the flow can be trusted: where going there and back ends at the start (Sundaram
-et al. 2010), and the photo has the same colour at both ends. After a cut, that is nowhere.
+painting is warped along the photo's optical flow (DIS: Kroeger et al. 2016, arXiv 1603.03590). It is blended
+with the new one where the flow is reliable: where forward and backward flow agree (Sundaram et al. 2010), and
+the photo has the same colour at both ends. After a cut, that is nowhere.
 """
 
 from __future__ import annotations

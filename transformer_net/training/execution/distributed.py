@@ -25,7 +25,7 @@ class Ranks:
     """This process among those of the run.
 
     Attributes:
-        rank: 0 to `count` − 1; rank 0 writes the files and speaks to people.
+        rank: 0 to `count` − 1; rank 0 writes the files and reports progress.
         count: Number of processes.
         sync_bn: Whether batch norms take their statistics over all ranks. Otherwise each takes its own, of a
             smaller batch, and the run is another one than that of a single process.

@@ -2,12 +2,12 @@
 
 Johnson, Alahi and Fei-Fei 2016, arXiv 1603.08155, section 3.2. The style term deviates from it: each layer's
 squared Gram distance is divided by the squared norm of the style's own Gram matrix, so that a weight means
-the same for every style picture and every layer has a voice. With the usual absolute sum, relu4_3 counts for
-less than a hundredth of relu2_2 and the large shapes of the style never appear.
+the same for every style picture, and every layer counts. With the usual absolute sum, relu4_3 counts for less
+than a hundredth of relu2_2, and the large shapes of the style never appear.
 
-The palette term is ours to add: Gram matrices of VGG features see little of absolute colour, and paintings
-come out in a narrow, milky choice of the style's colours. A sliced Wasserstein distance (Bonneel et al.
-2015, doi 10.1007/s10851-014-0506-3) between the colours of painting and style picture repairs that.
+The palette term is an addition of this project. Gram matrices of VGG features depend little on absolute
+colour, so paintings have few of the style's colours, and pale ones. A sliced Wasserstein distance (Bonneel et
+al. 2015, doi 10.1007/s10851-014-0506-3) between the colours of painting and style picture repairs that.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Losses on how a network paints, whatever the style: without flicker, and without a lattice.
+"""Losses against flicker and against a lattice, the same for every style.
 
-A network that enlarges by 2 and 2 knows where a pixel lies on its own grid of 4 px, and the perceptual losses
-reward what it makes of that: in calm areas, a pattern that repeats every 4 px is the cheapest texture. Two
-terms take that away:
+A network that enlarges twice by 2 can tell where a pixel lies on its grid of 4 px. In calm areas, a pattern
+that repeats every 4 px is the easiest way to lower the perceptual losses. Two terms prevent this:
 
 - Consistency: a photo that has moved by a few pixels, with another exposure and the noise of a sensor, gives
   the painting that has moved. The grain stays where it was, as it does in videos. Frame differences without
@@ -56,9 +55,9 @@ class SecondView(NamedTuple):
 def enlarged(photo: Tensor, rng: np.random.Generator) -> Tensor:
     """A part of each photo (B, 3, H, H), the same in all, at the size of the whole; or the whole.
 
-    Photos have few details in print or at 12 megapixels, and there a lattice shows. A network that sees
-    small crops only, full of details, learns to have one pattern in these and the opposite in calm areas:
-    no lattice in the mean.
+    A lattice shows where photos have few details: in print, or at 12 megapixels. A network that sees only
+    small crops, which are full of details, can cheat: it learns one pattern there and the opposite one in
+    calm areas, and the mean has no lattice.
     """
     zoom, side = int(rng.choice(_ZOOM)), photo.shape[-1]
     if zoom == 1:
@@ -106,10 +105,10 @@ def consistency(first: Tensor, second: Tensor, view: SecondView) -> Tensor:
 def lattice(painting: Tensor, average: Callable[[Tensor], Tensor], of: int) -> Tensor:
     """How much of what repeats every `STRIDE` px the paintings of a batch have in common, up to 1; a scalar.
 
-    A painting's waves of 2 and 4 px are mostly its strokes, which shall stay. So each painting's are
-    multiplied with those of the others only: what they do not share is zero in the mean, as long as no
-    painting knows of the others, as with the statistics of a batch. Each wave is judged by its own
-    mean square: among few strokes as fine as that, a faint lattice stands out.
+    A painting's waves of 2 and 4 px are mostly its strokes, which should stay. So the waves of each painting
+    are multiplied by those of the other paintings only: the mean of what they do not share is zero. (This
+    needs paintings that do not depend on each other, as they would through the statistics of a batch.) Each
+    wave is divided by its own mean square, so that a faint lattice counts where there are few fine strokes.
 
     Args:
         painting: This process's share of the batch, (B, 3, H, W).

@@ -10,10 +10,11 @@ from transformer_net.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class PredictorConfig(TrainConfig):
-    """One training of a style predictor; what `TrainConfig` says of the style picture holds for all of them.
+    """One training of a style predictor. What `TrainConfig` says of the style picture holds for each picture.
 
     The defaults that differ from those of `TrainConfig` are for a training of hours: small crops first, and
-    terms against the lattice that grows in it. There is no warm-up, for it begins at the gallery's mean.
+    terms against the lattice that appears in long trainings. There is no warm-up, because the training begins
+    at the gallery's mean.
 
     Attributes:
         hidden: Units of the two inner layers of the predictor.
