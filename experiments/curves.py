@@ -3,7 +3,7 @@
     python -m experiments.curves --content DIR
 
 Our own short runs, three seeds each, and the gallery's long ones, one seed in each of six styles
-(`styles/*/curves.json`). The paper shows training losses; evaluation mode on photos kept aside stands beside.
+(`styles/*/curves.json`). The paper shows training losses; evaluation mode on held-out photos stands beside.
 """
 
 from __future__ import annotations

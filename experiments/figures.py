@@ -52,7 +52,7 @@ _SETTING = """\
   {style[batch_size]}, width {style[width]}, after {style[warmup_iterations]} iterations that reproduce the
   photo; random initial weights, a seed each, and the same seeds and photos for all norms. The losses are
   content (relu2_2) and style (relative Gram distance, mean of four layers) alone; total loss is
-  content + {weight:g} · style. Evaluation mode, unless training is named: on 8 photos kept aside, at 256 px.
+  content + {weight:g} · style. Evaluation mode, unless training is named: on 8 held-out photos, at 256 px.
   Optimizer: Muon and Adam, as everywhere here. The paper trains Johnson's network (width 32, 256 px, Adam).
 - **CIFAR-100**: 100 training and 20 test images a class; ResNet-20 (width {resnet[width]}),
   {resnet[epochs]} epochs, batches of {resnet[batch_size]}, SGD with Nesterov momentum, one cycle to a

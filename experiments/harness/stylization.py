@@ -64,7 +64,7 @@ PICTURE_SIDE = 256
 def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
     """Train one network: its losses over the iterations and, of seed 0, the astronaut as it paints him.
 
-    Losses are the training's, averaged over ten steps, and in evaluation mode on photos kept aside.
+    Losses are the training's, averaged over ten steps, and in evaluation mode on held-out photos.
     """
     settings = TrainConfig.from_dict(config["train"])
     picture = decode(find_style(settings.style).picture).rgb

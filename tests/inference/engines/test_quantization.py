@@ -152,7 +152,7 @@ def test_blends_are_not_painted_in_int8():
 def test_quantize_prepares_what_is_not_prepared(model, photo_folder, capsys):
     ranges_file(model).unlink()
     command.quantize(content=str(photo_folder), model=[model])
-    assert json.loads(ranges_file(model).read_text())["photos"] == 11  # one of the twelve is kept aside
+    assert json.loads(ranges_file(model).read_text())["photos"] == 11  # one of the twelve is held out
     first, time = load_ranges(model), ranges_file(model).stat().st_mtime_ns
     command.quantize(content="no such folder", model=[model])  # is not even opened
     assert ranges_file(model).stat().st_mtime_ns == time

@@ -100,7 +100,7 @@ class StyleCrops:
         return StyleTargets._make((describe(features, picture), *grams, self.palette.project(picture)))
 
     def validation(self) -> Iterator[StyleTargets]:
-        """The targets of the central squares of the pictures that are kept aside, one at a time."""
+        """The targets of the central squares of the pictures that are held out, one at a time."""
         for picture in self.pictures.validation_tensors(self.side):
             yield self.of(picture)
 

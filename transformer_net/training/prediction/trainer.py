@@ -122,7 +122,7 @@ class PredictorTrainer(Trainer):
         return Losses(total, content, style, palette, tv)
 
     def validate(self, photos: Iterable[Tensor]) -> dict[str, float]:
-        """Mean losses on pictures and photos kept aside, each picture with two photos.
+        """Mean losses on held-out pictures and photos, each picture with two photos.
 
         `closed` is the median over the pictures of the share of the photos' style distance that is gone.
         """
@@ -153,7 +153,7 @@ class PredictorTrainer(Trainer):
         return sum(distance(gram_matrix(f), gram).mean().item() for f, gram in pairs) / len(TAPS)
 
     def paint(self, photo: Tensor) -> Tensor:
-        """The photo in a few styles that are kept aside, side by side, (1, 3, H, n · W) in [0, 1]."""
+        """The photo in a few styles that are held out, side by side, (1, 3, H, n · W) in [0, 1]."""
         paintings = []
         with torch.inference_mode():
             for targets, _ in zip(self.styles.validation(), range(_SHOWN), strict=False):
