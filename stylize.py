@@ -23,11 +23,12 @@ from transformer_net.commandline import complain, run, say, with_fields
 from transformer_net.devices import pick_device
 from transformer_net.errors import DamagedVideoError, SettingError, about
 from transformer_net.imaging.decode import Limits
-from transformer_net.imaging.encode import output_format
-from transformer_net.inference.batch.inputs import check_writable, find_inputs
+from transformer_net.imaging.encode import MEDIA_TYPES, output_format
+from transformer_net.inference.batch.inputs import InputFile, check_writable, find_inputs
 from transformer_net.inference.batch.runner import (
     AnyStylizer,
     BatchPlan,
+    paint_animations,
     paint_on_cluster,
     paint_photos,
     paint_videos,
@@ -43,6 +44,8 @@ from transformer_net.inference.options.style_options import (
 )
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import DEFAULT_MEMORY, parse_memory
+from transformer_net.inference.video.animation import KINDS as ANIMATION_KINDS
+from transformer_net.inference.video.animation import Animation, find_animation
 from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.prediction.style_picture import predicted_norms
@@ -107,7 +110,13 @@ def stylize(
         int | None, typer.Option(min=16, help="Shrink photos to this longer side first.")
     ] = None,
     options: StyleOptions = DEFAULT_OPTIONS,
-    format: Annotated[str, typer.Option(help="png, jpeg or webp.")] = "png",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            help="Photos: png, jpeg or webp. Animations: gif, webp, apng, avif or mp4; else as they come.",
+            show_default="png",
+        ),
+    ] = None,
     keep_exif: Annotated[
         bool,
         typer.Option(
@@ -157,7 +166,7 @@ def stylize(
     are files that are neither pictures nor videos.
 
     Of a video, OUT/<video>-<style>-<norm>.mp4 has the same frames at the same times, and the same sound. If
-    the work is interrupted, the same command continues it.
+    the work is interrupted, the same command continues it. An animation (GIF, APNG, WebP, AVIF) stays one.
 
     Exit code 0: all are painted. 1: all but the listed ones, or a listed video is damaged. 2: none.
 
@@ -165,17 +174,26 @@ def stylize(
     """
     if address is not None and engine_cluster is None:
         raise SettingError("--address needs a cluster: add --engine-cluster ray.")
-    kind = output_format(format)
+    wanted = None if format is None else format.strip().lower().removeprefix(".")
+    moves_only = wanted in ANIMATION_KINDS and wanted not in MEDIA_TYPES
+    kind = "png" if wanted is None or moves_only else output_format(wanted)
     memory = parse_memory(max_memory)
     inputs = find_inputs(photos, out)
     found = inputs.files
     clips = [file for file in found if file.is_video]
-    if steady and not clips:
+    animations: dict[InputFile, Animation] = {}
+    if engine_cluster is None and (wanted is None or wanted in ANIMATION_KINDS):  # else, their first frame
+        for file in found:
+            if not file.is_video and (animation := find_animation(file.photo, LIMITS)):
+                animations[file] = animation
+    if steady and not clips and not animations:
         raise SettingError("--steady is for videos, and no video was given.")
-    if clips == found and kind != "png":
+    if clips == found and wanted is not None:
         raise SettingError("--format is for photos: videos are written as mp4.")
-    if clips and (mask or options.match_palette):  # each frame would be measured by itself, and flicker
-        raise SettingError("--mask and --match-palette are for photos, not for videos.")
+    if moves_only and not animations:
+        raise SettingError(f"--format {wanted} is for animations, and none was given.")
+    if (clips or animations) and (mask or options.match_palette):  # frames would flicker
+        raise SettingError("--mask and --match-palette are for photos, not for videos and animations.")
     if clips == found and (keep_exif or keep_gps):
         raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")
     stylizers = _stylizers(style, style_picture, norm, model, mask, device, engine, precision)
@@ -198,8 +216,11 @@ def stylize(
         limits=LIMITS,
     )
     if engine_cluster is None:
-        failed = paint_photos([file for file in found if not file.is_video], batch, jobs)
-        failed |= paint_videos(clips, batch, VideoOptions(max_side, options, steady, memory, exact))
+        stills = [file for file in found if not file.is_video and file not in animations]
+        video_options = VideoOptions(max_side, options, steady, memory, exact)
+        failed = paint_photos(stills, batch, jobs)
+        failed |= paint_animations(animations, wanted, batch, video_options)
+        failed |= paint_videos(clips, batch, video_options)
     else:
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")

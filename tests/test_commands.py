@@ -538,6 +538,29 @@ def test_a_damaged_video_is_painted_and_told(clip, tmp_path, invoke):
     assert (tmp_path / "out" / "tape-mosaic-in.mp4").is_file()
 
 
+def test_animations_stay_animations(tmp_path, photo, invoke):
+    folder = tmp_path / "moving"
+    folder.mkdir()
+    frames = [make_picture(40, 30, seed=number) for number in range(3)]
+    frames[0].save(folder / "wave.gif", save_all=True, append_images=frames[1:], duration=80, loop=0)
+    photo.rename(folder / "still.jpg")
+    options = [folder, "--norm", "in", "--engine", "torch"]
+    code, out, err = invoke(stylize, *options)
+    assert (code, err) == (0, "")
+    assert "wave-mosaic-in.gif" in out
+    assert "3 frames" in out
+    assert paintings(tmp_path / "out").keys() == {"wave-mosaic-in.gif", "still-mosaic-in.png"}
+    with Image.open(tmp_path / "out" / "wave-mosaic-in.gif") as painted:
+        assert (painted.n_frames, painted.info["duration"], painted.info["loop"]) == (3, 80, 0)
+    assert "already painted" in invoke(stylize, *options)[1]
+    for kind, name in (("mp4", "wave-mosaic-in.mp4"), ("jpeg", "wave-mosaic-in.jpg")):
+        code, _, err = invoke(stylize, folder / "wave.gif", *options[1:], "--format", kind)
+        assert (code, err) == (0, "")
+        assert (tmp_path / "out" / name).is_file()
+    code, _, err = invoke(stylize, folder / "still.jpg", "--format", "gif")
+    assert (code, err) == (2, "--format gif is for animations, and none was given.\n")
+
+
 def test_options_that_are_not_for_all(clip, photo, invoke):
     code, out, err = invoke(stylize, photo, "--steady")
     assert (code, out, err) == (2, "", "--steady is for videos, and no video was given.\n")

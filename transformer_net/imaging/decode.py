@@ -8,7 +8,7 @@ What `decode` guarantees to all code after it:
   (`encode`): it must not carry the place or the camera of the photo.
 * **Alpha** is kept apart, and the pixels are laid over white, so that colours hidden under
   transparent pixels never reach a painting. `Photo.with_alpha` puts the alpha back.
-* **Animations** and multi-page files give their first frame.
+* **Animations** and multi-page files give their first frame; `photo_of` gives the others.
 
 This module does not import torch: a picture can be checked before any model is loaded.
 """
@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias, TypeVar, cast
@@ -39,6 +40,8 @@ __all__ = [
     "Photo",
     "Source",
     "decode",
+    "opened",
+    "photo_of",
 ]
 
 Source: TypeAlias = (
@@ -153,6 +156,26 @@ def decode(source: Source, limits: Limits = DEFAULT_LIMITS, max_side: int | None
     if hasattr(source, "read"):
         return _decode_stream(source, limits, max_side)
     raise TypeError(f"cannot decode a picture from {type(source).__name__}")
+
+
+@contextmanager
+def opened(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, Image.Image]]:
+    """The format of a picture's file, and the picture, whose pixels are not read yet; see `photo_of`.
+
+    Raises:
+        UnsupportedImageError, UnreadableImageError, ImageSizeError, OSError: It cannot be opened.
+    """
+    with path.open("rb") as stream:
+        name, opener = identify(stream.read(PREFIX))
+        stream.seek(0)
+        with _sound(name, lambda: opener(stream, limits.check)) as image:
+            yield name, image
+
+
+def photo_of(image: Image.Image, limits: Limits, name: str, frame: int) -> Photo:
+    """A frame of an animation that is `opened`, as `decode` would give it if it were the first."""
+    _sound(name, lambda: image.seek(frame))
+    return _finish(image, limits, name, None)
 
 
 def _decode_file(name: str, limits: Limits, max_side: int | None) -> Photo:

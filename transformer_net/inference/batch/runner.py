@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +32,8 @@ from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.sheet import side_by_side
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.tiling.tiles import ProgressCallback
+from transformer_net.inference.video.animation import Animation, paint_animation
+from transformer_net.inference.video.animation import suffix_of as animation_suffix
 from transformer_net.inference.video.pipeline import VideoOptions, paint_video
 from transformer_net.inference.video.reader import probe
 from transformer_net.norms import NORM_TITLES, norm_slug
@@ -252,7 +254,7 @@ def _paint_video(
     clip = probe(file.photo)
     norm = stylizer.info.norm
     path = painting_path(batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}")
-    of = options.made_of(clip, stylizer)
+    of = options.made_of(clip.path, stylizer)
     if batch.knows(path, of):
         say(f"{path}  already painted")
         return ""
@@ -267,6 +269,67 @@ def _paint_video(
     remarks = [f"{time.perf_counter() - start:.1f} s", *clip.changes]
     say(f"{path}  {', '.join(remarks)}")
     return damage
+
+
+def paint_animations(
+    found: Mapping[InputFile, Animation], kind: str | None, batch: BatchPlan, options: VideoOptions
+) -> dict[InputFile, StylizerError]:
+    """Paint every animation, one after the other; gives those that failed, with the reason.
+
+    Args:
+        found: The files, and what is in them.
+        kind: What they are written as, see `animation.KINDS`; None for what each of them is.
+        batch: As for photos.
+        options: As for videos.
+    """
+    failed: dict[InputFile, StylizerError] = {}
+    with _progress() as bar:
+        for file, animation in found.items():
+            try:
+                for stylizer in batch.stylizers:
+                    assert isinstance(stylizer, Stylizer)  # masks are for photos
+                    _paint_animation(file, animation, kind or animation.kind, stylizer, batch, options, bar)
+            except StylizerError as error:
+                failed[file] = _bare(error)
+    return failed
+
+
+def _paint_animation(
+    file: InputFile,
+    animation: Animation,
+    kind: str,
+    stylizer: Stylizer,
+    batch: BatchPlan,
+    options: VideoOptions,
+    bar: ProgressBar,
+) -> None:
+    """Paint one animation with one normalizer, unless its painting is cached."""
+    norm = stylizer.info.norm
+    path = painting_path(
+        batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{animation_suffix(kind)}"
+    )
+    of = options.made_of(file.photo, stylizer)
+    if batch.knows(path, of):
+        say(f"{path}  already painted")
+        return
+    start = time.perf_counter()
+    task = bar.add_task(f"{file.photo.name} {NORM_TITLES[norm]}", total=animation.frames)
+    try:
+        painted = paint_animation(
+            animation,
+            path,
+            stylizer,
+            kind,
+            batch.limits,
+            options,
+            lambda done: bar.update(task, completed=done),
+        )
+    finally:
+        bar.remove_task(task)
+    if batch.ledger:
+        batch.ledger.add(path, of)
+    remarks = [f"{time.perf_counter() - start:.1f} s", f"{animation.frames} frames, {painted} of them unlike"]
+    say(f"{path}  {', '.join(remarks)}")
 
 
 def _write(

@@ -61,11 +61,11 @@ class VideoOptions:
     max_memory: int = DEFAULT_MEMORY
     exact: bool = False
 
-    def made_of(self, clip: Clip, stylizer: Stylizer) -> str:
+    def made_of(self, path: Path, stylizer: Stylizer) -> str:
         """What a painted video depends on."""
         options = self.style_options
         settings = (self.max_side, options.chosen(), self.steady, self.max_memory, self.exact)
-        return made_of(clip.path, repr([SEGMENT, *settings, stylizer.fingerprint(options)]))
+        return made_of(path, repr([SEGMENT, *settings, stylizer.fingerprint(options)]))
 
 
 AS_IT_COMES = VideoOptions()
@@ -106,7 +106,7 @@ def paint_video(
 def _paint_video(
     clip: Clip, target: Path, stylizer: Stylizer, options: VideoOptions, on_frame: Callable[[int], None]
 ) -> str:
-    with _Segments(target, options.made_of(clip, stylizer), options.steady) as segments:
+    with _Segments(target, options.made_of(clip.path, stylizer), options.steady) as segments:
         bad_frames = _paint_rest(segments, clip, stylizer, options, on_frame)
         if not segments.files:
             raise damaged(clip.path)

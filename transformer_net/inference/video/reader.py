@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from transformer_net.errors import UnreadableVideoError
 from transformer_net.imaging.decode import DEFAULT_LIMITS
+from transformer_net.imaging.tone_mapping import DEFAULT_PEAK
 from transformer_net.inference.video.colours import FramePixels, is_hdr, peak_light, rgb
 from transformer_net.inference.video.deinterlacing import deinterlaced
 from transformer_net.inference.video.ffmpeg import damaged, opened, pyav
@@ -54,8 +55,8 @@ class Clip:
         last: For how long the last one is shown, in `time_base`.
         time_base: Unit of all times, in seconds.
         rate: Frames a second, on average.
-        start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
         size: Width and height of a stored picture; some recordings change it midway.
+        start: When it begins, in seconds; broadcasts begin at the time of day. Times are counted from here.
         matrix: How to turn its frames for display; None where they are upright.
         is_interlaced: Whether its frames are two fields each, at two times.
         is_hdr: Whether it is PQ or HLG.
@@ -65,6 +66,7 @@ class Clip:
         bad_sound: Number of damaged packets of sound.
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
         copies_sound: Whether it is written as it is: neither holds Windows Media's, which becomes AAC.
+        only_pictures: Whether there is nothing else to keep, and the file may be one that ffmpeg cannot read.
     """
 
     path: Path
@@ -73,17 +75,18 @@ class Clip:
     last: int
     time_base: Fraction
     rate: Fraction
-    start: Fraction
     size: tuple[int, int]
-    matrix: Matrix | None
-    is_interlaced: bool
-    is_hdr: bool
-    peak: float
-    aspect: Fraction
-    is_cut: bool
-    bad_sound: int
-    suffix: str
-    copies_sound: bool
+    start: Fraction = Fraction(0)
+    matrix: Matrix | None = None
+    is_interlaced: bool = False
+    is_hdr: bool = False
+    peak: float = DEFAULT_PEAK
+    aspect: Fraction = Fraction(1)
+    is_cut: bool = False
+    bad_sound: int = 0
+    suffix: str = ".mp4"
+    copies_sound: bool = True
+    only_pictures: bool = False
 
     @property
     def changes(self) -> list[str]:

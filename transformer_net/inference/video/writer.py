@@ -72,9 +72,11 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         pictures.time_base = clip.time_base
         if clip.matrix:
             pictures.set_display_matrix(clip.matrix)
-        source = files.enter_context(av.open(address(clip.path), metadata_errors="replace"))
-        heard = {sound.index: _stream_for(sound, joined, clip) for sound in sounds(source)}
-        joined.set_chapters([_from_start(chapter, clip) for chapter in source.chapters()])
+        heard = {}
+        if not clip.only_pictures:
+            source = files.enter_context(av.open(address(clip.path), metadata_errors="replace"))
+            heard = {sound.index: _stream_for(sound, joined, clip) for sound in sounds(source)}
+            joined.set_chapters([_from_start(chapter, clip) for chapter in source.chapters()])
         both = heapq.merge(
             _picture_packets(segments, pictures, clip),
             _sound_packets(clip, heard),
