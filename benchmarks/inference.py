@@ -95,7 +95,7 @@ def work(network: nn.Module, side: int) -> float:
     return float(total)
 
 
-def ceiling(repeats: int = 3) -> float:
+def ceiling() -> float:
     """The most FLOP a second that PyTorch reaches in float32 just now, in a large convolution or product."""
     image, weight = torch.rand(1, 128, 160, 160), torch.rand(128, 128, 3, 3)
     flat = [t.to(memory_format=torch.channels_last) for t in (image, weight)]
@@ -107,7 +107,7 @@ def ceiling(repeats: int = 3) -> float:
         (2 * 1536**3, lambda: square @ square),
     ]
     with torch.inference_mode():
-        return max(flop / seconds(call) for _ in range(repeats) for flop, call in tries)
+        return max(flop / seconds(call) for _ in range(3) for flop, call in tries)
 
 
 def seconds(call: Callable[[], object]) -> float:

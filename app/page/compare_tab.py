@@ -68,8 +68,8 @@ class CompareHandlers:
     """The events of the Compare tab. One instance serves all visitors and keeps nothing of theirs.
 
     Pictures go to the page as paths: Gradio would encode a PIL image again at each step. The paintings that
-    hang already come in with the event and go out again, since an update that leaves a picture as it is
-    makes Gradio copy the component, and files of such copies are never deleted.
+    are shown come in with the event and go out again. An update that leaves a picture as it is would make
+    Gradio copy the component, and files of such copies are never deleted.
 
     Args:
         service: Where the painting is done.

@@ -185,12 +185,11 @@ class PaintingService:
         photo: Photo,
         style: str | StylePicture,
         norm: str,
-        max_side: int | None = None,
         options: StyleOptions = DEFAULT_OPTIONS,
         gone: Callable[[], Awaitable[bool]] | None = None,
     ) -> Painting:
         """Paint `photo` once; see `paint_all`."""
-        return (await self.paint_all(photo, style, [norm], max_side, options, gone))[0]
+        return (await self.paint_all(photo, style, [norm], options=options, gone=gone))[0]
 
     async def paint_all(
         self,

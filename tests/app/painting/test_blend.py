@@ -38,7 +38,7 @@ def on_the_page(service, cache, style, second, mix, match_palette=False):
     upload.write_bytes(PHOTO)
 
     async def steps():
-        options = (style, 64, 100, False, match_palette, 1, second, mix, *[None] * 9)
+        options = (style, None, 64, 100, False, match_palette, 1, second, mix, *[None] * 9)
         return [step async for step in CompareHandlers(service).paint({"path": str(upload)}, *options)]
 
     return [Path(path) for path in asyncio.run(steps())[-1][2:6]]
