@@ -1,8 +1,9 @@
-"""Train a style predictor, which gives any picture's style at once: python train_predictor.py --styles DIR"""
+"""Train a style predictor, which gives any picture's style at once: python train_predictor.py"""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 
 from styles.blend import gallery_mean
+from styles.gallery.painted import painted
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
 from transformer_net.errors import SettingError
@@ -30,17 +32,17 @@ from transformer_net.training.report import ProgressLine, duration, losses_table
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder, check_folders
 
-STYLES = Path(__file__).parent / "styles"
-
 
 def train(
     norm: Annotated[str, typer.Option(help="Normalizer: bn, in, bn+se or iebn.")] = "iebn",
     styles: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            help="Folder of style pictures, hundreds if you can; default: the gallery's.", show_default=False
+            help="Folder of style pictures, hundreds if you can. One crop in ten is of a picture that the "
+            "gallery's painters draw, with a new seed each time; without a folder, all are.",
+            show_default=False,
         ),
-    ] = STYLES,
+    ] = None,
     content: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +96,7 @@ def train(
         seed=seed,
     )
     target = pick_device(own_device(device))
-    photos, pictures = open_content(content), ContentPhotos.from_folder(styles)
+    photos, pictures = open_content(content), styles and ContentPhotos.from_folder(styles)
     folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
     check_folders([folder], resume, overwrite, several=False)
     start = with_upsampling(gallery_mean(config.norm), config.upsampling)
@@ -104,7 +106,7 @@ def train(
         ProgressLine(console if ranks.first else Console(quiet=True), f"predictor {config.norm}") as line,
     ):
         vgg = Vgg16Features()
-        crops = StyleCrops(pictures, vgg, target, config)
+        crops = StyleCrops(pictures, partial(painted, seed=config.seed), vgg, target, config)
         network = StylePredictor.around(start, config.hidden, config.seed)
         trainer = PredictorTrainer(config, crops, vgg, target, network, ranks)
         sample = decode(EXAMPLES / "astronaut.jpg").rgb

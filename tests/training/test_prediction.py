@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import train_predictor
+from styles.gallery import painted
 from tests.conftest import make_picture
 from transformer_net.errors import SettingError
 from transformer_net.network import TransformerNet
@@ -26,6 +28,11 @@ def few(monkeypatch):
     monkeypatch.setattr(styles, "BEGINNING", 4)
 
 
+def drawn(number):
+    """One grey for four crops each."""
+    return Image.new("RGB", (80, 80), (number // 4,) * 3)
+
+
 def config(**given):
     settings = {"norm": "iebn", "width": 4, "iterations": 6, "batch_size": 2, "size": 48, "early_size": 0}
     settings |= {"hidden": 8, "crop": 64, "crops": 6, "shift": 4, "precision": "fp32", "init": ""}
@@ -34,7 +41,7 @@ def config(**given):
 
 def trainer(folder, vgg, **given):
     made = config(**given)
-    crops = StyleCrops(ContentPhotos.from_folder(folder), vgg, CPU, made)
+    crops = StyleCrops(ContentPhotos.from_folder(folder), drawn, vgg, CPU, made)
     torch.manual_seed(0)
     network = StylePredictor.around(TransformerNet(made.norm, made.width), made.hidden)
     return PredictorTrainer(made, crops, vgg, CPU, network)
@@ -42,8 +49,8 @@ def trainer(folder, vgg, **given):
 
 def test_crops_follow_from_seed_and_number(photo_folder, vgg):
     pictures = ContentPhotos.from_folder(photo_folder)
-    first, again = (StyleCrops(pictures, vgg, CPU, config()) for _ in range(2))
-    other = StyleCrops(pictures, vgg, CPU, config(seed=1))
+    first, again = (StyleCrops(pictures, drawn, vgg, CPU, config()) for _ in range(2))
+    other = StyleCrops(pictures, drawn, vgg, CPU, config(seed=1))
     for number in range(12):
         crop = first.crop(number)
         assert crop.shape == (3, 64, 64)
@@ -52,8 +59,35 @@ def test_crops_follow_from_seed_and_number(photo_folder, vgg):
         assert not torch.equal(crop, other.crop(number))
 
 
+def test_some_crops_are_of_drawn_pictures_and_all_where_there_are_no_others(photo_folder, vgg):
+    pictures = ContentPhotos.from_folder(photo_folder)
+
+    def share(pictures, **given):
+        crops = StyleCrops(pictures, drawn, vgg, CPU, config(**given))
+        return sum(bool(crops.crop(number).std((1, 2)).max() < 1e-3) for number in range(60)) / 60
+
+    assert 0.02 < share(pictures) < 0.25
+    assert (share(pictures, painted=0.0), share(None)) == (0, 1)
+    assert (
+        len(
+            list(StyleCrops(None, lambda number: Image.new("RGB", (80, 80)), vgg, CPU, config()).validation())
+        )
+        == 4
+    )
+
+
+def test_painters_draw_another_picture_for_every_few_crops(monkeypatch):
+    monkeypatch.setattr(painted, "SIDE", 64)
+    monkeypatch.setattr(painted, "PAINTERS", ("ink",))
+    first, same, other, seeded = (
+        painted.painted(n, s).tobytes() for n, s in ((0, 0), (15, 0), (16, 0), (0, 1))
+    )
+    assert first == same
+    assert len({first, other, seeded}) == 3
+
+
 def test_new_crops_come_into_use_and_old_ones_go(photo_folder, vgg, few):
-    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), vgg, CPU, config(fresh=0.5))
+    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), drawn, vgg, CPU, config(fresh=0.5))
     assert [crops.in_use(i) for i in (0, 2, 4, 10)] == [range(4), range(5), range(6), range(3, 9)]
     assert all(set(crops.drawn(i, 50)) == set(crops.in_use(i)) for i in (0, 10))
     crops.targets(crops.in_use(0))
@@ -62,7 +96,7 @@ def test_new_crops_come_into_use_and_old_ones_go(photo_folder, vgg, few):
 
 
 def test_targets_are_those_of_the_crop(photo_folder, vgg):
-    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), vgg, CPU, config())
+    crops = StyleCrops(ContentPhotos.from_folder(photo_folder), drawn, vgg, CPU, config())
     both = crops.targets([1, 2])
     exact = crops.of(crops.crop(2)[None])
     torch.testing.assert_close(both.descriptor[1:], exact.descriptor)

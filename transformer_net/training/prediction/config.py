@@ -21,6 +21,7 @@ class PredictorConfig(TrainConfig):
         crop: Side in pixels of the crops of style pictures.
         crops: Crops of style pictures that are in use at a time.
         fresh: Crops that come new into use at each step; as many go out.
+        painted: Share of the crops that are of drawn pictures, where there are others.
     """
 
     iterations: int = 12000
@@ -34,8 +35,11 @@ class PredictorConfig(TrainConfig):
     crop: int = 256
     crops: int = 2000
     fresh: float = 0.5
+    painted: float = 0.1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.hidden < 1:
             raise SettingError(f"hidden must be at least 1, not {self.hidden}.")
+        if not 0 <= self.painted <= 1:
+            raise SettingError(f"painted must be within 0 and 1, not {self.painted}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from transformer_net.imaging.arrays import to_array
+from transformer_net.imaging.arrays import fit, to_array
 from transformer_net.prediction.descriptor import describe
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.losses.perceptual import PaletteDistance, gram_matrix
@@ -22,6 +22,9 @@ BEGINNING = 256
 
 _MOST_ENLARGED = 1.5
 """How much of a crop is made of pixels that were not there."""
+
+_ASIDE, _DRAWN_ASIDE = 10**9, 4
+"""Number of the first drawn picture that is held out for validation, and how many are."""
 
 _RECOLOURED = 0.6
 """Share of crops whose colours are changed: pictures are few, and palettes are many."""
@@ -55,16 +58,23 @@ class StyleCrops:
     What the losses need of a crop is computed once and kept, half in bfloat16, as long as it is in use.
 
     Args:
-        pictures: The pictures; those for validation are not trained on.
+        pictures: The pictures, of which those for validation are not trained on; None for drawn ones only.
+        painted: Draws a picture for the number of a crop.
         vgg: Feature extractor.
         device: Where it computes.
         config: Says which crops, and how many are in use at a time.
     """
 
     def __init__(
-        self, pictures: ContentPhotos, vgg: Vgg16Features, device: torch.device, config: PredictorConfig
+        self,
+        pictures: ContentPhotos | None,
+        painted: Callable[[int], Image.Image],
+        vgg: Vgg16Features,
+        device: torch.device,
+        config: PredictorConfig,
     ) -> None:
-        self.pictures, self.vgg, self.device = pictures, vgg, device
+        self.pictures, self.painted, self.vgg, self.device = pictures, painted, vgg, device
+        self._painted_share = config.painted if pictures else 1.0
         self.seed, self.side, self.count, self.fresh = config.seed, config.crop, config.crops, config.fresh
         self.palette = PaletteDistance().to(device)
         self._kept: dict[int, StyleTargets] = {}
@@ -101,13 +111,17 @@ class StyleCrops:
 
     def validation(self) -> Iterator[StyleTargets]:
         """The targets of the central squares of the pictures that are held out, one at a time."""
-        for picture in self.pictures.validation_tensors(self.side):
-            yield self.of(picture)
+        if self.pictures:
+            for picture in self.pictures.validation_tensors(self.side):
+                yield self.of(picture)
+            return
+        for number in range(_ASIDE, _ASIDE + 100 * _DRAWN_ASIDE, 100):  # no two of the same picture
+            yield self.of(torch.from_numpy(to_array(fit(self.painted(number), self.side)))[None])
 
     def crop(self, number: int) -> Tensor:
         """Crop `number`, (3, S, S) in [0, 1]: of any scale, turned, mirrored, perhaps in other colours."""
         rng = np.random.default_rng([self.seed, 4, number])
-        picture = self.pictures.photo(int(rng.integers(len(self.pictures.training))))
+        picture = self._picture(rng, number)
         shorter = min(picture.size)
         least = min(1.0, self.side / _MOST_ENLARGED / shorter)
         side = shorter * rng.uniform(least, 1.0)
@@ -125,6 +139,11 @@ class StyleCrops:
             pixels = (grey + (pixels - grey) * rng.uniform(0.4, 1.6)).clip(0, 1)
             pixels = pixels ** np.exp(rng.uniform(-0.5, 0.5))
         return torch.from_numpy(np.ascontiguousarray(pixels, np.float32))
+
+    def _picture(self, rng: np.random.Generator, number: int) -> Image.Image:
+        if self.pictures is None or rng.random() < self._painted_share:
+            return self.painted(number)
+        return self.pictures.photo(int(rng.integers(len(self.pictures.training))))
 
     def _halved(self, targets: StyleTargets) -> StyleTargets:
         """With the Gram matrices in bfloat16: they are nearly all of the bytes."""

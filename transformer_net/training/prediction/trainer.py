@@ -55,7 +55,7 @@ class PredictorTrainer(Trainer):
             config, None, vgg.to(device).to(memory_format=torch.channels_last), device, network, ranks
         )
         self.vgg, self.styles = vgg, styles
-        names = "\n".join(path.name for path in styles.pictures.training)
+        names = "\n".join(path.name for path in styles.pictures.training) if styles.pictures else ""
         self.style_sha256, self.vgg_source = hashlib.sha256(names.encode()).hexdigest(), vgg.source
 
     def standardize(self) -> None:
@@ -167,7 +167,9 @@ class PredictorTrainer(Trainer):
         return {}
 
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
-        save_predictor(path, self.network, self.config.grain, card)
+        pictures = self.styles.pictures
+        styles = {"name": pictures.name, "pictures": len(pictures.training)} if pictures else {}
+        save_predictor(path, self.network, self.config.grain, {**card, "styles": styles})
 
 
 def distance(gram: Tensor, target: Tensor) -> Tensor:
