@@ -29,7 +29,7 @@ from transformer_net.prediction.style_picture import StylePicture, predicted_nor
 
 ALL = tuple(NORMS)
 
-_NOT_SHOWN = frozenset({"HEIC", "TIFF"})
+_NOT_SHOWN = frozenset({"HEIC", "TIFF", "JPEG XL", "PNM"})
 """Formats of `formats.INPUT_FORMATS` that not every browser shows."""
 
 _PATIENCE = 5

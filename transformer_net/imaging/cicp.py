@@ -100,9 +100,9 @@ def of_avif(data: bytes) -> Cicp | None:
         (place, _) = _inside(data, b"pitm", *meta)
         main = struct.unpack_from(">I" if data[place] else ">H", data, place + 4)[0]
         found, peak = None, None
-        boxes = list(_boxes(data, *container))
+        listed = list(boxes(data, *container))
         for index in _associated(data, *properties, main):
-            kind, start, _ = boxes[index - 1]
+            kind, start, _ = listed[index - 1]
             if kind == b"colr" and data[start : start + 4] == b"nclx":
                 found = of_nclx(*struct.unpack_from(">HH", data, start + 4))
             elif kind == b"colr":
@@ -114,8 +114,8 @@ def of_avif(data: bytes) -> Cicp | None:
         return None
 
 
-def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, start and end of what is inside each box."""
+def boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, start and end of what is inside each box of an ISO base media file (ISO/IEC 14496-12)."""
     while start + 8 <= end:
         length, kind = struct.unpack_from(">I4s", data, start)
         head = 8
@@ -129,7 +129,7 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _inside(data: bytes, wanted: bytes, start: int, end: int, skip: int = 0) -> tuple[int, int]:
-    for kind, first, last in _boxes(data, start, end):
+    for kind, first, last in boxes(data, start, end):
         if kind == wanted:
             return first + skip, last
     raise LookupError(wanted)
@@ -137,7 +137,7 @@ def _inside(data: bytes, wanted: bytes, start: int, end: int, skip: int = 0) -> 
 
 def _associated(data: bytes, start: int, end: int, item: int) -> Iterator[int]:
     """Numbers, from 1, of the properties of an item."""
-    for kind, at, _ in _boxes(data, start, end):
+    for kind, at, _ in boxes(data, start, end):
         if kind != b"ipma":
             continue
         version, wide = data[at], data[at + 3] & 1

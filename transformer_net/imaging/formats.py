@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from importlib.util import find_spec
 from typing import Final
 
 from PIL import Image
@@ -10,13 +11,17 @@ from PIL import Image
 from transformer_net.errors import UnsupportedImageError
 from transformer_net.imaging.openers import OPENERS, Opener, export_first, open_by_pillow
 
-INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF")
-"""What `decode` opens. Everything else that Pillow knows is refused: codecs are attack surface."""
+INPUT_FORMATS: Final[tuple[str, ...]] = ("JPEG", "PNG", "WEBP", "AVIF", "HEIC", "GIF", "BMP", "TIFF", "PNM")
+"""What `decode` opens, and JPEG XL where its plugin is installed. Everything else that Pillow knows is
+refused: codecs are attack surface."""
+
+_HAS_JXL: Final = find_spec("pillow_jxl") is not None
 
 SUFFIXES: Final = frozenset(
     {
         *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".avif", ".heic", ".heif", ".hif"),
-        *(".gif", ".bmp", ".dib", ".tif", ".tiff"),
+        *(".gif", ".bmp", ".dib", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+        *((".jxl",) if _HAS_JXL else ()),
     }
 )
 """What files of these formats are called: a picture in a folder is known by it. `decode` ignores names."""
@@ -30,23 +35,37 @@ _CAMERA_RAW: Final = frozenset(
 )
 
 REFUSED_SUFFIXES: Final = _CAMERA_RAW | {
-    *(".psd", ".psb", ".svg", ".svgz", ".xcf", ".kra", ".ai", ".eps", ".ico", ".jp2", ".j2k", ".jpf", ".jpx"),
     *(
-        ".jxl",
-        ".exr",
-        ".hdr",
-        ".dds",
-        ".tga",
-        ".pcx",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
+        ".psd",
+        ".psb",
+        ".svg",
+        ".svgz",
+        ".xcf",
+        ".kra",
+        ".ai",
+        ".eps",
+        ".ico",
+        ".cur",
+        ".icns",
+        ".wmf",
+        ".emf",
+    ),
+    *(
+        ".jp2",
+        ".j2k",
+        ".jpf",
+        ".jpx",
+        ".jxr",
+        ".wdp",
         ".bpg",
         ".flif",
-        ".wmf",
+        ".qoi",
+        ".tga",
+        ".pcx",
+        ".dds",
+        ".djvu",
     ),
-    *(".emf", ".heics", ".heifs", ".avifs", ".jng", ".mng", ".jxr", ".wdp", ".djvu", ".qoi", ".cur", ".icns"),
+    *(".exr", ".hdr", ".heics", ".heifs", ".avifs", ".jng", ".mng", *(() if _HAS_JXL else (".jxl",))),
 }
 """What pictures are called that are not read: in a folder they fail, and are not passed over."""
 
@@ -66,8 +85,6 @@ _REFUSED: Final = (
     (0, b"FOVb", "a camera raw"),
     (0, b"\0MRM", "a camera raw"),
     (0, b"gimp xcf", "a GIMP"),
-    (0, b"\xff\x0a", "a JPEG XL"),
-    (0, b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
     (0, b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (0, b"\x76\x2f\x31\x01", "an OpenEXR"),
@@ -77,6 +94,7 @@ _REFUSED: Final = (
 )
 """Where in a file which bytes tell a format that is named when it is refused."""
 
+_JXL_BEGINNINGS: Final = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _HEIF_BRANDS: Final = frozenset(
     {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1"}
@@ -96,10 +114,14 @@ def identify(prefix: bytes) -> tuple[str, Opener]:
         UnsupportedImageError: It is none of `INPUT_FORMATS`.
     """
     Image.init()
-    known = [name for name in INPUT_FORMATS if name in Image.OPEN or name == "HEIC"]
+    known = [name for name in INPUT_FORMATS if name in Image.OPEN or name in OPENERS]
+    if _HAS_JXL:
+        known.append("JPEG XL")
     name = _container(prefix) or next((name for name in known if _accepts(name, prefix)), None)
     if refused := _refused(prefix):
         raise export_first(refused)
+    if name == "JPEG XL" and name not in known:
+        raise export_first("a JPEG XL")
     if name not in known:  # Pillow may be built without a codec
         *most, last = known
         raise UnsupportedImageError(
@@ -117,10 +139,12 @@ def _refused(prefix: bytes) -> str | None:
 
 
 def _container(prefix: bytes) -> str | None:
-    """HEIC or AVIF, by the brands of a file of the ISO base media format (ISO/IEC 14496-12, 4.3).
+    """JPEG XL; or HEIC or AVIF, by the brands of a file of the ISO base media format (ISO/IEC 14496-12, 4.3).
 
     Both are named by `mif1` first in some files, so that what else they call themselves decides.
     """
+    if prefix.startswith(_JXL_BEGINNINGS):
+        return "JPEG XL"
     if prefix[4:8] != b"ftyp":
         return None
     length = min(int.from_bytes(prefix[:4], "big"), len(prefix))
@@ -131,7 +155,9 @@ def _container(prefix: bytes) -> str | None:
 
 
 def _accepts(name: str, prefix: bytes) -> bool:
-    if name in ("AVIF", "HEIC"):
+    if name in ("AVIF", "HEIC", "JPEG XL"):
         return False  # `_container` knows them
+    if name == "PNM":
+        return prefix.startswith((b"P4", b"P5", b"P6")) and prefix[2:3].isspace()  # not the slow ones of text
     accepts = Image.OPEN[name][1]
     return accepts is not None and accepts(prefix) is True

@@ -6,13 +6,14 @@ Pillow opens most. libvips (https://www.libvips.org) reads sound files that Pill
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import IO, Any, Final, cast
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from transformer_net.errors import UnsupportedImageError
-from transformer_net.imaging.cicp import Cicp, of_avif, of_nclx, of_png
+from transformer_net.imaging.cicp import Cicp, boxes, of_avif, of_nclx, of_png
 from transformer_net.imaging.pixel_layouts import from_16_bits, from_floats
 
 Check = Callable[[tuple[int, int]], None]
@@ -92,6 +93,45 @@ def _open_tiff(stream: IO[bytes], check: Check) -> Image.Image:
     return open_by_pillow("TIFF", stream, check)
 
 
+def _open_jxl(stream: IO[bytes], check: Check) -> Image.Image:
+    """JPEG XL, upright. Its plugin decodes at once, so that the size is read from the header here."""
+    from pillow_jxl.JpegXLImagePlugin import JXLImageFile
+
+    check(_jxl_size(stream.read()))
+    stream.seek(0)
+    image = JXLImageFile(stream, "")
+    if not image.jpeg:  # one that was made of a JPEG comes as that JPEG
+        image.getexif()[ExifTags.Base.Orientation] = 1
+    return cast("Image.Image", image)
+
+
+def _jxl_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a codestream, perhaps in a container (ISO/IEC 18181-1, D.2; 18181-2).
+
+    Raises:
+        IndexError, ValueError: It is cut short, or there is none.
+    """
+    if not data.startswith(b"\xff\x0a"):
+        kind, start, end = next(box for box in boxes(data, 0, len(data)) if box[0] in (b"jxlc", b"jxlp"))
+        data = data[start + 4 * (kind == b"jxlp") : end]
+    bits = int.from_bytes(data[2:14], "little")  # the least significant bit first
+
+    def take(count: int) -> int:
+        nonlocal bits
+        value = bits & ((1 << count) - 1)
+        bits >>= count
+        return value
+
+    is_small = take(1)
+
+    def side() -> int:
+        return 8 * (take(5) + 1) if is_small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = side()
+    over, under = ((0, 0), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))[take(3)]
+    return (height * over // under if under else side()), height
+
+
 def _described(image: Image.Image, cicp: Cicp | None) -> Image.Image:
     if cicp is not None:
         image.info["cicp"] = cicp
@@ -132,5 +172,7 @@ OPENERS: Final[dict[str, Opener]] = {
     "HEIC": _open_heic,
     "AVIF": _open_avif,
     "TIFF": _open_tiff,
+    "JPEG XL": _open_jxl,
+    "PNM": partial(open_by_pillow, "PPM"),
 }
 """What opens a format that needs more than `open_by_pillow`."""
