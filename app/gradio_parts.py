@@ -5,6 +5,7 @@ tests/app/test_gradio_parts.py fails where one did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,17 +14,33 @@ from gradio.context import LocalContext
 
 
 class GuardedBlocks(gr.Blocks):
-    """Blocks that look at what a browser sends before Gradio opens files or fetches addresses named in it."""
+    """Blocks that look at what a browser sends, before Gradio opens files or fetches addresses named in it,
+    and at what it is sent."""
 
-    def refuse(self, inputs: list[Any]) -> None:
-        """Raise `gr.Error` where these inputs of an event must not be opened; here none are."""
+    def checked(self, inputs: list[Any]) -> list[Any]:
+        """These inputs of an event with the files' own paths; raises `gr.Error` where one must not be opened.
+        Here as they are."""
+        return inputs
+
+    def published(self, value: Any) -> Any:
+        """`value`, which a browser gets, with other names for files; here as it is."""
+        return value
+
+    def get_config_file(self) -> Any:
+        """As Gradio's, which describes the page to a browser, `published`."""
+        return self.published(super().get_config_file())
+
+    async def postprocess_data(self, block_fn: Any, predictions: Any, state: Any) -> list[Any]:
+        """As Gradio's, which prepares the outputs of an event, `published`."""
+        prepared: list[Any] = self.published(await super().postprocess_data(block_fn, predictions, state))
+        return prepared
 
     async def preprocess_data(
         self, block_fn: Any, inputs: list[Any], state: Any, explicit_call: bool = False
     ) -> list[Any]:
-        """As Gradio's, which prepares the inputs of an event, after `refuse`."""
-        self.refuse(inputs)
-        prepared: list[Any] = await super().preprocess_data(block_fn, inputs, state, explicit_call)
+        """As Gradio's, which prepares the inputs of an event, which are `checked` before."""
+        checked = self.checked(inputs)
+        prepared: list[Any] = await super().preprocess_data(block_fn, checked, state, explicit_call)
         return prepared
 
 
@@ -46,3 +63,43 @@ def leaving() -> Callable[[], Awaitable[bool]]:
         return known is not None and not known.alive
 
     return gone
+
+
+def knows_session(page: gr.Blocks, session: str) -> bool:
+    """Whether events of this session wait or are answered; Gradio itself fails with a traceback where not."""
+    return session in page._queue.pending_messages_per_session
+
+
+def mistake(page: gr.Blocks, sent: object) -> str | None:
+    """What is wrong with an event that a browser sent, in a sentence; None where it is one of this page's,
+    with values of the right kinds. Gradio would find out in the handler, with a traceback."""
+    if not isinstance(sent, dict):
+        return "An event is a JSON object."
+    session, index, data = sent.get("session_hash"), sent.get("fn_index"), sent.get("data")
+    if not isinstance(session, str) or not re.fullmatch(r"\w{1,64}", session, re.ASCII):
+        return "session_hash: letters and digits are expected."
+    event = page.fns.get(index) if isinstance(index, int) else None
+    if event is None or event.fn is None:
+        return "fn_index: the page has no such event."
+    if not isinstance(data, list) or len(data) != len(event.inputs):
+        return f"data: a list of {len(event.inputs)} values is expected."
+    for place, (component, value) in enumerate(zip(event.inputs, data, strict=True)):
+        if not _fits(component, value):
+            return f"data[{place}]: this is no value for a {type(component).__name__}."
+    return None
+
+
+def _fits(component: Any, value: object) -> bool:
+    if isinstance(component, gr.Slider):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and component.minimum <= value <= component.maximum  # type: ignore[operator]
+    if isinstance(component, gr.Checkbox):
+        return isinstance(value, bool)
+    if isinstance(component, gr.Dataset):
+        return type(value) is int and 0 <= value < len(component.samples or ())
+    if isinstance(component, gr.Radio | gr.Dropdown):
+        # Not which choice it is: the page offers others later.
+        return value is None or type(value) in ({type(choice) for _, choice in component.choices} or {str})
+    if isinstance(component, gr.Image):
+        return value is None or isinstance(value, dict)
+    return value is None or isinstance(value, str)

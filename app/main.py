@@ -75,8 +75,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(AdmissionMiddleware, service=service)
     if settings.page:
         from app.page import mount  # here, because it takes seconds and the API alone does not need it
+        from app.transport import guard
 
-        return mount(app, service, manager)
+        app = mount(app, service, manager)
+        guard(app, service.places)
     return app
 
 

@@ -45,7 +45,7 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
     )  # asked for before the page names its own
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     file_access.claim()
-    file_access.sweep(file_access.KEPT_FOR)
+    file_access.sweep(file_access.KEPT_FOR, service.places.bytes_to_keep)
     gr.set_static_paths([file_access.EXAMPLES])  # served from where they are, never copied or cleaned up
     page = build(service, manager)
     check_paths(page)

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from app.errors import QueueFullError
+from app.errors import QueueFullError, StorageFullError, disk_is_full
 from app.gradio_parts import leaving
 from app.page import card_captions, compare_view, file_access, style_pickers
 from app.page.file_access import EXAMPLES
@@ -116,7 +116,7 @@ class CompareHandlers:
             photo, stem = await self.open(upload, side)
         except StylizerError as error:
             raise toast(error) from None
-        await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR)
+        await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR, self._service.places.bytes_to_keep)
         folder = file_access.cache() / f"painting-{secrets.token_hex(16)}"
         captions = [
             card_captions.waiting(norm) if norm in norms else card_captions.missing(norm) for norm in ALL
@@ -135,6 +135,8 @@ class CompareHandlers:
                 pictures[place + 1] = await self.save(painted.image, folder / name)
             except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
                 yield _status("Stopped."), *pictures, *_stopped(captions)
+                if disk_is_full(error):
+                    error = StorageFullError()
                 raise (toast(error) if isinstance(error, StylizerError) else error) from None
             captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size

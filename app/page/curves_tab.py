@@ -61,6 +61,7 @@ def build(service: PaintingService) -> gr.Radio:
         chosen,
         choice,
         charts,
+        preprocess=False,  # Gradio's complains of unknown choices with a traceback
         concurrency_limit=None,  # stays usable while the server paints
         show_progress="hidden",
         api_visibility="private",

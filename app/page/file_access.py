@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,11 @@ from transformer_net.errors import SettingError
 KEPT_FOR = 1800
 """Seconds after which uploads and paintings are deleted."""
 
-KEPT_BYTES = 500_000_000
-"""What all of them may have together; beyond it the oldest go first, so that the disk stays bounded."""
+_KEPT_FILES = 5000
+"""How many may be kept: each sweep looks at all of them."""
+
+_HALF_SECONDS = 120
+"""Seconds after which an upload that is not complete is deleted."""
 
 _MARK, _MARKED = (
     "CACHEDIR.TAG",
@@ -65,8 +69,9 @@ def _ours() -> bool:
         return False
 
 
-def sweep(seconds: float, most: int = KEPT_BYTES) -> None:
-    """Delete what is older than this in `cache`, the oldest files beyond `most` bytes, and old empty folders.
+def sweep(seconds: float, most: int) -> None:
+    """Delete what is older than this in `cache`, the oldest files beyond `most` bytes, halves of uploads that
+    grow no more, and old empty folders.
 
     Gradio deletes files that it gave out itself, while it runs: no folders, and neither half an upload nor
     what an earlier server left. Nothing is deleted unless `claim` made the folder.
@@ -80,20 +85,71 @@ def sweep(seconds: float, most: int = KEPT_BYTES) -> None:
             with suppress(OSError):  # here and below: it was deleted meanwhile
                 status = path.lstat()
                 files.append((status.st_ctime, status.st_size, path))  # a copy has its original's st_mtime
-    total = 0
-    for since, size, path in sorted(files, reverse=True):
+    total, home = 0, cache()
+    half = time.time() - min(seconds, _HALF_SECONDS)
+    for count, (since, size, path) in enumerate(sorted(files, reverse=True)):
         total += size
-        if since < before or total > most:
+        incomplete = path.parent == home  # Gradio moves it into a folder when it is complete
+        if since < (half if incomplete else before) or total > most or count >= _KEPT_FILES:
             with suppress(OSError):
                 path.unlink()
+                path.parent.rmdir()  # where it was the last one in it
     for folder in folders[:-1]:  # from the inside out; the last one is the cache itself
         with suppress(OSError):  # not empty
             if folder.stat().st_mtime < before:
                 folder.rmdir()
 
 
+def used() -> int:
+    """Bytes of all files in `cache`."""
+    total = 0
+    for inside, _, names in os.walk(cache()):
+        for name in names:
+            with suppress(OSError):
+                total += Path(inside, name).lstat().st_size
+    return total
+
+
+def public(path: str) -> str:
+    """The name by which browsers know a file, which shows no folder of this machine; others' stay as they
+    are. `resolved` gives the file."""
+    for alias, home in _homes().items():
+        if path.startswith(f"{home}/"):
+            return f"{alias}/{path.removeprefix(f'{home}/')}"
+    return path
+
+
+def private(name: str) -> str:
+    """The path of a file that browsers know by a `public` name; other names stay as they are."""
+    alias, _, rest = name.partition("/")
+    return f"{_homes()[alias]}/{rest}" if alias in _homes() else name
+
+
+def renamed(value: Any, name: Callable[[str], str]) -> Any:
+    """`value` with another name for each file, in `path` and `url` of a dictionary, however deep in it."""
+    if isinstance(value, dict):
+        return {key: _renamed(key, inner, name) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(renamed(inner, name) for inner in value)
+    return value
+
+
+def _renamed(key: str, value: Any, name: Callable[[str], str]) -> Any:
+    if key == "path" and isinstance(value, str):
+        return name(value)
+    if key == "url" and isinstance(value, str):
+        address, mark, path = value.partition("file=")
+        return address + mark + name(path) if mark else value
+    return renamed(value, name)
+
+
+def _homes() -> dict[str, Path]:
+    return {"uploads": cache(), "examples": EXAMPLES}
+
+
 def resolved(path: object) -> Path | None:
-    """Where a path from a browser leads, links followed; there may be no such file any more.
+    """Where a path or a `public` name from a browser leads, links followed; there may be no such file any
+    more.
 
     None where that is neither upload, painting nor example.
     """
@@ -126,7 +182,7 @@ def _within(path: object, *homes: Path) -> Path | None:
     if not isinstance(path, str):
         return None
     try:
-        target = Path(path).resolve()
+        target = Path(private(path)).resolve()
         target.stat()
     except FileNotFoundError:
         pass

@@ -29,12 +29,19 @@ _HEADER = """
 
 
 class Page(GuardedBlocks):
-    """Blocks that open nothing but what was uploaded or painted, and the examples."""
+    """Blocks that open nothing but what was uploaded or painted, and the examples, and call them by names
+    that show no folder of this machine."""
 
-    def refuse(self, inputs: list[Any]) -> None:
+    def published(self, value: Any) -> Any:
+        """`value` with the names that browsers know."""
+        return file_access.renamed(value, file_access.public)
+
+    def checked(self, inputs: list[Any]) -> list[Any]:
         """Refuses other files and web addresses."""
         if file_access.foreign(inputs):
             raise gr.Error("Choose the photo again.", title="Photo gone", print_exception=False)
+        opened: list[Any] = file_access.renamed(inputs, file_access.private)
+        return opened
 
 
 def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:

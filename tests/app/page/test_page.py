@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -223,10 +224,10 @@ def test_folders_do_not_outlive_their_files(cache):
     (cache / "full" / "cat.png").write_bytes(b"")
     for name in ("old", "full"):
         os.utime(cache / name, (0, 0))
-    file_access.sweep(60)
+    file_access.sweep(60, 10**9)
     assert sorted(path.name for path in cache.iterdir() if path.is_dir()) == ["full", "new", "painting-1"]
     (cache / "half-an-upload").write_bytes(b"half")
-    file_access.sweep(-1)  # everything is older than a second from now
+    file_access.sweep(-1, 10**9)  # everything is older than a second from now
     assert [path.name for path in cache.iterdir()] == ["CACHEDIR.TAG"]
 
 
@@ -244,12 +245,12 @@ def test_nothing_of_other_programs_is_deleted(name, tmp_path, monkeypatch):
     theirs.parent.mkdir()
     theirs.write_text("precious")
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(theirs.parent))
-    file_access.sweep(-1)
+    file_access.sweep(-1, 10**9)
     for _ in range(2):  # the second time it is there already
         file_access.claim()
         assert file_access.cache() == theirs.parent / "stylizer-page"
     (file_access.cache() / "ours.png").write_bytes(b"")
-    file_access.sweep(-1)
+    file_access.sweep(-1, 10**9)
     assert [path.name for path in file_access.cache().iterdir()] == ["CACHEDIR.TAG"]
     assert theirs.read_text() == "precious"
     (tmp_path / "full" / "stylizer-page").mkdir(parents=True)
@@ -302,6 +303,116 @@ def test_other_web_sites_cannot_use_the_page(with_page):
         assert "access-control-allow-origin" not in answer.headers
 
 
+def _event(page, handler):
+    """The number of an event of this handler, and values that it takes."""
+    blocks = next(r.app for r in page.app.routes if getattr(r, "path", "") == "/ui").get_blocks()
+    found = next(e for e in blocks.fns.values() if getattr(e.fn, "__qualname__", "") == handler)
+    kinds = {"Slider": 1, "Checkbox": False, "Image": None, "HTML": "", "Dropdown": ""}
+    radios = iter(["mosaic", 384])
+    return found._id, [kinds[k] if (k := type(c).__name__) in kinds else next(radios) for c in found.inputs]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fn_index": 999},
+        {"fn_index": None},
+        {"fn_index": "2"},
+        {"fn_index": {}},
+        {"session_hash": None},
+        {"session_hash": "../x"},
+        {"session_hash": 5},
+        {"data": []},
+        {"data": "x"},
+        {"data": None},
+        *({0: value} for value in (5, "photo", [1])),
+        *({1: value} for value in (5, ["mosaic"], {})),
+        *({2: value} for value in ("384", [384], True)),
+        *({3: value} for value in ("1", None, True, 1e9, -1, float("nan"), [])),
+        *({4: value} for value in ("true", 1, None)),
+    ],
+    ids=str,
+)
+def test_wrongly_typed_events_are_refused_in_a_sentence(with_page, change, caplog, capfd):
+    index, data = _event(with_page, "CompareHandlers.paint")
+    sent = {"fn_index": index, "session_hash": "abc", "data": data}
+    for key, value in change.items():
+        if isinstance(key, int):
+            sent["data"] = [*data[:key], value, *data[key + 1 :]]
+        else:
+            sent[key] = value
+    answer = with_page.post("/ui/gradio_api/queue/join", content=json.dumps(sent))
+    assert_problem(answer, 422, "invalid-request")
+    assert "Traceback" not in caplog.text + capfd.readouterr().err
+
+
+def test_what_is_no_event_or_session_is_refused(with_page):
+    for body in (b"", b"null", b"[1]", b"{", b"\xff", b"[" * 100_000):
+        for address in ("queue/join", "stream/x"):
+            answer = with_page.post(f"/ui/gradio_api/{address}", content=body)
+            assert_problem(answer, 422, "invalid-request")
+    assert_problem(with_page.get("/ui/gradio_api/queue/data?session_hash=unknown"), 404)
+
+
+def test_no_answer_of_the_page_shows_a_folder_of_this_machine(with_page):
+    (name,) = with_page.post("/ui/gradio_api/upload", files={"files": ("small cat.png", b"x" * 9)}).json()
+    assert re.fullmatch(r"uploads/[0-9a-f]{64}/small cat\.png", name)
+    answer = with_page.get(f"/ui/gradio_api/file={name}")
+    assert (answer.status_code, answer.content) == (200, b"x" * 9)
+    example = with_page.get("/ui/gradio_api/file=examples/cat.jpg")
+    assert example.content == (EXAMPLES / "cat.jpg").read_bytes()
+    pages = [with_page.get(address).text for address in ("/ui/", "/ui/config")]
+    for folder in (str(file_access.cache()), str(EXAMPLES.parent), str(Path.home()), "site-packages"):
+        assert not any(folder in page for page in pages)
+    assert '"examples/cat.jpg"' in pages[1]
+    for gone in ("uploads/x/cat.png", "uploads/../../etc/hostname", "examples/../README.md", "uploads"):
+        assert_problem(with_page.get(f"/ui/gradio_api/file={gone}"), 404)
+    hung = {"path": "uploads/painting-1/a.png", "url": "http://x/ui/gradio_api/file=uploads/painting-1/a.png"}
+    private = file_access.renamed([hung], file_access.private)
+    assert private[0]["path"] == f"{file_access.cache()}/painting-1/a.png"
+    assert file_access.renamed(private, file_access.public) == [hung]
+
+
+@pytest.mark.slow
+def test_uploads_are_bounded_when_they_arrive(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with serving(page=True, temp_bytes=4_000_000, max_upload_bytes=1_000_000) as page:
+        for number in range(12):
+            files = {"files": ("a.jpg", bytes(900_000) + bytes([number]))}
+            assert page.post("/ui/gradio_api/upload", files=files).status_code == 200
+            assert file_access.used() <= 4_000_000
+        assert file_access.used() > 2_000_000
+        assert len(list(file_access.cache().iterdir())) < 6  # no empty folders are left
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_our_fault_and_heals(monkeypatch, tmp_path):
+    from gradio.route_utils import GradioUploadFile
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with serving(page=True) as page:
+
+        def upload():
+            return page.post("/ui/gradio_api/upload", files={"files": ("a.jpg", bytes(9000))})
+
+        async def full(self, data):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(GradioUploadFile, "write", full)
+            assert_problem(upload(), 503, "storage-full")
+        with monkeypatch.context() as patched:
+            patched.setattr("starlette.datastructures.UploadFile.write", full)
+            assert_problem(post(page, file(picture())), 503, "storage-full")
+        with monkeypatch.context() as patched:
+            patched.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+            assert_problem(upload(), 503, "storage-full")
+            problem = assert_problem(page.get("/readyz"), 503, "storage-full")
+            assert "disk is full" in problem["detail"]
+        assert upload().status_code == 200
+        assert page.get("/readyz").status_code == 200
+
+
 def test_no_body_is_endless(with_page):
     sent = []
 
@@ -352,7 +463,7 @@ def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, m
         return await write(image, format)
 
     monkeypatch.setattr(service, "write", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(gradio.Error, match="disk is full"):
         asyncio.run(paint())
     assert "Stopped." in steps[-1][0]
     assert "painting" in "".join(steps[0][-4:])
