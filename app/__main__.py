@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 
 from pydantic import ValidationError
@@ -16,6 +17,7 @@ from transformer_net.errors import StylizerError
 
 def main() -> None:
     """Parse the arguments and serve until stopped."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports: no traceback of them
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the page and the HTTP API.")
     parser.add_argument("--host", help="address to listen on (default: STYLIZER_HOST, else 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: STYLIZER_PORT, else 7860)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import os
 import resource
 import socket
 import sys
@@ -218,8 +219,12 @@ class Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             settings = self._service.settings
             path = f"{settings.root_path}/{'ui' if settings.page else 'docs'}"
-            sys.stdout.write(f"Ready at http://{shown}:{port}{path}\n")
-            sys.stdout.flush()
+            try:
+                sys.stdout.write(f"Ready at http://{shown}:{port}{path}\n")
+                sys.stdout.flush()
+            except OSError as error:  # a full disk, or nobody who reads: no reason to stop
+                logger.warning("The address cannot be printed: %s.", error.strerror)
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left in the buffer
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish running jobs within the grace period; answer waiting jobs instead of cutting them off.

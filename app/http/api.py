@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
+from collections.abc import Iterable
 from typing import IO, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
@@ -196,7 +197,7 @@ async def stylize(
     and its paintings side by side; under `Accept: application/zip`, an archive with each painting in the
     size it was painted in and that picture. The same request gives the same bytes.
     """
-    _only_known_fields(await request.form())
+    _only_known_fields(await request.form(), request.query_params)
     kind, archive = negotiate(request.headers.get("accept"), format)
     if bool(style) == bool(style_picture):
         why = "Give a style or a style_picture" + (", not both" if style else "")
@@ -322,11 +323,13 @@ async def metrics(service: Service) -> Response:
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _only_known_fields(form: Any) -> None:
-    """Refuses a field that does not exist or is repeated: no option is ignored silently."""
+def _only_known_fields(form: Any, query: Iterable[str]) -> None:
+    """Refuses a field that does not exist or is repeated, or stands in the address: no option is ignored
+    silently."""
     wrong = {name: "There is no such field" for name in form if name not in FIELDS}
     counts = Counter(name for name, _ in form.multi_items())
     wrong |= {name: "It is given more than once" for name in form if counts[name] > 1}
+    wrong |= dict.fromkeys(query, "Fields are read from the form, not from the address")
     if wrong:
         raise RequestValidationError(
             [{"loc": ("body", name[:64]), "msg": why} for name, why in sorted(wrong.items())]

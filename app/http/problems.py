@@ -27,6 +27,9 @@ MEDIA_TYPE = "application/problem+json"
 
 _FORM = "multipart/form-data"
 
+_FILE_PART = "its part needs a file name, as curl -F image=@photo.jpg gives it"
+"""Said where a picture came as text: without a file name, a part of a form is one."""
+
 logger = logging.getLogger("app")
 
 
@@ -136,7 +139,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 def _reason(message: str) -> str:
     # The framework's sentence for text where a file belongs speaks of Python classes.
-    return "A file is expected" if "UploadFile" in message else message
+    return f"A file is expected; {_FILE_PART}" if "UploadFile" in message else message
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
@@ -147,6 +150,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 413:
         return problem_response(UploadTooLargeError("The request has more bytes than are accepted."))
     detail = _SENTENCES.get(error.status_code, f"{error.detail.rstrip('.')}.")
+    if detail.startswith(("Part exceeded", "Field exceeded")):
+        detail += f" If it is a picture, {_FILE_PART}."
     return _document(error.status_code, "about:blank", phrase, detail, headers=dict(error.headers or {}))
 
 

@@ -6,6 +6,7 @@ import asyncio
 import math
 from contextlib import suppress
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +31,9 @@ _GRACE_SECONDS = 10.0
 """How long a body may be slower than the least rate, because a connection begins slowly or stalls once."""
 
 _UPLOADS = frozenset({"/stylize", "/ui/gradio_api/upload"})
+
+_TAIL = 2048
+"""Bytes at the end of a form among which its last boundary is."""
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -102,7 +106,7 @@ class AdmissionMiddleware:
             size = self._size(scope)
             self._check_jobs(scope)
             with self._service.places.take(client_name(host), size):
-                await self._app(scope, receive, noting)
+                await self._app(scope, _whole(scope, receive, largest_body(self._settings)), noting)
         except ServiceError as error:
             if error.status != UploadTooLargeError.status:
                 self._service.metrics.refused.labels("full").inc()
@@ -169,6 +173,28 @@ def _lingering(receive: Receive, send: Send) -> Send:
         await send({"type": "http.response.body"})
 
     return patient
+
+
+def _whole(scope: Scope, receive: Receive, largest: int) -> Receive:
+    """`receive`, but a form without its last boundary is refused: parsers drop what came after the one before
+    it, and would paint with other options than were meant. What is over `largest` is refused elsewhere."""
+    kind, options = parse_options_header(Headers(scope=scope).get("content-type", ""))
+    if kind != b"multipart/form-data":
+        return receive
+    last = b"--" + options.get(b"boundary", b"") + b"--"
+    tail, received = b"", 0
+
+    async def checked() -> Message:
+        nonlocal tail, received
+        message = await receive()
+        body = message.get("body", b"")
+        tail, received = (tail + body)[-_TAIL:], received + len(body)
+        complete = message["type"] == "http.request" and not message.get("more_body", False)
+        if complete and 0 < received <= largest and last not in tail:
+            raise HTTPException(400, "The form ends before its last boundary.", {"Connection": "close"})
+        return message
+
+    return checked
 
 
 def _in_time(receive: Receive, seconds: float, rate: int) -> Receive:

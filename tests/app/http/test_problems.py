@@ -146,7 +146,34 @@ def test_missing_fields(client, missing):
 def test_text_where_the_file_belongs(client):
     form = {"style": "mosaic", "norm": "bn", "image": "photo.png"}
     problem = assert_problem(client.post("/stylize", data=form), 422, "invalid-request")
-    assert problem["errors"] == [{"field": "image", "detail": "A file is expected"}]
+    said = "A file is expected; its part needs a file name, as curl -F image=@photo.jpg gives it"
+    assert problem["errors"] == [{"field": "image", "detail": said}]
+    problem = assert_problem(client.post("/stylize", data={**form, "image": "x" * 9000}), 400)
+    assert "If it is a picture, its part needs a file name" in problem["detail"]
+
+
+@pytest.mark.parametrize("field", ["max_side", "strenght"])
+def test_fields_in_the_address_are_not_ignored(client, field):
+    form = {"style": "mosaic", "norm": "bn"}
+    answer = client.post(f"/stylize?{field}=64", files={"image": PHOTO}, data=form)
+    problem = assert_problem(answer, 422, "invalid-request")
+    said = "Fields are read from the form, not from the address"
+    assert problem["errors"] == [{"field": field, "detail": said}]
+
+
+@pytest.mark.parametrize("cut", [3, 12, 60])
+def test_a_form_without_its_last_boundary(client, cut):
+    parts = [(b'name="style"', b"mosaic"), (b'name="norm"', b"iebn"), (b'name="image"; filename="x"', PHOTO)]
+    parts.append((b'name="max_side"', b"64"))
+    body = b"".join(
+        b"--XB\r\nContent-Disposition: form-data; " + name + b"\r\n\r\n" + value + b"\r\n"
+        for name, value in parts
+    )
+    headers = {"content-type": "multipart/form-data; boundary=XB"}
+    whole = body + b"--XB--\r\n"
+    assert client.post("/stylize", content=whole, headers=headers).status_code == 200
+    problem = assert_problem(client.post("/stylize", content=whole[:-cut], headers=headers), 400)
+    assert problem["detail"] == "The form ends before its last boundary."
 
 
 def test_two_files(client):
