@@ -39,6 +39,26 @@ class StorageFullError(ServiceError):
         super().__init__("The server's disk is full; this is no fault of the request.", retry_after=30)
 
 
+class KeyMissingError(ServiceError):
+    """The server asks for a key, and the request has none."""
+
+    status: ClassVar[int] = 401
+    title: ClassVar[str] = "Key missing"
+
+    def __init__(self) -> None:
+        super().__init__("This server asks for a key: send it as Authorization: Bearer KEY.")
+
+
+class WrongKeyError(ServiceError):
+    """The request has a key that is none of this server's."""
+
+    status: ClassVar[int] = 403
+    title: ClassVar[str] = "Wrong key"
+
+    def __init__(self) -> None:
+        super().__init__("The key of the request is none of this server's.")
+
+
 class TooManyRequestsError(ServiceError):
     """The client asks for more at once, or in a time, than one client may."""
 

@@ -76,8 +76,8 @@ def mistake(page: gr.Blocks, sent: object) -> str | None:
     if not isinstance(sent, dict):
         return "An event is a JSON object."
     session, index, data = sent.get("session_hash"), sent.get("fn_index"), sent.get("data")
-    if not isinstance(session, str) or not re.fullmatch(r"\w{1,64}", session, re.ASCII):
-        return "session_hash: letters and digits are expected."
+    if not isinstance(session, str) or not re.fullmatch(r"[\w-]{1,64}", session, re.ASCII):
+        return "session_hash: up to 64 letters, digits and hyphens are expected."
     event = page.fns.get(index) if isinstance(index, int) else None
     if event is None or event.fn is None:
         return "fn_index: the page has no such event."

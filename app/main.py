@@ -9,11 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import RedirectResponse
 from fastapi_offline import FastAPIOffline
 
 from app.http import api, problems
+from app.middleware.access import CORS_EXPOSED, AccessMiddleware, is_guarded
 from app.middleware.admission import AdmissionMiddleware, largest_body
 from app.middleware.gradio_routes import GradioRouteMiddleware
 from app.painting.service import PaintingService
@@ -72,7 +74,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_api_route("/", _home, include_in_schema=False)
     if settings.page:
         app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings))
+    if settings.keys or settings.rate:
+        app.add_middleware(AccessMiddleware, settings=settings)
     app.add_middleware(AdmissionMiddleware, service=service)
+    if settings.origins:  # outermost: refusals, too, can be read by those scripts
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["Authorization", "X-API-Key", "Content-Type"],
+            expose_headers=CORS_EXPOSED,
+        )
     if settings.page:
         from app.page import mount  # here, because it takes seconds and the API alone does not need it
         from app.transport import guard
@@ -110,5 +122,12 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas = schema.setdefault("components", {}).setdefault("schemas", {})
         schemas.update(problem.pop("$defs", {}))
         schemas["Problem"] = problem
+        if app.state.service.settings.keys:
+            schemes = schema["components"].setdefault("securitySchemes", {})
+            schemes["key"] = {"type": "http", "scheme": "bearer", "description": "A key of this server."}
+            for path in schema["paths"]:
+                if is_guarded(path):
+                    for operation in schema["paths"][path].values():
+                        operation["security"] = [{"key": []}]
         app.openapi_schema = schema
     return app.openapi_schema

@@ -7,11 +7,13 @@ is out of range stops the start with a sentence that names it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from functools import cached_property
 from ipaddress import ip_address
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import DirectoryPath, Field, model_validator
+from pydantic import DirectoryPath, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transformer_net.cores import available_cores
@@ -20,6 +22,10 @@ _PREFIX: Final = "STYLIZER_"
 
 _ELSEWHERE: Final = ("OWN_STYLES",)
 """A folder of the library, which the commands use as well."""
+
+
+_SHORTEST_KEY: Final = 16
+"""Characters: shorter ones can be guessed."""
 
 
 class Settings(BaseSettings):
@@ -130,6 +136,31 @@ class Settings(BaseSettings):
             "the page's uploads and paintings, whose oldest are deleted first.",
         ),
     ] = 900_000_000
+    api_keys: Annotated[
+        SecretStr,
+        Field(
+            description="Keys with commas, one of which each request to the API then needs. Without any, "
+            "everybody may call. The page is open in any case."
+        ),
+    ] = SecretStr("")
+    api_keys_file: Annotated[
+        FilePath | None,
+        Field(description="A file with more of them, one a line: other processes see variables."),
+    ] = None
+    cors_origins: Annotated[
+        str,
+        Field(
+            description="Web sites whose scripts may call the API, with commas, such as "
+            "https://example.org; * for all. Browsers keep others out."
+        ),
+    ] = ""
+    rate: Annotated[
+        str,
+        Field(
+            description="Requests of one client, such as 60/minute: for paintings, and on the page uploads "
+            "and events as well, of which painting a photo takes two."
+        ),
+    ] = ""
     threads: int = Field(
         default_factory=available_cores,
         ge=1,
@@ -219,6 +250,39 @@ class Settings(BaseSettings):
                 f"STYLIZER_MIN_SIDE ({self.min_side}) to STYLIZER_MAX_SIDE ({self.max_side}) to "
                 f"STYLIZER_API_MAX_SIDE ({self.api_max_side}) must not decrease"
             )
+        return self
+
+    @cached_property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the API, from the variable and from the file."""
+        lines = self.api_keys_file.read_text(encoding="utf-8").splitlines() if self.api_keys_file else []
+        words = (word.strip() for word in (*self.api_keys.get_secret_value().split(","), *lines))
+        return tuple(word for word in words if word and not word.startswith("#"))
+
+    @property
+    def origins(self) -> list[str]:
+        """The web sites of `cors_origins`."""
+        return [origin.strip() for origin in self.cors_origins.split(",") if origin.strip()]
+
+    @model_validator(mode="after")
+    def _keys_are_long(self) -> Self:
+        try:
+            short = [key for key in self.keys if len(key) < _SHORTEST_KEY]
+        except (OSError, UnicodeError):
+            raise ValueError("STYLIZER_API_KEYS_FILE cannot be read") from None
+        if short:
+            raise ValueError(f"a key of STYLIZER_API_KEYS has fewer than {_SHORTEST_KEY} characters")
+        if not self.keys and self.api_keys_file:
+            raise ValueError("STYLIZER_API_KEYS_FILE holds no key")
+        return self
+
+    @model_validator(mode="after")
+    def _origins_and_rate_are_some(self) -> Self:
+        for origin in self.origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError(f"STYLIZER_CORS_ORIGINS: {origin!r} is no https://HOST")
+        if self.rate and not re.fullmatch(r"[1-9]\d{0,5} ?/ ?(second|minute|hour|day)", self.rate):
+            raise ValueError(f"STYLIZER_RATE: {self.rate!r} is nothing like 60/minute")
         return self
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ from fastapi.responses import Response
 from app.errors import (
     DeadlineError,
     InvalidRequestError,
+    KeyMissingError,
     NotAcceptableError,
     NotReadyError,
     QueueFullError,
@@ -21,6 +22,7 @@ from app.errors import (
     StorageFullError,
     TooManyRequestsError,
     UploadTooLargeError,
+    WrongKeyError,
 )
 from app.http.negotiation import FORMATS, ZIP, negotiate
 from app.http.problems import described
@@ -117,6 +119,8 @@ def _form_field(name: str) -> Any:
             NotReadyError,
             ShuttingDownError,
             StorageFullError,
+            KeyMissingError,
+            WrongKeyError,
             TooManyRequestsError,
             DeadlineError,
         ),
@@ -244,7 +248,7 @@ FIELDS: Final = frozenset(inspect.signature(stylize).parameters) - {"request", "
     "/styles",
     summary="What can be painted",
     tags=["catalogue"],
-    responses=described(NotReadyError),
+    responses=described(NotReadyError, KeyMissingError, WrongKeyError),
 )
 async def list_styles(request: Request, service: Service) -> Catalogue:
     """The styles; for each normalizer, the size of its model and its losses on held-out photos."""
@@ -259,7 +263,7 @@ async def list_styles(request: Request, service: Service) -> Catalogue:
     response_class=Response,
     responses={
         200: {"description": "The picture.", "content": {"image/png": _BINARY, "image/jpeg": _BINARY}},
-        **described(UnknownStyleError, InvalidRequestError),
+        **described(UnknownStyleError, InvalidRequestError, KeyMissingError, WrongKeyError),
     },
 )
 async def style_image(
@@ -315,7 +319,8 @@ async def readyz(service: Service) -> State:
         200: {
             "description": "Prometheus text format.",
             "content": {"text/plain": {"schema": {"type": "string"}}},
-        }
+        },
+        **described(KeyMissingError, WrongKeyError),
     },
 )
 async def metrics(service: Service) -> Response:

@@ -112,7 +112,7 @@ class AdmissionMiddleware:
                 self._service.metrics.refused.labels("full").inc()
             response = problem_response(error)
             response.headers["Connection"] = "close"  # the body is still on its way
-            await response(scope, receive, _lingering(receive, send))
+            await response(scope, receive, lingering(receive, send))
         except asyncio.CancelledError:
             if begun or not self._service.jobs.closed:
                 raise
@@ -155,7 +155,7 @@ def _is_stylize(scope: Scope) -> bool:
     return bool(scope["method"] == "POST") and own_path(scope) == "/stylize"
 
 
-def _lingering(receive: Receive, send: Send) -> Send:
+def lingering(receive: Receive, send: Send) -> Send:
     """`send`, but after the last of the answer the rest of the request is read and dropped for a while.
 
     A connection that is closed on a client that still sends is reset, and the answer is often lost with it.
