@@ -327,9 +327,10 @@ def _event(page, handler):
         {"data": None},
         *({0: value} for value in (5, "photo", [1])),
         *({1: value} for value in (5, ["mosaic"], {})),
-        *({2: value} for value in ("384", [384], True)),
-        *({3: value} for value in ("1", None, True, 1e9, -1, float("nan"), [])),
-        *({4: value} for value in ("true", 1, None)),
+        *({2: value} for value in (5, "photo", [1])),
+        *({3: value} for value in ("384", [384], True)),
+        *({4: value} for value in ("1", None, True, 1e9, -1, float("nan"), [])),
+        *({5: value} for value in ("true", 1, None)),
     ],
     ids=str,
 )
