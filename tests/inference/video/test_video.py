@@ -321,6 +321,73 @@ def test_hdr_and_wide_gamuts_become_srgb(tmp_path, stylizer, transfer, encoded):
     assert np.abs(shown - seen).mean() < 4
 
 
+def make_transparent_clip(path, codec, layout, frames=12):
+    """A square hole that wanders over a picture, and a band that is half transparent."""
+    shown = []
+    with av.open(str(path), "w") as file:
+        options = {"profile": "4444"} if codec == "prores_ks" else {"crf": "10", "auto-alt-ref": "0"}
+        stream = file.add_stream(codec, rate=24, options={} if codec in ("qtrle", "ffv1") else options)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, layout
+        for number in range(frames):
+            pixels = np.asarray(make_picture(64, 48).convert("RGBA")).copy()
+            pixels[8:24, 4 + 2 * number : 20 + 2 * number, 3] = 0
+            pixels[32:40, :, 3] = 128
+            shown.append(pixels)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(
+                format=layout, dst_colorspace=1, dst_color_range=1
+            )
+            picture.pts, picture.time_base = number, Fraction(1, 24)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    return shown
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "layout", "suffix"),
+    [
+        ("logo.webm", "libvpx-vp9", "yuva420p", ".webm"),
+        ("logo.mov", "prores_ks", "yuva444p10le", ".mov"),
+        ("logo.mov", "qtrle", "argb", ".mov"),
+        ("logo.mkv", "ffv1", "bgra", ".mov"),
+    ],
+)
+def test_transparency_is_kept(tmp_path, stylizer, monkeypatch, name, codec, layout, suffix):
+    monkeypatch.setattr(pipeline, "SEGMENT", 5)
+    shown = make_transparent_clip(tmp_path / name, codec, layout)
+    found = probe(tmp_path / name)
+    target = tmp_path / f"out{found.suffix}"
+    paint_video(found, target, stylizer, UNPAINTED)
+    assert (found.suffix, found.changes) == (suffix, [])
+    (*seen, takes), (*should, _) = told(target), told(tmp_path / name)
+    assert seen == should
+    assert float(takes) == pytest.approx(0.5, abs=0.002)
+    painted = [frame.pixels.astype(int) for frame in read_frames(probe(target))]
+    for before, after in zip(shown, painted, strict=True):
+        assert np.abs(after[..., 3] - before[..., 3]).mean() < 3
+        opaque = before[..., 3] == 255
+        assert np.abs(after - before)[opaque].mean() < 8
+        assert after[before[..., 3] == 0][:, :3].mean() > 220  # over white: what was hidden stays so
+
+
+def test_transparency_that_cannot_be_kept_is_told(tmp_path, stylizer, monkeypatch):
+    make_transparent_clip(tmp_path / "logo.mov", "qtrle", "argb", 3)
+    monkeypatch.setattr(reader, "_FILM", ())  # as if mov could not hold the sound
+    found = probe(tmp_path / "logo.mov")
+    assert (found.suffix, found.changes) == (".mp4", ["transparency laid over white"])
+    paint_video(found, tmp_path / "out.mp4", stylizer, UNPAINTED)
+    seen = next(read_frames(probe(tmp_path / "out.mp4"))).pixels
+    assert seen[12:20, 8:16].min() > 240
+
+
+def test_rgb_with_an_opacity_that_says_nothing_is_opaque(tmp_path):
+    with av.open(str(tmp_path / "screen.mov"), "w") as file:
+        stream = file.add_stream("qtrle", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "argb"
+        file.mux(stream.encode(av.VideoFrame.from_image(make_picture(64, 48)).reformat(format="argb")))
+        file.mux(stream.encode(None))
+    assert probe(tmp_path / "screen.mov").suffix == ".mp4"
+
+
 @pytest.mark.parametrize(
     ("side_data", "peak"),
     [

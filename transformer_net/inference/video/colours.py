@@ -14,14 +14,14 @@ from transformer_net.imaging.cicp import BT2020, HLG, PQ
 from transformer_net.imaging.tone_mapping import DEFAULT_PEAK, is_foreign, to_srgb
 
 FramePixels = npt.NDArray[np.uint8]
-"""A frame, (H, W, 3) RGB."""
+"""A frame, (H, W, 3) RGB, or (H, W, 4) with opacity."""
 
 BT709, VIDEO_RANGE, FULL_RANGE = 1, 1, 2  # numbers of H.273, which ffmpeg uses, and so are:
 _UNSPECIFIED, _BT601, _BT2020, _BT2020_CONSTANT = 2, 5, 9, 10
 
 
 def rgb(picture: Any, size: tuple[int, int], peak: float) -> FramePixels:
-    """A frame in sRGB, in width and height `size`; `peak` as in `to_srgb`."""
+    """A frame in sRGB, in width and height `size`, with its opacity if it has any; `peak` as in `to_srgb`."""
     wanted = {
         "width": size[0],
         "height": size[1],
@@ -34,8 +34,16 @@ def rgb(picture: Any, size: tuple[int, int], peak: float) -> FramePixels:
         signal = picture.to_ndarray(format="rgb48le", **wanted)
         pixels = to_srgb(signal, picture.color_primaries, picture.color_trc, peak)
     else:
-        pixels = picture.to_ndarray(format="rgb24", **wanted)
+        pixels = picture.to_ndarray(format="rgba" if has_alpha(picture) else "rgb24", **wanted)
     return pixels
+
+
+def has_alpha(picture: Any) -> bool:
+    """Whether a frame has opacity. That of HDR and of palettes is left out."""
+    layout = picture.format
+    if layout.has_palette or is_foreign(picture.color_primaries, picture.color_trc):
+        return False
+    return any(component.is_alpha for component in layout.components)
 
 
 def is_hdr(picture: Any) -> bool:

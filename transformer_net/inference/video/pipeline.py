@@ -25,6 +25,7 @@ from PIL import Image
 from transformer_net.errors import SettingError, UnreadableVideoError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Photo
+from transformer_net.imaging.pixel_layouts import separate
 from transformer_net.inference.ledger import Ledger, made_of
 from transformer_net.inference.options.style_options import DEFAULT_OPTIONS, StyleOptions
 from transformer_net.inference.stylizer import Stylizer
@@ -126,11 +127,12 @@ def _paint_rest(
     skipped = len(segments.files) * SEGMENT
     on_frame(skipped)
     photos = ahead(read_frames(clip, skipped, bad := BadFrames()))
-    with closing(ahead(_paint(photo, stylizer, options, smoother) for photo in photos)) as paintings:
+    painted = (_paint(photo, stylizer, options, smoother, clip.keeps_alpha) for photo in photos)
+    with closing(ahead(painted)) as paintings:
 
         def shown() -> Iterator[Frame]:
             for done, (photo, painting) in enumerate(paintings, skipped + 1):
-                segments.at = photo, painting.pixels
+                segments.at = photo, painting.pixels[..., :3]
                 yield painting
                 on_frame(done)
 
@@ -151,16 +153,23 @@ def _damage(clip: Clip, bad_frames: int) -> str:
 
 
 def _paint(
-    frame: Frame, stylizer: Stylizer, options: VideoOptions, smoother: TemporalSmoother | None
+    frame: Frame,
+    stylizer: Stylizer,
+    options: VideoOptions,
+    smoother: TemporalSmoother | None,
+    keep_alpha: bool,
 ) -> tuple[FramePixels, Frame]:
-    """A frame's photo, in the size in which it is painted, and the painted frame."""
-    photo = fit(Image.fromarray(frame.pixels), options.max_side)
+    """A frame's photo, laid over white, in the size in which it is painted, and the painted frame."""
+    rgb, alpha = separate(Image.fromarray(frame.pixels))
+    photo = fit(rgb, options.max_side)
     painting = stylizer.paint_photo(
         Photo(photo), options=options.style_options, max_memory=options.max_memory, exact=options.exact
     )
     before, pixels = np.asarray(photo), np.asarray(painting)
     if smoother is not None:
         pixels = smoother(before, pixels)
+    if keep_alpha:
+        pixels = np.asarray(Photo(rgb, alpha).with_alpha(Image.fromarray(pixels)).convert("RGBA"))
     return before, replace(frame, pixels=pixels)
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 from transformer_net.errors import UnreadableVideoError
 from transformer_net.imaging.decode import DEFAULT_LIMITS
 from transformer_net.imaging.tone_mapping import DEFAULT_PEAK
-from transformer_net.inference.video.colours import FramePixels, is_hdr, peak_light, rgb
+from transformer_net.inference.video.colours import FramePixels, has_alpha, is_hdr, peak_light, rgb
 from transformer_net.inference.video.deinterlacing import deinterlaced
 from transformer_net.inference.video.ffmpeg import damaged, opened, pyav
 from transformer_net.inference.video.orientation import Matrix, display_matrix, upright
@@ -33,8 +33,11 @@ SUFFIXES: Final = frozenset(
 )
 """What videos are called: a file is taken for one by its name."""
 
-KINDS: Final = {".mp4": "mp4", ".mkv": "matroska"}
+KINDS: Final = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm", ".mov": "mov"}
 """Suffix of a painted video → ffmpeg's name for that kind of file."""
+
+_OPAQUE, _WEB, _FILM = (".mp4", ".mkv"), (".webm", ".mov"), (".mov",)
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # ffmpeg's own leave the opacity out
 
 _PROBED = 8  # pictures that are read to see of what kind they are: the first one may be unlike the others
 _STREAMS = ("mpegts", "mpeg")
@@ -64,7 +67,9 @@ class Clip:
         aspect: Width of a pixel relative to its height.
         is_cut: Whether it ends amid a packet, as recordings do that were cut off.
         bad_sound: Number of damaged packets of sound.
-        suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound.
+        has_alpha: Whether its pictures have opacity.
+        suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound; `.webm` or `.mov`
+            where opacity is kept.
         copies_sound: Whether it is written as it is: neither holds Windows Media's, which becomes AAC.
         only_pictures: Whether there is nothing else to keep, and the file may be one that ffmpeg cannot read.
     """
@@ -84,18 +89,26 @@ class Clip:
     aspect: Fraction = Fraction(1)
     is_cut: bool = False
     bad_sound: int = 0
+    has_alpha: bool = False
     suffix: str = ".mp4"
     copies_sound: bool = True
     only_pictures: bool = False
 
     @property
+    def keeps_alpha(self) -> bool:
+        """Whether the opacity of its pictures is written."""
+        return self.has_alpha and self.suffix not in _OPAQUE
+
+    @property
     def changes(self) -> list[str]:
         """What is done to it beside painting, in a few words each."""
-        return (
-            ["deinterlaced"] * self.is_interlaced
-            + ["HDR to SDR"] * self.is_hdr
-            + ([] if self.copies_sound else ["sound to AAC"])
-        )
+        all_of_them = {
+            "deinterlaced": self.is_interlaced,
+            "HDR to SDR": self.is_hdr,
+            "transparency laid over white": self.has_alpha and not self.keeps_alpha,
+            "sound to AAC": not self.copies_sound,
+        }
+        return [change for change, is_made in all_of_them.items() if is_made]
 
 
 @dataclass
@@ -137,7 +150,9 @@ def probe(path: Path) -> Clip:
         if not begins:
             raise UnreadableVideoError(f"The video {path.name!r} has no pictures.")
         first, packets = begins[0], _count(path)
-        suffix, copies_sound = _kind_for(sounds(container))
+        alpha, heard = _are_transparent(begins), sounds(container)
+        suffix = alpha and _kind_for(heard, _WEB if path.suffix.lower() == ".webm" else _FILM)
+        suffix = suffix or _kind_for(heard, _OPAQUE)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         return Clip(
             path=path,
@@ -156,8 +171,9 @@ def probe(path: Path) -> Clip:
             aspect=stream.sample_aspect_ratio or Fraction(1),
             is_cut=packets.is_cut,
             bad_sound=packets.bad_sound,
-            suffix=suffix,
-            copies_sound=copies_sound,
+            has_alpha=alpha,
+            suffix=suffix or _OPAQUE[0],
+            copies_sound=suffix is not None,
         )
 
 
@@ -188,9 +204,14 @@ def read_frames(clip: Clip, skip: int = 0, bad: BadFrames | None = None) -> Iter
 
 
 def _decoded(container: Any, stream: Any, bad: BadFrames) -> Iterator[Any]:
+    decoder = stream.codec_context
+    tags = {name.lower(): value for name, value in stream.metadata.items()}  # copied ones are in capitals
+    if tags.get("alpha_mode") == "1" and decoder.name in _ALPHA_DECODERS:
+        decoder = pyav().CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
+        decoder.extradata = stream.codec_context.extradata
     for packet in container.demux(stream):
         try:
-            pictures = packet.decode()
+            pictures = decoder.decode(packet if packet.size else None)
         except pyav().FFmpegError:
             bad.number += 1
             continue
@@ -301,16 +322,25 @@ def transport_packet(path: Path) -> int | None:
     return None
 
 
-def _kind_for(streams: Sequence[Any]) -> tuple[str, bool]:
-    """Suffix of the first kind of file which holds all these streams of sound; `.mp4` and False for none."""
-    for suffix, kind in KINDS.items():
+def _kind_for(streams: Sequence[Any], suffixes: Sequence[str]) -> str | None:
+    """The first of these suffixes whose kind of file holds all these streams of sound; None for none."""
+    for suffix in suffixes:
         try:
-            with pyav().open(io.BytesIO(), "w", format=kind) as trial:
+            with pyav().open(io.BytesIO(), "w", format=KINDS[suffix]) as trial:
                 for stream in streams:
                     trial.add_stream_from_template(stream)
                 if streams:
                     trial.start_encoding()  # writes the header: TrueHD, for one, is refused no earlier
         except (ValueError, pyav().FFmpegError):
             continue
-        return suffix, True
-    return ".mp4", False
+        return suffix
+    return None
+
+
+def _are_transparent(pictures: Sequence[Any]) -> bool:
+    """Whether pictures have opacity. That of RGB often says nothing: some of it has to be less than full."""
+    with_alpha = [picture for picture in pictures if has_alpha(picture)]
+    return any(
+        not picture.format.is_rgb or picture.to_ndarray(format="rgba")[..., 3].min() < 255
+        for picture in with_alpha
+    )

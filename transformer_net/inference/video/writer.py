@@ -1,6 +1,7 @@
 """Painted frames become a video file: segments of pictures, then all of them with the sound.
 
-Painted pictures are H.264, BT.709 in video range, and say so.
+Painted pictures are H.264, or with opacity VP9 (.webm) or ProRes 4444 (.mov): BT.709 in video range, which
+they say.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from transformer_net.inference.video.ffmpeg import address, opened, pyav
 from transformer_net.inference.video.orientation import turned_back
 from transformer_net.inference.video.reader import KINDS, Clip, Frame, sounds
 
-_SEGMENT_FORMAT = "nut"  # keeps every time stamp as it is; mp4 would begin each segment at 0
+_SEGMENT_FORMATS = {".webm": "matroska", ".mov": "mov"}  # where nut has no room for opacity, or for ProRes
 _TOLD_OF_SOUND = ("language", "title", "handler_name")
 _AAC, _LAYOUTS = 192_000, {1: "mono", 6: "5.1", 8: "7.1"}  # bits a second; by the number of channels
 _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
@@ -28,12 +29,17 @@ _BITS_PER_PIXEL = 0.25  # for encoders of H.264 that cannot be told a quality
 def write_segment(path: Path, frames: Iterable[Frame], clip: Clip) -> int:
     """Write frames of `clip`, painted, as a segment for `join`; gives their number."""
     av = pyav()
-    with av.open(address(path), "w", format=_SEGMENT_FORMAT) as container:
+    kind, options = "nut", {}  # keeps every time as it is; mp4 would begin each segment at 0
+    if clip.keeps_alpha:
+        kind = _SEGMENT_FORMATS[clip.suffix]
+        options = {"movie_timescale": str(clip.time_base.denominator)} if kind == "mov" else {}
+    with av.open(address(path), "w", format=kind, options=options) as container:
         stream, number = None, 0
         for number, frame in enumerate(frames, 1):  # noqa: B007
             pixels = _even(turned_back(frame.pixels, clip.matrix))
-            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
-                format="yuv420p",
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgba" if clip.keeps_alpha else "rgb24")
+            picture = picture.reformat(
+                format=_pixel_format(clip),
                 src_color_range=FULL_RANGE,
                 dst_color_range=VIDEO_RANGE,
                 dst_colorspace=BT709,
@@ -70,6 +76,8 @@ def join(clip: Clip, segments: Sequence[Path], target: Path) -> None:
         first = files.enter_context(av.open(address(segments[0])))
         pictures = joined.add_stream_from_template(first.streams.video[0], opaque=True)
         pictures.time_base = clip.time_base
+        if clip.keeps_alpha and kind == "webm":
+            pictures.metadata["alpha_mode"] = "1"
         if clip.matrix:
             pictures.set_display_matrix(clip.matrix)
         heard = {}
@@ -164,10 +172,15 @@ def _even(pixels: FramePixels) -> FramePixels:
     return pixels
 
 
+def _pixel_format(clip: Clip) -> str:
+    return {".webm": "yuva420p", ".mov": "yuva444p10le"}[clip.suffix] if clip.keeps_alpha else "yuv420p"
+
+
 def _encoder(container: Any, clip: Clip, width: int, height: int) -> Any:
-    """H.264 of high quality, without frames that refer to later ones, so that segments can be joined."""
-    stream = container.add_stream("h264", rate=clip.rate)  # x264, where this ffmpeg has it
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    """One of high quality, without frames that refer to later ones, so that segments can be joined."""
+    name = {".webm": "libvpx-vp9", ".mov": "prores_ks"}[clip.suffix] if clip.keeps_alpha else "h264"
+    stream = container.add_stream(name, rate=clip.rate)  # of H.264, x264, where this ffmpeg has it
+    stream.width, stream.height, stream.pix_fmt = width, height, _pixel_format(clip)
     context = stream.codec_context
     context.time_base, context.max_b_frames = clip.time_base, 0
     context.sample_aspect_ratio = clip.aspect
@@ -177,6 +190,11 @@ def _encoder(container: Any, clip: Clip, width: int, height: int) -> Any:
         # Of paintings of 720p, x264's own choice, medium, takes 97 ms a frame; faster takes 41, for 2 % less
         # space and 0.2 dB less. veryfast loses 1.6 dB.
         stream.options = {"crf": "18", "preset": "faster"}
+    elif name == "libvpx-vp9":
+        # Its alternate frames are not shown, and refer to later ones.
+        stream.options = {"crf": "18", "b": "0", "auto-alt-ref": "0", "cpu-used": "4", "row-mt": "1"}
+    elif name == "prores_ks":
+        stream.options = {"profile": "4444"}
     else:
         stream.bit_rate = int(width * height * clip.rate * _BITS_PER_PIXEL)
     return stream
