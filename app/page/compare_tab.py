@@ -21,7 +21,7 @@ from app.page.file_access import EXAMPLES
 from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
 from transformer_net.errors import SettingError, StylizerError
-from transformer_net.imaging.decode import Photo
+from transformer_net.imaging.decode import Limits, Photo, frames_of, opened
 from transformer_net.imaging.formats import PREFIX, identify
 from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, Option, StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
@@ -141,6 +141,8 @@ class CompareHandlers:
             captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
         done = f"Painted at {width} × {height}. Click a painting to see that place enlarged below."
+        if await asyncio.to_thread(_is_animation, upload, self._service.limits):
+            done += " Here, only the first frame of an animation is painted; the command line paints all."
         yield _status(done), *pictures, *captions
 
     async def convert(self, upload: dict[str, Any] | None) -> Any:
@@ -254,6 +256,17 @@ def toast(error: StylizerError) -> gr.Error:
 
 def _mixed(style: str, second: str, percent: float) -> str:
     return style if second == style else f"{style}:{100 - percent:g},{second}:{percent:g}"
+
+
+def _is_animation(upload: dict[str, Any] | None, limits: Limits) -> bool:
+    path = file_access.resolved((upload or {}).get("path"))
+    if path is None:
+        return False
+    try:
+        with opened(path, limits) as (name, image):
+            return len(frames_of(name, image)) > 1
+    except (StylizerError, OSError):  # the photo went meanwhile, or only its beginning can be read
+        return False
 
 
 def _status(text: str) -> str:

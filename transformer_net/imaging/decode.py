@@ -40,6 +40,7 @@ __all__ = [
     "Photo",
     "Source",
     "decode",
+    "frames_of",
     "opened",
     "photo_of",
 ]
@@ -50,6 +51,8 @@ Source: TypeAlias = (
 
 _PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
 """Modes whose samples can be averaged."""
+
+_ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 
 _XMP: Final = ("xmp", "XML:com.adobe.xmp")
 """Where Pillow keeps XMP. It would turn a picture by it, which no viewer does."""
@@ -170,6 +173,18 @@ def opened(path: Path, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[str, I
         stream.seek(0)
         with _sound(name, lambda: opener(stream, limits.check)) as image:
             yield name, image
+
+
+def frames_of(name: str, image: Image.Image) -> range:
+    """Numbers of the frames of a picture that is `opened`: several where it is an animation.
+
+    Some APNGs have another picture before the first frame, for programs that know no animations.
+    """
+    if name not in _ANIMATED:  # several pages are no animation
+        return range(1)
+    return _sound(
+        name, lambda: range(int(getattr(image, "default_image", False)), getattr(image, "n_frames", 1))
+    )
 
 
 def photo_of(image: Image.Image, limits: Limits, name: str, frame: int) -> Photo:

@@ -133,6 +133,22 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
     assert len(set(last[1:6])) == 5
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_the_easel_says_that_it_takes_the_first_frame(client, cache, frames):
+    from app.page.compare_tab import CompareHandlers
+
+    upload = cache / "cat.gif"
+    first, *others = [make_picture(40, 32, seed=number) for number in range(frames)]
+    first.save(upload, save_all=True, append_images=others)
+
+    async def steps():
+        handlers = CompareHandlers(client.app.state.service)
+        options = {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
+        return [step async for step in handlers.paint(*options)]
+
+    assert ("only the first frame" in asyncio.run(steps())[-1][0]) == (frames == 2)
+
+
 def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypatch):
     from app.page.compare_tab import CompareHandlers
 

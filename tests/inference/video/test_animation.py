@@ -126,6 +126,17 @@ def test_steady_paints_repeats_anew(tmp_path, stylizer):
     assert paint(tmp_path / "a.png", tmp_path / "b.png", stylizer, "apng", VideoOptions(steady=True)) == 5
 
 
+def test_a_picture_for_programs_that_know_no_animations_is_no_frame(tmp_path, stylizer):
+    frames = [make_picture(48, 32, seed=number) for number in range(3)]
+    frames[0].save(
+        tmp_path / "a.png", save_all=True, default_image=True, append_images=frames[1:], duration=50
+    )
+    assert paint(tmp_path / "a.png", tmp_path / "b.png", stylizer, "apng") == 2
+    painted, times, _ = seen(tmp_path / "b.png")
+    assert times == [50, 50]
+    assert np.abs(np.asarray(painted[0].convert("RGB"), int) - np.asarray(frames[1])).mean() < 6
+
+
 def test_what_is_no_animation(tmp_path, stylizer, monkeypatch):
     make_picture(40, 30).save(tmp_path / "still.gif")
     (tmp_path / "text.gif").write_text("GIF89a, or so it says")

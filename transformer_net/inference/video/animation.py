@@ -15,7 +15,7 @@ from PIL import Image
 
 from transformer_net.errors import ImageSizeError, SettingError, StylizerError
 from transformer_net.imaging.arrays import fit
-from transformer_net.imaging.decode import Limits, Photo, opened, photo_of
+from transformer_net.imaging.decode import Limits, Photo, frames_of, opened, photo_of
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.inference.video.reader import Clip, Frame
@@ -41,22 +41,20 @@ class Animation:
         path: Its file.
         kind: One of `KINDS`.
         size: Width and height.
-        first: Number of the first frame: some APNGs have another picture before, for programs that know none.
-        end: Number after the last frame.
+        numbers: Of its frames, see `frames_of`.
         plays: How often it is played; 0 for without end.
     """
 
     path: Path
     kind: str
     size: tuple[int, int]
-    first: int
-    end: int
+    numbers: range
     plays: int
 
     @property
     def frames(self) -> int:
         """How many there are."""
-        return self.end - self.first
+        return len(self.numbers)
 
     @property
     def suffix(self) -> str:
@@ -73,13 +71,11 @@ def find_animation(path: Path, limits: Limits) -> Animation | None:
     """The animation in a file; None where it is a still picture, no picture, or damaged."""
     try:
         with opened(path, limits) as (name, image):
-            if name not in _KINDS_READ:
+            frames = frames_of(name, image)
+            if len(frames) < 2:
                 return None
-            first, end = int(getattr(image, "default_image", False)), getattr(image, "n_frames", 1)
-            if end - first < 2:
-                return None
-            return Animation(path, _KINDS_READ[name], image.size, first, end, _plays(name, image))
-    except (StylizerError, OSError, ValueError, SyntaxError):
+            return Animation(path, _KINDS_READ[name], image.size, frames, _plays(name, image))
+    except (StylizerError, OSError):
         return None
 
 
@@ -99,7 +95,7 @@ def read_animation(animation: Animation, limits: Limits) -> Iterator[tuple[Photo
         UnreadableImageError: A frame is damaged.
     """
     with opened(animation.path, limits) as (name, image):
-        for number in range(animation.first, animation.end):
+        for number in animation.numbers:
             photo = photo_of(image, limits, name, number)
             yield photo, round(image.info.get("duration") or 0)
 
