@@ -17,6 +17,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageFilter
 
 from tests.conftest import make_picture
+from transformer_net.errors import UnreadableImageError
 from transformer_net.imaging.decode import decode
 
 SIZE = (48, 32)
@@ -207,6 +208,40 @@ def test_layouts_of_tiff(planar, dtype, kind, order, big):
         **options,
     )
     assert difference(buffer.getvalue(), wanted) <= MOST
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("profile", [None, bytes(pyvips.Operation.call("profile_load", "cmyk"))])
+def test_cmyk_with_alpha(dtype, profile):
+    inks = pyvips.Image.new_from_array(np.asarray(photo())).copy(interpretation="srgb")
+    inks = inks.icc_transform("cmyk", input_profile="srgb").numpy()
+    options = {"icc_profile": profile} if profile else {}
+    plain = io.BytesIO()
+    Image.frombytes("CMYK", SIZE, inks.tobytes()).save(plain, "TIFF", **options)
+    opaque = np.asarray(decode(plain.getvalue()).rgb, float)
+    samples = np.dstack([inks, np.full(inks.shape[:2], 51, "u1")])
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer,
+        samples if dtype == "uint8" else samples.astype("u2") * 257,
+        photometric="separated",
+        extrasamples=["unassalpha"],
+        iccprofile=profile,
+    )
+    assert decode(buffer.getvalue()).alpha.getextrema() == (51, 51)
+    assert difference(buffer.getvalue(), opaque * 0.2 + 255 * 0.8) <= MOST
+
+
+@pytest.mark.parametrize(
+    ("dtype", "what"), [("uint32", "uint32"), ("int16", "int16"), ("float64", "64 bits")]
+)
+def test_samples_that_are_not_read_are_told(dtype, what):
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.ones((32, 48, 3), dtype), photometric="rgb")
+    with pytest.raises(
+        UnreadableImageError, match=f"Samples of {what} cannot be read; save the picture with 16"
+    ):
+        decode(buffer.getvalue())
 
 
 def test_the_corpus_is_large():

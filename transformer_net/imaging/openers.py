@@ -10,27 +10,24 @@ from functools import partial
 from typing import IO, Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, TiffImagePlugin
 
-from transformer_net.errors import UnsupportedImageError
+from transformer_net.errors import UnreadableImageError, UnsupportedImageError
 from transformer_net.imaging.cicp import Cicp, boxes, of_avif, of_nclx, of_png
 from transformer_net.imaging.pixel_layouts import from_16_bits, from_floats
+from transformer_net.imaging.profiles import managed_colours
 
 Check = Callable[[tuple[int, int]], None]
 Opener = Callable[[IO[bytes], Check], Image.Image]
 """Takes a file, and what is to be called with width and height before any pixel is decoded."""
 
-_NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _SUB_IFDS, _FORMAT = (
-    254,
-    258,
-    262,
-    277,
-    284,
-    330,
-    339,
-)
+_NEW_SUBFILE_TYPE, _BITS, _PHOTOMETRIC, _SAMPLES, _SUB_IFDS = 254, 258, 262, 277, 330
 _DNG_VERSION = 50706
 """Tags of TIFF."""
+
+_FIELDS: Final = {"icc-profile-data": "icc_profile", "exif-data": "exif"}
+"""What libvips calls what is `Image.info` for Pillow."""
 
 _WHITE_IS_ZERO, _SEPARATED, _COLOUR_FILTER_ARRAY, _LINEAR_RAW = 0, 5, 32803, 34892
 """Values of its tag PhotometricInterpretation."""
@@ -86,9 +83,11 @@ def _open_tiff(stream: IO[bytes], check: Check) -> Image.Image:
     is_thumbnail = bool(int(tags.get(_NEW_SUBFILE_TYPE, 0)) & 1) and _SUB_IFDS in tags
     if is_thumbnail or _DNG_VERSION in tags or kind in (_COLOUR_FILTER_ARRAY, _LINEAR_RAW):
         raise export_first("a camera raw")
-    deep = max(tags.get(_BITS, (1,))) > 8
+    bits = max(tags.get(_BITS, (1,)))
+    if bits > 32:
+        raise UnreadableImageError(f"Samples of {bits} bits cannot be read; save the picture with 16 bits.")
     # What Pillow scrambles, turns to a negative, or does not know.
-    if (deep and (samples > 1 or kind == _WHITE_IS_ZERO)) or (kind == _SEPARATED and samples > 4):
+    if (bits > 8 and (samples > 1 or kind == _WHITE_IS_ZERO)) or (kind == _SEPARATED and samples > 4):
         return _by_vips("tiffload_buffer", stream, check)
     return open_by_pillow("TIFF", stream, check)
 
@@ -145,26 +144,35 @@ def _by_vips(loader: str, stream: IO[bytes], check: Check) -> Image.Image:
     pyvips.cache_set_max(0)  # or it would keep the last pictures
     found = getattr(pyvips.Image, loader)(stream.read(), fail_on="error")
     check((found.width, found.height))
-    samples = found.numpy()
+    samples = np.atleast_3d(found.numpy())
     if samples.dtype.kind == "f":
         samples = from_floats(samples)
     elif samples.dtype == np.uint16:
         samples = from_16_bits(samples)
-    image = _of_bands(np.atleast_3d(samples), found.interpretation == "cmyk")
-    for field, key in (("icc-profile-data", "icc_profile"), ("exif-data", "exif")):
-        if found.get_typeof(field):
-            image.info[key] = found.get(field)
+    elif samples.dtype != np.uint8:
+        raise UnreadableImageError(
+            f"Samples of {samples.dtype} cannot be read; save the picture with 16 bits."
+        )
+    info = {key: found.get(field) for field, key in _FIELDS.items() if found.get_typeof(field)}
+    image = _of_bands(samples, found.interpretation == "cmyk", info)
+    image.info.update(info)
     return image
 
 
-def _of_bands(samples: Any, is_cmyk: bool) -> Image.Image:
+def _of_bands(samples: npt.NDArray[np.uint8], is_cmyk: bool, info: dict[str, Any]) -> Image.Image:
     """A picture of mode L, LA, RGB, RGBA or CMYK; bands beyond those are left out."""
-    bands = samples.shape[2]
     if is_cmyk:
-        return Image.frombytes("CMYK", samples.shape[1::-1], np.ascontiguousarray(samples[..., :4]).tobytes())
-    if bands == 1:
-        return Image.fromarray(np.ascontiguousarray(samples[..., 0]))
-    return Image.fromarray(np.ascontiguousarray(samples[..., : min(bands, 4)]))
+        size = samples.shape[1], samples.shape[0]
+        image = Image.frombytes("CMYK", size, np.ascontiguousarray(samples[..., :4]).tobytes())
+        if samples.shape[2] > 4:  # for which Pillow has no mode
+            image = managed_colours(image, info) or image.convert("RGB")
+            info.pop("icc_profile", None)
+            image.putalpha(Image.fromarray(np.ascontiguousarray(samples[..., 4])))
+        return image
+    bands = min(samples.shape[2], 4)
+    return Image.fromarray(
+        np.ascontiguousarray(np.squeeze(samples[..., :bands], 2) if bands == 1 else samples[..., :bands])
+    )
 
 
 OPENERS: Final[dict[str, Opener]] = {
