@@ -133,8 +133,8 @@ async def stylize(
     image: Annotated[
         UploadFile,
         File(
-            description="The photo: JPEG, HEIC, PNG, WebP, AVIF, GIF, BMP or TIFF. It is turned upright; "
-            "transparency is kept; an animation gives its first frame. One that is larger than the server "
+            description="The photo: JPEG, HEIC, PNG, WebP, AVIF, GIF, BMP, TIFF or PNM. It is turned "
+            "upright; transparency is kept; an animation gives its first frame. One that is larger than the server "
             "paints is shrunk first."
         ),
     ],

@@ -18,10 +18,10 @@ Curve = tuple[float, float, float, float, float]
 """g, a, b, c, d: (a v + b)^g from d on, c v below (ICC.1:2022, 10.18, function type 3)."""
 
 _SRGB_CURVE: Final[Curve] = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-_BT709_CURVE: Final[Curve] = (1 / 0.45, 1 / 1.0993, 0.0993 / 1.0993, 1 / 4.5, 0.0812)
+_DISPLAY_CURVE: Final[Curve] = (2.4, 1, 0, 0, 0)  # of BT.1886: BT.709 gives the curve of cameras only
 
 _CURVES: Final[dict[int, Curve]] = {
-    **dict.fromkeys((1, 6, 11, 12, 14, 15), _BT709_CURVE),
+    **dict.fromkeys((1, 6, 11, 12, 14, 15), _DISPLAY_CURVE),
     4: (2.2, 1, 0, 0, 0),
     5: (2.8, 1, 0, 0, 0),
     7: (1 / 0.45, 1 / 1.1115, 0.1115 / 1.1115, 1 / 4, 0.0912),
