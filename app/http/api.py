@@ -134,8 +134,8 @@ async def stylize(
         UploadFile,
         File(
             description="The photo: JPEG, HEIC, PNG, WebP, AVIF, GIF, BMP, TIFF or PNM. It is turned "
-            "upright; transparency is kept; an animation gives its first frame. One that is larger than the server "
-            "paints is shrunk first."
+            "upright; transparency is kept; an animation gives its first frame. One that is larger than the "
+            "server paints is shrunk first."
         ),
     ],
     norm: Annotated[
