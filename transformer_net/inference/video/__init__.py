@@ -1,1 +1,1 @@
-"""Videos, frame by frame, with their sound."""
+"""Videos, frame by frame, with their sound, and animated pictures."""
