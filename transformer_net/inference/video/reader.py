@@ -1,8 +1,8 @@
 """Video files, read through PyAV, which brings ffmpeg.
 
 What is kept of a video: the number of its frames, the time of each, its orientation, its pixels' shape and
-opacity, its chapters, and its sound, packet by packet. What is not: subtitles, and whatever else the file says
-of place and camera.
+opacity, its chapters, and its sound, packet by packet. What is not: subtitles, and whatever else the file
+says of place and camera.
 
 Frames are painted upright, so that strokes lie as in a photo, and are turned back before they are written,
 with the same note on how to turn them.
