@@ -194,12 +194,14 @@ class _Painter:
 
 
 def _write_pictures(kind: str, plays: int, frames: Sequence[tuple[Image.Image, int]], path: Path) -> None:
-    first, *others = (picture for picture, _ in frames)
+    pictures = [picture for picture, _ in frames]
+    if has_holes := any(picture.mode == "RGBA" for picture in pictures):
+        pictures = [picture.convert("RGBA") for picture in pictures]
     how: dict[str, Any] = {"duration": [time for _, time in frames]}
     if kind == "gif":
-        first, *others = (_with_palette(picture) for picture in (first, *others))
-        # Each frame is a whole picture: one with holes takes the place of the one before.
-        how |= {"disposal": 2 if "transparency" in first.info else 0, "optimize": False}
+        pictures = [_with_palette(picture) for picture in pictures]
+        # Each frame is a whole picture: with holes, it takes the place of the one before.
+        how |= {"disposal": 2 if has_holes else 0, "optimize": False}
         how |= {} if plays == 1 else {"loop": max(0, plays - 1)}
     elif kind == "apng":
         how |= {"loop": plays, "compress_level": 3, "blend": 0}
@@ -208,7 +210,7 @@ def _write_pictures(kind: str, plays: int, frames: Sequence[tuple[Image.Image, i
     else:
         how |= {"quality": 90, "speed": 8}
     format = {"apng": "PNG"}.get(kind, kind.upper())
-    first.save(path, format, save_all=True, append_images=others, **how)
+    pictures[0].save(path, format, save_all=True, append_images=pictures[1:], **how)
 
 
 def _with_palette(picture: Image.Image) -> Image.Image:
