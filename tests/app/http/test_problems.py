@@ -42,7 +42,7 @@ JPEG = file(picture(64, 64), "JPEG")
         (b"not a picture", 415, "unsupported-image-format"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "unsupported-image-format"),
         (b"%PDF-1.7", 415, "unsupported-image-format"),
-        (file(picture(), "PPM"), 415, "unsupported-image-format"),
+        (file(picture(), "TGA"), 415, "unsupported-image-format"),
         (JPEG[: len(JPEG) // 2], 422, "unreadable-image"),
         (JPEG[:4], 422, "unreadable-image"),
         (PHOTO[:-60], 422, "unreadable-image"),

@@ -6,6 +6,7 @@ import io
 import zipfile
 
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -33,6 +34,15 @@ def test_one_norm_gives_its_painting_with_the_size_of_the_photo(client, norm):
     assert painting.size == (40, 32)
     assert painting.format == "PNG"
     expected = Stylizer.from_style("mosaic", norm, engine="torch").paint(data)
+    assert np.abs(np.asarray(painting, int) - np.asarray(expected, int)).max() <= 1
+
+
+def test_a_phones_photo(client):
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(picture()).save(heic)
+    expected = Stylizer.from_style("mosaic", "iebn", engine="torch").paint(heic.getvalue())
+    painting = opened(post(client, heic.getvalue()))
+    assert painting.size == (40, 32)
     assert np.abs(np.asarray(painting, int) - np.asarray(expected, int)).max() <= 1
 
 
