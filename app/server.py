@@ -101,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._bounds = bounds
         self._entered: str | None = None
+        self._answering: Any = None
         self._in_body = False
         self._head_bytes = 0
         self._head: asyncio.TimerHandle | None = None
@@ -126,6 +127,10 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reader.cancel()
         if self._entered is not None:
             self._bounds.leave(self._entered)
+        if self._answering and not self._answering.response_complete:
+            # uvicorn tells the last request only; where several came at once, it is another one's turn.
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -152,12 +157,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
 
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
     def on_response_complete(self) -> None:
         """The answer is written, though perhaps not yet sent."""
         super().on_response_complete()
         if self._in_body:
             self._await_head()
-        if self.transport.get_write_buffer_size():
+        if self._unsent():
             self._await_reader()
 
     def pause_writing(self) -> None:
@@ -185,12 +194,18 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _await_reader(self) -> None:
         if self._reader is None and self._bounds.rate:
-            unsent = self.transport.get_write_buffer_size()
-            self._reader = self.loop.call_later(_LOOK_SECONDS, self._look, unsent)
+            self._reader = self.loop.call_later(_LOOK_SECONDS, self._look, self._unsent())
+
+    def _unsent(self) -> int:
+        """Bytes that were written and wait for the client."""
+        try:
+            return self.transport.get_write_buffer_size()
+        except RuntimeError:  # it is closed already
+            return 0
 
     def _look(self, unsent: int) -> None:
         self._reader = None
-        left = self.transport.get_write_buffer_size()
+        left = self._unsent()
         if left and unsent - left < self._bounds.rate * _LOOK_SECONDS:
             self.transport.abort()
         elif left:
@@ -252,6 +267,7 @@ def make_server(app: Any, service: PaintingService) -> Server:
         log_level=settings.log_level,
         timeout_graceful_shutdown=settings.grace_seconds,
         server_header=False,
+        access_log=settings.log_level == "debug",  # what clients can cause must not fill the disk
         http=partial(BoundedProtocol, bounds=bounds),  # type: ignore[arg-type]  # it is only called
         ws="none",
         forwarded_allow_ips=settings.trusted_proxies,

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -105,6 +106,8 @@ class TransportMiddleware:
         try:
             await self._make_room(scope)
             await self._app(scope, receive, collected)
+        except ClientDisconnect:
+            return
         except OSError as error:
             if not disk_is_full(error):
                 raise
@@ -112,7 +115,7 @@ class TransportMiddleware:
             await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR, file_access.used() // 2)
             await problem_response(StorageFullError())(scope, receive, send)
             return
-        if not start:  # the client left
+        if not start:
             return
         if start["status"] == 200:
             names = [file_access.public(path) for path in json.loads(body)]

@@ -159,6 +159,26 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
         until(lambda: sum(bounds._of.values()) <= 1, 5)
 
 
+def test_who_leaves_makes_no_trouble():
+    failed, answered = [], []
+
+    async def app(scope, receive, send):
+        try:
+            await _app(scope, receive, send)
+        except Exception as error:
+            failed.append(error)
+        answered.append(1)
+
+    with listening(app) as (address, bounds):
+        for number in range(30):
+            with _connect(address) as connection:
+                connection.sendall(_ask(address, "/large" if number % 2 else "/") * (1 + number % 3))
+        until(lambda: not bounds._of)
+        time.sleep(0.3)
+    assert answered
+    assert not failed
+
+
 def test_connections_are_bounded_and_the_next_is_told():
     with listening(_app, most=40) as (address, bounds), ExitStack() as open_:
         silent = [open_.enter_context(_connect(address)) for _ in range(20)]  # half, for one address

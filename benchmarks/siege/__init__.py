@@ -1,0 +1,1 @@
+"""The server under siege; `python -m benchmarks.siege`."""
