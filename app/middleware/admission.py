@@ -82,7 +82,7 @@ class AdmissionMiddleware:
         metrics = self._service.metrics
         metrics.in_flight.inc()
         try:
-            timed = _in_time(receive, self._settings.upload_seconds, self._settings.min_rate)
+            timed = _Arrival(receive, self._settings.upload_seconds, self._settings.min_rate)
             if scope["method"] == "POST" and own_path(scope) in _UPLOADS:
                 await self._upload(scope, timed, watched)
             else:
@@ -93,7 +93,7 @@ class AdmissionMiddleware:
             label = method if method in _METHODS else "other"
             metrics.requests.labels(label, _route(scope, root_path), status).inc()
 
-    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _upload(self, scope: Scope, receive: _Arrival, send: Send) -> None:
         begun = False
 
         async def noting(message: Message) -> None:
@@ -105,7 +105,7 @@ class AdmissionMiddleware:
         try:
             size = self._size(scope)
             self._check_jobs(scope)
-            with self._service.places.take(client_name(host), size):
+            with self._service.places.take(client_name(host), size, receive):
                 await self._app(scope, _whole(scope, receive, largest_body(self._settings)), noting)
         except ServiceError as error:
             if error.status != UploadTooLargeError.status:
@@ -197,30 +197,59 @@ def _whole(scope: Scope, receive: Receive, largest: int) -> Receive:
     return checked
 
 
-def _in_time(receive: Receive, seconds: float, rate: int) -> Receive:
+class _Arrival:
     """`receive`, but the whole body has to come within `seconds`, and `rate` bytes a second of it on the
-    average after a grace; what follows the body may take longer."""
-    begun = asyncio.get_running_loop().time()
-    received, complete = 0, False
+    average after a grace, which ends where somebody else needs the place; what follows the body may take
+    longer."""
 
-    async def timed() -> Message:
-        nonlocal received, complete
-        if complete:
-            return await receive()
-        slowest = begun + _GRACE_SECONDS + received / rate if rate else math.inf
+    def __init__(self, receive: Receive, seconds: float, rate: int) -> None:
+        self._receive, self._seconds, self._rate = receive, seconds, rate
+        self._clock = asyncio.get_running_loop().time
+        self._begun = self._clock()
+        self._received, self._complete, self._hurried = 0, False, False
+        self._timeout: asyncio.Timeout | None = None
+
+    async def __call__(self) -> Message:
+        """The next message of the client."""
+        if self._complete:
+            return await self._receive()
         try:
-            async with asyncio.timeout_at(min(begun + seconds, slowest)):
-                message = await receive()
+            async with asyncio.timeout_at(self._end) as self._timeout:
+                message = await self._receive()
         except TimeoutError:
-            sentence = (
-                f"The upload took longer than {seconds:g} seconds."
-                if slowest >= begun + seconds
-                else f"The upload brought less than {rate:,} bytes a second."
-            )
-            # The framework lets an HTTPException out of its form parser, and nothing else.
-            raise HTTPException(408, sentence, {"Connection": "close"}) from None
-        received += len(message.get("body", b""))
-        complete = not message.get("more_body", False)
+            raise self._refusal() from None
+        finally:
+            self._timeout = None
+        self._received += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
         return message
 
-    return timed
+    def lateness(self) -> float:
+        """Seconds by which it is slower than the least rate, without the grace; −∞ where all has come."""
+        return -math.inf if self._complete else self._clock() - self._due(0)
+
+    def hurry(self) -> None:
+        """End the grace now."""
+        self._hurried = True
+        if self._timeout and not self._timeout.expired():
+            self._timeout.reschedule(self._clock())
+
+    def _due(self, grace: float) -> float:
+        """When more has to have come than has."""
+        return self._begun + grace + self._received / self._rate if self._rate else math.inf
+
+    @property
+    def _end(self) -> float:
+        if self._hurried:
+            return self._clock()
+        return min(self._begun + self._seconds, self._due(_GRACE_SECONDS))
+
+    def _refusal(self) -> HTTPException:
+        slow = self._hurried or self._due(_GRACE_SECONDS) < self._begun + self._seconds
+        sentence = (
+            f"The upload brought less than {self._rate:,} bytes a second."
+            if slow
+            else f"The upload took longer than {self._seconds:g} seconds."
+        )
+        # The framework lets an HTTPException out of its form parser, and nothing else.
+        return HTTPException(408, sentence, {"Connection": "close"})

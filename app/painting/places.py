@@ -8,7 +8,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, Protocol
 
 from app.errors import QueueFullError, ServiceError, StorageFullError, TooManyRequestsError
 from app.settings import Settings
@@ -17,8 +17,18 @@ _SPARE_BYTES: Final = 16_000_000
 """Of the disk, which are left for others."""
 
 
+class Arrival(Protocol):
+    """A request's body on its way."""
+
+    def lateness(self) -> float:
+        """Seconds by which it is slower than the least rate; not above 0 where it is not."""
+
+    def hurry(self) -> None:
+        """Refuse what has not come yet."""
+
+
 class Places:
-    """The places; for one event loop.
+    """The places; for one event loop. Where there is none, whose body is the latest loses its own.
 
     Args:
         settings: How many there are, and how many for one client.
@@ -28,6 +38,7 @@ class Places:
         self._settings = settings
         self._of: Counter[str] = Counter()
         self._bytes = 0
+        self._arrivals: dict[Arrival, tuple[str, int]] = {}
 
     @property
     def taken(self) -> int:
@@ -50,8 +61,8 @@ class Places:
         return None
 
     @contextmanager
-    def take(self, client: str, size: int) -> Iterator[None]:
-        """A place for a request of `size` bytes, until it is answered.
+    def take(self, client: str, size: int, arrival: Arrival) -> Iterator[None]:
+        """A place for a request of `size` bytes, until it is answered or loses it.
 
         Raises:
             TooManyRequestsError: This client has its share.
@@ -61,17 +72,29 @@ class Places:
             raise TooManyRequestsError(
                 f"You have {self._settings.client_requests} requests here, which is the most at once.", 1
             )
-        if (refusal := self.refusal(size)) is not None:
-            raise refusal
+        while (refusal := self.refusal(size)) is not None:
+            latest = max(self._arrivals, key=lambda arrival: arrival.lateness(), default=None)
+            if latest is None or latest.lateness() <= 0:
+                raise refusal
+            self._free(latest)
+            latest.hurry()
+        self._arrivals[arrival] = client, size
         self._of[client] += 1
         self._bytes += size
         try:
             yield
         finally:
-            self._bytes -= size
-            self._of[client] -= 1
-            if not self._of[client]:
-                del self._of[client]
+            self._free(arrival)
+
+    def _free(self, arrival: Arrival) -> None:
+        """Gives a place back, once."""
+        if arrival not in self._arrivals:
+            return
+        client, size = self._arrivals.pop(arrival)
+        self._bytes -= size
+        self._of[client] -= 1
+        if not self._of[client]:
+            del self._of[client]
 
 
 def client_name(host: str) -> str:

@@ -23,6 +23,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +64,10 @@ class Besieged:
     def disk(self) -> float:
         """Megabytes in the temporary folder."""
         sizes = []
-        for path in self.home.rglob("*"):
-            try:
-                sizes.append(path.lstat().st_size)
-            except OSError:  # deleted meanwhile
-                continue
+        for folder, _, names in os.walk(self.home):
+            for name in names:
+                with suppress(OSError):  # deleted meanwhile
+                    sizes.append(Path(folder, name).lstat().st_size)
         return sum(sizes) / 1e6
 
     def log(self) -> int:
@@ -89,41 +90,44 @@ class Honest:
     def __init__(self, port: int, body: bytes, clients: int) -> None:
         self._port, self._body, self._clients = port, body, clients
 
-    def paint(self, number: int) -> bool:
-        """One photo; whether its painting came."""
+    def paint(self, number: int) -> str:
+        """One photo; empty where its painting came, else what came instead."""
         connection = http.client.HTTPConnection(
             HOST, self._port, timeout=90, source_address=(f"127.0.0.{10 + number}", 0)
         )
         try:
             connection.request("POST", "/stylize", self._body, _HEADERS)
             answer = connection.getresponse()
-            return answer.status == 200 and len(answer.read()) > 0
-        except (OSError, http.client.HTTPException):
-            return False
+            body = answer.read()
+            return "" if answer.status == 200 and body else f"{answer.status} {body[:200]!r}"
+        except (OSError, http.client.HTTPException) as error:
+            return type(error).__name__
         finally:
             connection.close()
 
     def for_seconds(self, seconds: float) -> dict[str, Any]:
         """Paint for a while: requests, the share that succeeded, and seconds to the answer."""
         times: list[float] = []
-        failures = [0]
+        failures: Counter[str] = Counter()
         end = time.monotonic() + seconds
 
         def client(number: int) -> None:
             while time.monotonic() < end:
                 begun = time.perf_counter()
-                if self.paint(number):
-                    times.append(time.perf_counter() - begun)
-                else:
-                    failures[0] += 1
+                if failure := self.paint(number):
+                    failures[failure] += 1
                     time.sleep(0.2)
+                else:
+                    times.append(time.perf_counter() - begun)
 
         threads = [threading.Thread(target=client, args=(number,)) for number in range(self._clients)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return summary(times, failures[0])
+        for failure, count in failures.most_common(3):
+            tell(f"  {count} times: {failure}")
+        return summary(times, failures.total())
 
 
 def summary(times: list[float], failures: int) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def measure(seconds: float, scale: float, clients: int, threads: int, side: int)
                 if name == "during":
                     attackers.join()
                     ended = time.monotonic()
-                    while not (server.ready() and honest.paint(0)) and time.monotonic() - ended < 60:
+                    while not (server.ready() and not honest.paint(0)) and time.monotonic() - ended < 60:
                         time.sleep(0.2)
                     back = time.monotonic() - ended
                 phases[name] |= {
@@ -199,7 +203,7 @@ def measure(seconds: float, scale: float, clients: int, threads: int, side: int)
             server.process.kill()
             server.process.wait()
             server = Besieged(home, threads)
-            again = Honest(server.port, body, 1).paint(0)
+            again = not Honest(server.port, body, 1).paint(0)
             return {"phases": phases, "back": back, "restart": server.seconds, "paints again": again}
         finally:
             server.process.kill()

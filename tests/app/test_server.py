@@ -17,6 +17,7 @@ import uvicorn
 from starlette.middleware.exceptions import ExceptionMiddleware
 
 from app import server as room
+from app.errors import QueueFullError
 from app.middleware import admission
 from app.middleware.admission import AdmissionMiddleware
 from app.painting.service import PaintingService
@@ -63,8 +64,21 @@ def listening(app, most=100, rate=50_000):
         thread.join()
 
 
-def _connect(address):
-    return socket.create_connection(address, timeout=20)
+def _connect(address, source="127.0.0.1"):
+    return socket.create_connection(address, timeout=20, source_address=(source, 0))
+
+
+class Body:
+    """A body on its way, by so many seconds too late."""
+
+    def __init__(self, lateness=-1.0):
+        self._lateness, self.hurried = lateness, False
+
+    def lateness(self):
+        return self._lateness
+
+    def hurry(self):
+        self.hurried = True
 
 
 def _status(connection) -> int:
@@ -115,11 +129,42 @@ def test_a_server_without_places_says_so(service):
     with ExitStack() as taken:
         for name in "abc":
             for _ in range(2):
-                taken.enter_context(service.places.take(name, 1000))
+                taken.enter_context(service.places.take(name, 1000, Body()))
         assert "being uploaded" in str(service.refusal())
     assert service.refusal() is None
-    with service.places.take("a", service.settings.temp_bytes // 2):
+    with service.places.take("a", service.settings.temp_bytes // 2, Body()):
         assert "bytes are being uploaded" in str(service.places.refusal(1))
+
+
+def test_the_latest_upload_gives_its_place_to_who_needs_it(service):
+    bodies = [Body(lateness) for lateness in (-1, 0.5, 2, -1, 0, -1)]
+    with ExitStack() as taken:
+        for name, body in zip("aabbcc", bodies, strict=True):
+            taken.enter_context(service.places.take(name, 1000, body))
+        for _ in range(2):
+            taken.enter_context(service.places.take("d", 1000, Body()))
+        assert [body.hurried for body in bodies] == [False, True, True, False, False, False]
+        with pytest.raises(QueueFullError), service.places.take("e", 1000, Body()):
+            pass
+        assert service.places.taken == 6
+    assert service.places.taken == 0
+
+
+@pytest.mark.slow
+def test_slow_uploads_do_not_keep_others_out(service):
+    app = AdmissionMiddleware(ExceptionMiddleware(_app), service)
+    with listening(app) as (address, _), ExitStack() as open_:
+        places = [service.places.take(name, 1000, Body()) for name in "aabb"]
+        for place in places:
+            open_.enter_context(place)
+        slow = [open_.enter_context(_connect(address)) for _ in range(2)]
+        for connection in slow:
+            connection.sendall(_ask(address, "/stylize", 1000))
+        until(lambda: service.places.taken == 6)
+        quick = open_.enter_context(_connect(address, "127.0.0.2"))
+        quick.sendall(_ask(address, "/stylize", 5) + b"12345")
+        assert _status(quick) == 200
+        assert _status(slow[0]) == 408
 
 
 def test_silent_connections_are_closed(monkeypatch):
