@@ -213,7 +213,7 @@ async def stylize(
     photo = await service.read(upload, max_side)
     wanted: str | StylePicture = style or ""
     if style_picture:
-        wanted = await service.read_style(_file(service, style_picture).read())
+        wanted = await service.read_style(_file(service, style_picture))
     where = await service.read_mask(_file(service, mask), photo.size) if mask else None
     timing.lap("decode")
     paintings = await service.paint_all(

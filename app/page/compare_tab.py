@@ -22,7 +22,7 @@ from app.painting.service import Painting, PaintingService
 from styles.catalog import Style
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.imaging.decode import Limits, Photo, frames_of, opened
-from transformer_net.imaging.formats import PREFIX, identify
+from transformer_net.imaging.formats import ANIMATED, format_of
 from transformer_net.inference.options.style_options import DECLARED, DEFAULT_OPTIONS, Option, StyleOptions
 from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 from transformer_net.prediction.style_picture import StylePicture, predicted_norms
@@ -31,6 +31,9 @@ ALL = tuple(NORMS)
 
 _NOT_SHOWN = frozenset({"HEIC", "TIFF", "JPEG XL", "PNM"})
 """Formats of `formats.INPUT_FORMATS` that not every browser shows."""
+
+STYLE_PICTURE = ("Your style picture", "# Drop a picture\nwhose strokes and colours you like")
+"""What the upload of a style picture is called, and what it says."""
 
 _PATIENCE = 5
 """How often a comparison that has started asks again for a place in a full queue."""
@@ -151,8 +154,8 @@ class CompareHandlers:
         Raises:
             gr.Error: As in `paint`.
         """
-        path = file_access.resolved((upload or {}).get("path"))
-        if path is None or not path.is_file() or not await asyncio.to_thread(_is_hidden, path):
+        path = file_access.uploaded(upload)
+        if path is None or not await asyncio.to_thread(_is_hidden, path):
             return gr.skip()
         try:
             photo, stem = await self.open(upload, self._service.settings.max_side)
@@ -174,8 +177,8 @@ class CompareHandlers:
             return style, self._service.registry.norms(*self._service.registry.parts(style)[0])
         if second:
             raise SettingError("Your picture cannot be mixed with another style on this page.")
-        path = file_access.resolved((upload or {}).get("path"))
-        if path is None or not path.is_file():
+        path = file_access.uploaded(upload)
+        if path is None:
             raise gr.Error("Choose a picture as the style.", title="No style picture", print_exception=False)
         return await self._service.read_style(await asyncio.to_thread(path.read_bytes)), predicted_norms()
 
@@ -188,8 +191,8 @@ class CompareHandlers:
         """
         if not upload or not upload.get("path"):
             raise gr.Error("Choose a photo first.", title="No photo", print_exception=False)
-        path = file_access.resolved(upload["path"])
-        if path is None or not path.is_file():
+        path = file_access.uploaded(upload)
+        if path is None:
             raise gr.Error("Choose the photo again.", title="Photo gone", print_exception=False)
         settings = self._service.settings
         data = await asyncio.to_thread(path.read_bytes)
@@ -238,11 +241,10 @@ def show_converted(chosen: gr.Image, service: PaintingService) -> None:
 
 def _is_hidden(path: Path) -> bool:
     """Whether it is a picture that no browser, or not every one, shows."""
-    with path.open("rb") as stream:
-        try:
-            return identify(stream.read(PREFIX))[0] in _NOT_SHOWN
-        except StylizerError:
-            return False  # told when it is to be painted
+    try:
+        return format_of(path) in _NOT_SHOWN
+    except StylizerError:
+        return False  # told when it is to be painted
 
 
 def toast(error: StylizerError) -> gr.Error:
@@ -259,10 +261,10 @@ def _mixed(style: str, second: str, percent: float) -> str:
 
 
 def _is_animation(upload: dict[str, Any] | None, limits: Limits) -> bool:
-    path = file_access.resolved((upload or {}).get("path"))
-    if path is None:
-        return False
+    path = file_access.uploaded(upload)
     try:
+        if path is None or format_of(path) not in ANIMATED:  # opening some other formats decodes them
+            return False
         with opened(path, limits) as (name, image):
             return len(frames_of(name, image)) > 1
     except (StylizerError, OSError):  # the photo went meanwhile, or only its beginning can be read
@@ -332,17 +334,7 @@ def build(service: PaintingService, offered: list[Style]) -> CompareTab:
 def _controls(
     service: PaintingService, offered: list[Style]
 ) -> tuple[gr.Image, gr.Radio, gr.Image, list[Any], gr.Button, gr.Button]:
-    photo = gr.Image(
-        label="Photo",
-        show_label=False,
-        sources=["upload", "webcam", "clipboard"],
-        type="filepath",
-        buttons=[],
-        alt_text="Your photo",
-        placeholder="# Drop a photo\nor click to choose one",
-        webcam_options=gr.WebcamOptions(mirror=False),
-        elem_id="photo",
-    )
+    photo = upload_box("photo", "Photo", "Your photo", "# Drop a photo\nor click to choose one", camera=True)
     examples = sorted(EXAMPLES.glob("*.jpg"))
     if examples:
         # Not gr.Examples, which goes around the queue: the address it gives the photo lacks our mount path.
@@ -361,18 +353,9 @@ def _controls(
             show_progress="hidden",
             api_visibility="private",
         )
-    style = style_pickers.with_pictures(offered, "style", yours=bool(predicted_norms()))
-    style_picture = gr.Image(
-        label="Your picture as the style",
-        show_label=False,
-        sources=["upload", "webcam", "clipboard"],
-        type="filepath",
-        buttons=[],
-        alt_text="Your style picture",
-        placeholder="# Drop a picture\nwhose strokes and colours you like",
-        webcam_options=gr.WebcamOptions(mirror=False),
-        visible=False,
-        elem_id="style-picture",
+    style = style_pickers.with_pictures(offered, "style", first=style_pickers.yours())
+    style_picture = upload_box(
+        "style-picture", "Your picture as the style", *STYLE_PICTURE, camera=True, visible=False
     )
     with gr.Row(elem_id="actions"):
         paint = gr.Button("Paint", variant="primary", size="lg", elem_id="paint", min_width=0)
@@ -416,6 +399,24 @@ def _controls(
         )
     options = [side, *chosen, second, mix]
     return photo, style, style_picture, options, paint, stop
+
+
+def upload_box(
+    elem_id: str, label: str, alt: str, placeholder: str, *, camera: bool = False, visible: bool = True
+) -> gr.Image:
+    """Where a visitor drops, pastes or chooses a picture, or takes it with the camera."""
+    return gr.Image(
+        label=label,
+        show_label=False,
+        sources=["upload", *(["webcam"] if camera else []), "clipboard"],  # type: ignore[list-item]
+        type="filepath",
+        buttons=[],
+        alt_text=alt,
+        placeholder=placeholder,
+        webcam_options=gr.WebcamOptions(mirror=False),
+        visible=visible,
+        elem_id=elem_id,
+    )
 
 
 def _control(name: str, option: Option) -> gr.components.Component:

@@ -156,6 +156,16 @@ def resolved(path: object) -> Path | None:
     return _within(path, cache(), EXAMPLES)
 
 
+def uploaded(upload: Any) -> Path | None:
+    """The file of an upload or an example; None where there is none, or none any more.
+
+    Args:
+        upload: What the browser sent for it: a dictionary with `path`, or None.
+    """
+    path = resolved(upload.get("path")) if upload else None
+    return path if path and path.is_file() else None
+
+
 def painting(value: Any) -> str | None:
     """The path of a painting that a visitor's page shows; None for everything that was not painted here.
 

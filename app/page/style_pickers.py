@@ -52,11 +52,8 @@ class Pickers:
             chosen: The style to choose in the Compare tab; all others keep what the visitor chose.
         """
         offered = choices(styles)
-        update = gr.Radio(choices=offered)
-        yours = [YOUR_PICTURE] if predicted_norms() else []
-        first = gr.Radio(choices=[*yours, *offered])
-        if chosen:
-            first = gr.Radio(choices=[*yours, *offered], value=chosen)
+        update, listed = gr.Radio(choices=offered), [*yours(), *offered]
+        first = gr.Radio(choices=listed, value=chosen) if chosen else gr.Radio(choices=listed)
         rest = [gr.Dropdown(choices=[NO_OTHER, *offered]), update, update]
         return [first, *rest][: len(self.components())]
 
@@ -66,12 +63,17 @@ def choices(styles: Sequence[Style]) -> list[tuple[str, str]]:
     return [(style.name.capitalize(), style.name) for style in styles]
 
 
-def with_pictures(styles: Sequence[Style], elem_id: str, yours: bool = False) -> gr.Radio:
-    """A choice of styles by their pictures, the first chosen; before them, perhaps, `YOUR_PICTURE`."""
+def yours() -> list[tuple[str, str]]:
+    """`YOUR_PICTURE`, where this server can paint like any picture."""
+    return [YOUR_PICTURE] if predicted_norms() else []
+
+
+def with_pictures(styles: Sequence[Style], elem_id: str, first: Sequence[tuple[str, str]] = ()) -> gr.Radio:
+    """A choice of styles by their pictures, the first style chosen; before them, perhaps, `yours`."""
     return gr.Radio(
-        [*([YOUR_PICTURE] if yours else []), *choices(styles)],
+        [*first, *choices(styles)],
         value=styles[0].name if styles else None,
         label="Style",
         elem_id=elem_id,
-        elem_classes=[PICTURES, *([WITH_YOURS] if yours else [])],
+        elem_classes=[PICTURES, *([WITH_YOURS] if first else [])],
     )

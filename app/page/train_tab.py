@@ -10,15 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
-from PIL import Image
 
 from app.page import card_captions, file_access, theme, train_view
-from app.page.compare_tab import CompareHandlers, CompareTab, show_converted, toast
+from app.page.compare_tab import (
+    STYLE_PICTURE,
+    CompareHandlers,
+    CompareTab,
+    show_converted,
+    toast,
+    upload_box,
+)
 from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
 from app.training.status import TrainingStatus
 from transformer_net.errors import SettingError, StylizerError
+from transformer_net.imaging.decode import decode
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.prediction.style_picture import predicted_norms
 
@@ -154,8 +161,8 @@ class TrainHandlers:
                 while (status := self._manager.status) and status.request is request:
                     if status.sample and status.sample != seen:
                         path = folder / f"{stem}-{request.style}-{norm_slug(norm)}-{status.sample.stem}.png"
-                        sample = await asyncio.to_thread(_opened, status.sample)
-                        pictures[place + 1], seen = await compare.save(sample, path), status.sample
+                        sample = await asyncio.to_thread(decode, status.sample)
+                        pictures[place + 1], seen = await compare.save(sample.rgb, path), status.sample
                     captions[place] = card_captions.learning(norm, train_view.said(status))
                     yield _improving(status), *pictures, *captions, *same
                     if not status.running:
@@ -192,8 +199,8 @@ class TrainHandlers:
         return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
 
     async def _open(self, upload: dict[str, Any]) -> Any:
-        path = file_access.resolved(upload.get("path"))
-        if path is None or not path.is_file():
+        path = file_access.uploaded(upload)
+        if path is None:
             raise gr.Error("Choose the picture again.", title="Picture gone", print_exception=False)
         data = await asyncio.to_thread(path.read_bytes)
         return await self._service.in_codec_thread(lambda: self._manager.open_picture(data))
@@ -296,16 +303,7 @@ def _improve_panel(
 
 
 def _order() -> tuple[Any, ...]:
-    picture = gr.Image(
-        label="Style picture",
-        show_label=False,
-        sources=["upload", "clipboard"],
-        type="filepath",
-        buttons=[],
-        alt_text="Your style picture",
-        placeholder="# Drop a picture\nwhose strokes and colours you like",
-        elem_id="picture",
-    )
+    picture = upload_box("picture", "Style picture", *STYLE_PICTURE)
     name = gr.Textbox(
         label="Name",
         info="Empty: the picture's. The same name and picture add another normalizer to your style.",
@@ -334,11 +332,6 @@ def _order() -> tuple[Any, ...]:
 def _improving(status: TrainingStatus) -> str:
     line = f"{train_view.title(status.request)}: {escape(train_view.said(status))}"
     return f'<p class="improving" data-state="{status.state}">{line}</p>'
-
-
-def _opened(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 def _lede(manager: TrainingManager) -> str:

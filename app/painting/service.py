@@ -144,7 +144,7 @@ class PaintingService:
 
         return await self.in_codec_thread(lambda: decode(data, self.limits, side))
 
-    async def read_style(self, data: bytes) -> StylePicture:
+    async def read_style(self, upload: IO[bytes] | bytes) -> StylePicture:
         """Decode an upload as a style picture, as `read` does; the last few are kept by their checksum.
 
         Raises:
@@ -152,6 +152,7 @@ class PaintingService:
         """
 
         def work() -> StylePicture:
+            data = upload if isinstance(upload, bytes) else upload.read()
             key = hashlib.sha256(data).digest()
             with self._style_pictures_lock:
                 if key in self._style_pictures:

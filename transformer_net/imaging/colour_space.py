@@ -6,7 +6,7 @@ put when chroma changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,15 @@ _TO_LAB = np.array(
 )
 _FROM_LMS, _FROM_LAB = np.linalg.inv(_TO_LMS), np.linalg.inv(_TO_LAB)
 
-_LEVELS = np.arange(256) / 255
-_LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.055) ** 2.4).astype(np.float32)
-"""Linear light of each 8-bit sRGB level (IEC 61966-2-1)."""
+
+def decoded(signal: npt.NDArray[np.float64]) -> FloatPixels:
+    """Linear light of an sRGB signal, both in [0, 1] (IEC 61966-2-1)."""
+    light = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
+    return light.astype(np.float32)
+
+
+_LINEAR = decoded(np.arange(256) / 255)
+"""Linear light of each 8-bit level."""
 
 STRIP = 1 << 20
 """Pixels processed at once, so that a large picture takes no more memory than a small one."""
@@ -61,6 +67,23 @@ def from_light(linear: FloatPixels) -> Levels:
     encoded = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** np.float32(1 / 2.4) - 0.055)
     levels: Levels = np.rint(encoded * 255).astype(np.uint8)
     return levels
+
+
+def rgb_to_xyz(points: Sequence[float]) -> npt.NDArray[np.float64]:
+    """The matrix from linear light in some primaries to CIE XYZ, 1 for white's Y.
+
+    Args:
+        points: x and y of white, red, green and blue.
+
+    Raises:
+        ValueError: There is no such white or primary, or the primaries lie on a line.
+    """
+    xy = np.reshape(np.asarray(points, float), (4, 2))
+    if not (xy[:, 1] > 0).all():
+        raise ValueError("no such colours")
+    xyz = np.column_stack([xy[:, 0], xy[:, 1], 1 - xy.sum(axis=1)]) / xy[:, 1:]
+    white, colours = xyz[0], xyz[1:].T
+    return np.asarray(colours * np.linalg.solve(colours, white))
 
 
 def oklab(levels: Levels) -> FloatPixels:

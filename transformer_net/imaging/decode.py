@@ -30,7 +30,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from transformer_net.errors import ImageSizeError, StylizerError, UnreadableImageError
 from transformer_net.imaging.arrays import fitted
-from transformer_net.imaging.formats import PREFIX, identify
+from transformer_net.imaging.formats import ANIMATED, PREFIX, identify
 from transformer_net.imaging.metadata import exif_of
 from transformer_net.imaging.pixel_layouts import SIDEWAYS, from_samples, separate, turn_of
 
@@ -51,8 +51,6 @@ Source: TypeAlias = (
 
 _PLAIN: Final = frozenset({"L", "RGB", "CMYK"})
 """Modes whose samples can be averaged."""
-
-_ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
 
 _XMP: Final = ("xmp", "XML:com.adobe.xmp")
 """Where Pillow keeps XMP. It would turn a picture by it, which no viewer does."""
@@ -180,7 +178,7 @@ def frames_of(name: str, image: Image.Image) -> range:
 
     Some APNGs have another picture before the first frame, for programs that know no animations.
     """
-    if name not in _ANIMATED:  # several pages are no animation
+    if name not in ANIMATED:
         return range(1)
     return _sound(
         name, lambda: range(int(getattr(image, "default_image", False)), getattr(image, "n_frames", 1))

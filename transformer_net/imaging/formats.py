@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
 
 from PIL import Image
@@ -69,6 +70,9 @@ REFUSED_SUFFIXES: Final = _CAMERA_RAW | {
 }
 """What pictures are called that are not read: in a folder they fail, and are not passed over."""
 
+ANIMATED: Final = frozenset({"GIF", "WEBP", "PNG", "AVIF"})
+"""Formats of animations. Several pages are none."""
+
 PREFIX: Final = 1024
 """Bytes at the beginning of a file that tell its format."""
 
@@ -128,6 +132,17 @@ def identify(prefix: bytes) -> tuple[str, Opener]:
             f"This is not a picture in a format that can be read ({', '.join(most)} or {last})."
         )
     return name, OPENERS.get(name, partial(open_by_pillow, name))
+
+
+def format_of(path: Path) -> str:
+    """The format of a picture's file, by its first bytes: nothing is decoded.
+
+    Raises:
+        UnsupportedImageError: As `identify`.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        return identify(stream.read(PREFIX))[0]
 
 
 def _refused(prefix: bytes) -> str | None:

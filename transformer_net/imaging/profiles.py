@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from transformer_net.imaging.cicp import CHROMATICITIES, Cicp, of_icc
+from transformer_net.imaging.colour_space import rgb_to_xyz
 from transformer_net.imaging.tone_mapping import DEFAULT_PEAK, reference_white, to_srgb
 
 Curve = tuple[float, float, float, float, float]
@@ -124,14 +125,10 @@ def _made(points: Sequence[float], curve: Curve) -> bytes:
     Raises:
         ValueError: There is no such white, or the primaries lie on a line.
     """
-    xy = np.reshape(np.asarray(points, float), (4, 2))
-    if not (xy[:, 1] > 0).all():
-        raise ValueError("no such colours")
-    xyz = np.column_stack([xy[:, 0], xy[:, 1], 1 - xy.sum(axis=1)]) / xy[:, 1:]
-    white, colours = xyz[0], xyz[1:].T
-    cones = (_BRADFORD @ _D50) / (_BRADFORD @ white)
+    matrix = rgb_to_xyz(points)
+    cones = (_BRADFORD @ _D50) / (_BRADFORD @ matrix.sum(axis=1))  # all three at once are white
     adaptation = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD
-    columns = (adaptation @ (colours * np.linalg.solve(colours, white))).T
+    columns = (adaptation @ matrix).T
     tags = {b"wtpt": _fixed(b"XYZ ", _D50), b"chad": _fixed(b"sf32", adaptation.ravel())}
     tags |= {
         name: _fixed(b"XYZ ", column)

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transformer_net.imaging.cicp import BT709, BT2020, CHROMATICITIES, HLG, P3_D65, P3_DCI, PQ
-from transformer_net.imaging.colour_space import FloatPixels, Levels, from_light, strips
+from transformer_net.imaging.colour_space import FloatPixels, Levels, decoded, from_light, rgb_to_xyz, strips
 
 WHITE: Final = 203.0
 """Light of diffuse white in cd/m², which becomes sRGB's white where there is nothing brighter."""
@@ -110,8 +110,7 @@ def _curve(transfer: int, peak: float, roll_off: RollOff) -> _Curve:
         a, b, c = 0.17883277, 0.28466892, 0.55991073  # BT.2100, table 5
         scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
         return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak, peak, roll_off), gamma=1.2)
-    sdr = np.where(signal <= 0.04045, signal / 12.92, ((signal + 0.055) / 1.055) ** 2.4)
-    return _Curve(sdr.astype(np.float32))
+    return _Curve(decoded(signal))
 
 
 def _gains(most: float, peak: float, roll_off: RollOff) -> FloatPixels:
@@ -186,7 +185,4 @@ def _to_bt709(primaries: int) -> FloatPixels:
 
 
 def _to_xyz(primaries: int) -> npt.NDArray[np.float64]:
-    points = np.reshape((*CHROMATICITIES[primaries][2:], *_D65), (4, 2))
-    red, green, blue, white = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
-    columns = np.stack([red, green, blue], axis=1)
-    return np.asarray(columns * np.linalg.solve(columns, white))
+    return rgb_to_xyz((*_D65, *CHROMATICITIES[primaries][2:]))

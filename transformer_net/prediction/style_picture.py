@@ -96,7 +96,7 @@ class StylePicture:
 
 def predicted_norms() -> list[str]:
     """Normalizers that have a predictor, in the table's order."""
-    return [norm for norm in NORMS if (PREDICTORS / f"{norm_slug(norm)}.safetensors").is_file()]
+    return [norm for norm in NORMS if _file(norm).is_file()]
 
 
 def predictor_file(norm: str) -> Path:
@@ -106,13 +106,17 @@ def predictor_file(norm: str) -> Path:
         UnknownNormError: There is no such normalizer.
         SettingError: It has no predictor.
     """
-    path = PREDICTORS / f"{norm_slug(norm)}.safetensors"
+    path = _file(norm)
     if not path.is_file():
         raise SettingError(
             f"There is no style predictor for {canonical_norm(norm)}; "
             f"there is one for: {', '.join(predicted_norms()) or 'none'}."
         )
     return path
+
+
+def _file(norm: str) -> Path:
+    return PREDICTORS / f"{norm_slug(norm)}.safetensors"
 
 
 def _places(picture: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from PIL import Image
 from transformer_net.errors import ImageSizeError, SettingError, StylizerError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, frames_of, opened, photo_of
+from transformer_net.imaging.formats import ANIMATED, format_of
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.inference.video.reader import Clip, Frame
@@ -70,6 +71,8 @@ def suffix_of(kind: str) -> str:
 def find_animation(path: Path, limits: Limits) -> Animation | None:
     """The animation in a file; None where it is a still picture, no picture, or damaged."""
     try:
+        if format_of(path) not in ANIMATED:  # opening some other formats decodes them
+            return None
         with opened(path, limits) as (name, image):
             frames = frames_of(name, image)
             if len(frames) < 2:
