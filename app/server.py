@@ -164,8 +164,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is written, though perhaps not yet sent."""
         super().on_response_complete()
-        if self._in_body:
-            self._await_head()
         if self._unsent():
             self._await_reader()
 
