@@ -51,8 +51,8 @@ async def _app(scope, receive, send):
 def listening(app, most=100, rate=50_000):
     """The address of a server of this application."""
     bounds = Bounds(most, rate)
-    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", ws="none", timeout_keep_alive=1)
-    config.http = partial(BoundedProtocol, bounds=bounds)
+    config = uvicorn.Config(app, port=0, lifespan="off", log_level="critical", ws="none")
+    config.timeout_keep_alive, config.http = 1, partial(BoundedProtocol, bounds=bounds)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
