@@ -17,7 +17,9 @@ from transformer_net.checkpoint import load_model, save_model
 from transformer_net.errors import ExportError, ModelFileError, SettingError
 from transformer_net.grain import grain
 from transformer_net.inference import export
+from transformer_net.inference.engines.onnx_graph import onnx_graph, pixel_graph
 from transformer_net.inference.export import TOLERANCE, export_model
+from transformer_net.inference.stylizer import Stylizer
 from transformer_net.norms import NORMS
 
 ROOT = Path(__file__).parents[2]
@@ -54,8 +56,6 @@ def compare(model, paint):
         assert np.abs(paint(photo) - expected).max() < TOLERANCE
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("norm", ["iebn"], indirect=True)  # it takes seconds; others: test_engines.py
 def test_onnx(model, norm, tmp_path):
     target = tmp_path / "new" / "model.onnx"
     assert export_model(model, target, "ONNX", "CC0-1.0") < TOLERANCE / 10
@@ -68,6 +68,39 @@ def test_onnx(model, norm, tmp_path):
     proto = onnx.load(target)
     assert str(ROOT).encode() not in target.read_bytes()
     assert proto.opset_import[0].version == 20
+
+
+def test_the_graph_for_browsers_gives_the_pixels_of_the_library(model, norm):
+    """Grain, margin, rounding and weights in half precision; opacity passes through."""
+    network, info = load_model(model)
+    painter = Stylizer(network, info)
+    session = onnxruntime.InferenceSession(pixel_graph(network, info.grain))
+    for height, width in ((20, 21), (37, 54)):
+        photo = np.random.default_rng(2).integers(0, 256, (height, width, 4), dtype=np.uint8)
+        painting = session.run(None, {"photo": photo, "grain": grain(height, width)})[0]
+        expected = np.asarray(painter.paint(photo[..., :3]))
+        assert expected.std((0, 1)).min() > 5
+        assert np.abs(painting[..., :3].astype(int) - expected).max() <= 2
+        assert np.array_equal(painting[..., 3], photo[..., 3])
+
+
+@pytest.mark.parametrize(
+    ("norm", "options"),
+    [
+        ("iebn", {"operator": "fc", "acts_on": "both", "activation": "softmax", "noise": (0.5, 0.25)}),
+        ("iebn", {"operator": "identity", "acts_on": "shift", "activation": "tanh"}),
+        ("bn+se", {"reduction": 2, "noise": (0.5, 0.25)}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("upsampling", ["nearest", "bilinear"])
+def test_onnx_has_the_options_of_the_normalizers(norm, options, upsampling):
+    network = random_network(norm, upsampling=upsampling, **options)
+    session = onnxruntime.InferenceSession(onnx_graph(network))
+    photo = np.random.default_rng(3).random((1, 3, 23, 34), dtype=np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(photo)).numpy()
+    assert np.abs(session.run(None, {"photo": photo})[0] - expected).max() < TOLERANCE / 10
 
 
 def test_openvino(model, norm, tmp_path):

@@ -20,12 +20,8 @@ import torch
 from transformer_net.checkpoint import FORMAT_VERSION, ModelInfo, load_model, write_atomically
 from transformer_net.errors import ExportError, SettingError
 from transformer_net.inference.engines.base import require_engine
-from transformer_net.inference.engines.conversion import (
-    openvino_bytes,
-    quiet,
-    to_onnx,
-    to_torchscript,
-)
+from transformer_net.inference.engines.conversion import openvino_bytes, quiet, to_torchscript
+from transformer_net.inference.engines.onnx_graph import onnx_graph
 from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.painting_module import PaintingModule
 
@@ -112,7 +108,7 @@ def largest_difference(module: torch.nn.Module, painter: ArrayFunction) -> float
 
 def _onnx(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     runtime = require_engine("onnxruntime")
-    data = to_onnx(module, metadata)
+    data = onnx_graph(module.network, metadata, clamped=True)
     session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return {"": data}, lambda photo: session.run(None, {"photo": photo})[0]
 

@@ -58,7 +58,7 @@ class Engine(Protocol):
 
 
 # ONNX Runtime reads what the other two write.
-_PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime onnx onnxscript"}
+_PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime onnx"}
 
 
 def require_engine(name: str) -> Any:

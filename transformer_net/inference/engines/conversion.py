@@ -1,17 +1,15 @@
-"""The network in the formats of other programs, for any height and width.
+"""What the formats of other programs share, and TorchScript.
 
-ONNX and TorchScript are traced at a size of which nothing is a multiple of `STRIDE`, so that a size that
-became a constant by mistake shows at once. OpenVINO's graph is written by `openvino_graph`.
+The graphs of OpenVINO and ONNX are written by `openvino_graph` and `onnx_graph`.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,11 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transformer_net.errors import SettingError
-from transformer_net.network import MIN_SIDE, ReflectConv2d, TransformerNet
-
-OPSET = 20
-"""ONNX operator set: the default of PyTorch's exporter, which ONNX Runtime and OpenVINO read."""
+from transformer_net.network import ReflectConv2d
 
 _EXAMPLE = (1, 3, 37, 54)
 
@@ -59,17 +53,12 @@ class BlockConv2d(nn.Module):
         return F.pixel_shuffle(F.conv2d(x, self.weight, self.bias, stride=2), 2)
 
 
-def faster(module: nn.Module) -> nn.Module:
-    """A copy that computes the same, up to rounding, and sooner once converted: its head paints in blocks."""
-    module = copy.deepcopy(module)
-    for network in module.modules():
-        if isinstance(network, TransformerNet):
-            network.head = BlockConv2d(network.head)  # type: ignore[assignment]
-    return module
-
-
 def to_torchscript(network: torch.nn.Module) -> torch.jit.ScriptModule:
-    """The network traced on the CPU: photo (B, 3, H, W) in, painting of the same shape out, not clamped."""
+    """The network traced on the CPU: photo (B, 3, H, W) in, painting of the same shape out, not clamped.
+
+    The size that it is traced at has nothing that is a multiple of `STRIDE`, so that a size that became a
+    constant by mistake shows at once.
+    """
     with quiet(), torch.no_grad():
         example = torch.linspace(0, 1, _numel(_EXAMPLE)).view(_EXAMPLE)
         traced: torch.jit.ScriptModule = torch.jit.trace(  # type: ignore[no-untyped-call]
@@ -86,47 +75,6 @@ def openvino_bytes(model: Any) -> tuple[bytes, bytes]:
         xml = Path(folder, "model.xml")
         openvino.save_model(model, xml, compress_to_fp16=False)
         return xml.read_bytes(), xml.with_suffix(".bin").read_bytes()
-
-
-def to_onnx(network: torch.nn.Module, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The network as an ONNX file: input `photo` (1, 3, height, width), output `painting`.
-
-    Args:
-        network: In evaluation mode, on the CPU.
-        metadata: Entries of the file's metadata.
-
-    Raises:
-        SettingError: onnx or onnxscript is not installed.
-    """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - torch's exporter needs it
-    except ImportError as error:
-        raise SettingError("Writing ONNX needs two more packages: pip install onnx onnxscript.") from error
-    height, width = (torch.export.Dim(name, min=MIN_SIDE, max=1 << 15) for name in ("height", "width"))
-    with quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            faster(network),
-            (torch.rand(_EXAMPLE),),
-            dynamo=True,
-            dynamic_shapes=({2: height, 3: width},),
-            input_names=["photo"],
-            output_names=["painting"],
-            opset_version=OPSET,
-            verbose=False,
-        )
-        assert program is not None
-        model = program.model_proto
-    graph = model.graph
-    for entry in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        del entry.metadata_props[:]  # the exporter's stack traces, with the paths of this machine
-        entry.doc_string = ""
-    for axis, name in ((2, "height"), (3, "width")):  # for the output, it found long formulas
-        graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
-    onnx.helper.set_model_props(model, dict(metadata or {}))
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString()
-    return data
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-
 from transformer_net.inference.engines.base import Floats, require_engine
-from transformer_net.inference.engines.conversion import to_onnx
+from transformer_net.inference.engines.onnx_graph import onnx_graph
 from transformer_net.inference.tiling.fold_norms import Piecewise, by_torch
 from transformer_net.network import TransformerNet
 
@@ -32,7 +30,7 @@ class OnnxRuntimeEngine:
         options.enable_cpu_mem_arena = False  # the arena never gives memory back
         options.log_severity_level = 3  # errors; what is wrong with a model is raised besides
         self._session = library.InferenceSession(
-            to_onnx(copy.deepcopy(network).cpu()), options, providers=["CPUExecutionProvider"]
+            onnx_graph(network), options, providers=["CPUExecutionProvider"]
         )
 
     def __call__(self, pixels: Floats) -> Floats:
@@ -41,5 +39,5 @@ class OnnxRuntimeEngine:
         return paintings[0]
 
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
-        """As `Engine.piecewise`, by PyTorch: writing ONNX takes seconds, and would for each picture."""
+        """As `Engine.piecewise`, by PyTorch: a session for each picture would take longer than its pieces."""
         return by_torch(frozen)
