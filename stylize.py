@@ -7,6 +7,10 @@ Or write a model for other programs: python stylize.py export --style mosaic --n
 
 from __future__ import annotations
 
+from transformer_net import interrupts
+
+# isort: split
+
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -49,6 +53,8 @@ from transformer_net.inference.video.animation import Animation, find_animation
 from transformer_net.inference.video.pipeline import VideoOptions
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.prediction.style_picture import predicted_norms
+
+interrupts.as_before()
 
 LIMITS = Limits(max_pixels=500_000_000)
 """More than the web accepts: here the same person owns the photo and the memory. Decoded, that is 2 GB."""

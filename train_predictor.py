@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from transformer_net import interrupts
+
+# isort: split
+
 import time
 from functools import partial
 from pathlib import Path
@@ -31,6 +35,8 @@ from transformer_net.training.prediction.trainer import PredictorTrainer
 from transformer_net.training.report import ProgressLine, duration, losses_table
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder, check_folders
+
+interrupts.as_before()
 
 
 def train(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from transformer_net import interrupts
+
+# isort: split
+
 import shlex
 import time
 from dataclasses import dataclass, fields
@@ -23,17 +27,19 @@ from transformer_net.imaging.mark_scale import check_style_picture, marks_seen_b
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
-from transformer_net.pretrained import WIDTH
 from transformer_net.training.config import TrainConfig, parse_duration
 from transformer_net.training.content import EXAMPLES, open_content
 from transformer_net.training.execution.distributed import own_device, process_group
 from transformer_net.training.execution.signals import StopSignals
 from transformer_net.training.execution.tensorboard import TensorBoardWriter, require_tensorboard
 from transformer_net.training.losses.vgg import Vgg16Features, VggSource
+from transformer_net.training.pretrained import WIDTH
 from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
 from transformer_net.training.run import Outcome, Run
 from transformer_net.training.run_folder import RunFolder, check_folders
 from transformer_net.training.trainer import Trainer
+
+interrupts.as_before()
 
 BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality", "Machine and files"
 

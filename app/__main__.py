@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from transformer_net import interrupts
+
+# isort: split
+
 import argparse
 import logging
 import os
@@ -13,6 +17,8 @@ from pydantic import ValidationError
 from app.settings import Settings, misspelt
 from transformer_net.commandline import complain
 from transformer_net.errors import StylizerError
+
+interrupts.as_before()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -52,6 +53,12 @@ def check_paths(page: gr.Blocks) -> None:
 def allow_events(page: gr.Blocks, most: int) -> None:
     """Let so many events go on at once, instead of 40: what `launch` does with its max_threads."""
     page._queue.max_thread_count = most
+
+
+def forget_deleted_files(page: gr.Blocks) -> None:
+    """Gradio keeps the names of files that somebody else deleted for ever."""
+    for names in page.temp_file_sets:
+        names.difference_update([name for name in tuple(names) if not Path(name).exists()])
 
 
 def leaving() -> Callable[[], Awaitable[bool]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.middleware.cors import CORSMiddleware
@@ -21,11 +22,15 @@ from app.middleware.gradio_routes import GradioRouteMiddleware
 from app.painting.service import PaintingService
 from app.settings import Settings
 from app.training.manager import TrainingManager
+from transformer_net.memory import give_back
 
 _DESCRIPTION = """Paints photos in a style, with four normalizers to compare: batch norm, instance norm,
 batch norm + squeeze-and-excitation, and instance enhancement batch norm.
 
 Every error is a problem document, RFC 9457."""
+
+_TIDY_SECONDS: Final = 20.0
+"""How often memory that is no longer needed goes back to the system. It takes some milliseconds."""
 
 _TAGS = [
     {"name": "paint", "description": "A photo becomes a painting."},
@@ -44,11 +49,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     service = PaintingService(settings)
     settings, manager = service.settings, TrainingManager(service)
+    chores: list[Callable[[], object]] = [give_back]
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.warm)
+        tidying = asyncio.create_task(_tidy(chores))
         yield
+        tidying.cancel()
         await service.close()
         await asyncio.to_thread(manager.close)
 
@@ -86,12 +94,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             expose_headers=CORS_EXPOSED,
         )
     if settings.page:
+        from app.gradio_parts import forget_deleted_files
         from app.page import mount  # here, because it takes seconds and the API alone does not need it
         from app.transport import guard
 
         app = mount(app, service, manager)
-        guard(app, service.places)
+        chores.append(partial(forget_deleted_files, guard(app, service.places)))
     return app
+
+
+async def _tidy(chores: Sequence[Callable[[], object]]) -> None:
+    """What the server does from time to time, whether anybody asks for something or not."""
+    while True:
+        await asyncio.sleep(_TIDY_SECONDS)
+        for chore in chores:
+            await asyncio.to_thread(chore)
 
 
 async def _home(request: Request) -> RedirectResponse:

@@ -39,6 +39,9 @@ _LOOK_SECONDS: Final = 10.0
 _OWN_FILES: Final = 128
 """Files and sockets that the server itself may have open: models, logs, Gradio."""
 
+_FILES_EACH: Final = 2
+"""Files of a connection: its socket, and the file that is sent or comes."""
+
 _FEWEST: Final = 16
 """Connections with which a page can be opened and a health check comes through."""
 
@@ -281,19 +284,20 @@ def most_connections(settings: Settings) -> int:
     Raises:
         SettingError: They are too few.
     """
-    own = _OWN_FILES + 2 * settings.max_requests  # an upload may have two files open
-    wanted = settings.max_connections + own
+    own = _OWN_FILES + settings.max_requests  # an upload has its socket, a photo and a mask
+    wanted = _FILES_EACH * settings.max_connections + own
     files, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return settings.max_connections
     if files < wanted:
         files = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
-    if files - own < _FEWEST:
+    if (files - own) // _FILES_EACH < _FEWEST:
+        needed = own + _FILES_EACH * _FEWEST
         raise SettingError(
-            f"This process may open {files:,} files, and {own + _FEWEST:,} are needed; see ulimit -n."
+            f"This process may open {files:,} files, and {needed:,} are needed; see ulimit -n."
         )
-    return min(settings.max_connections, files - own)
+    return min(settings.max_connections, (files - own) // _FILES_EACH)
 
 
 def loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

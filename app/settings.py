@@ -101,8 +101,17 @@ class Settings(BaseSettings):
         int,
         Field(
             ge=1,
-            description="The same for one client, told by its address: a quarter of the places, so that "
-            "no client fills them alone.",
+            description="The same for one client, told by its address: a third of the places, so that no "
+            "client fills them alone, and ten photos at once find one each.",
+        ),
+    ] = 10
+    page_uploads: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Pictures uploaded to the page in a second, on the average; five times as many may "
+            "come at once. One client has a quarter of the former and half of the latter. More than can be "
+            "painted; each takes the event loop some milliseconds. 0: any.",
         ),
     ] = 8
     min_rate: Annotated[

@@ -134,10 +134,12 @@ class TransportMiddleware:
             await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR, most)
 
 
-def guard(app: FastAPI, places: Places) -> None:
-    """Put the middleware around the page that is mounted in `app`."""
+def guard(app: FastAPI, places: Places) -> GuardedBlocks:
+    """Put the middleware around the page that is mounted in `app`; gives the page."""
     mounted = next(route.app for route in app.routes if getattr(route, "path", "") == "/ui")  # type: ignore[attr-defined]
-    mounted.add_middleware(TransportMiddleware, page=mounted.get_blocks(), places=places)
+    page: GuardedBlocks = mounted.get_blocks()
+    mounted.add_middleware(TransportMiddleware, page=page, places=places)
+    return page
 
 
 def _query(scope: Scope, name: str) -> str:

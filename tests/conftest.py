@@ -9,8 +9,8 @@ from transformer_net.network import with_upsampling
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.prediction import style_picture
 from transformer_net.prediction.predictor import StylePredictor, save_predictor
-from transformer_net.pretrained import base_sha256, load_base
 from transformer_net.training.losses.vgg import Vgg16Features
+from transformer_net.training.pretrained import base_sha256, load_base
 
 
 def make_picture(width, height, seed=0):

@@ -782,3 +782,26 @@ def test_help_teaches(verb, invoke):
 def test_help_fills_its_lines(invoke):
     out = invoke(stylize, "--help")[1]
     assert "OUT/<photo>-<style>.<format> with the photo and its paintings side by side" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "imported"),
+    [
+        (["stylize.py"], "typer"),
+        (["train_style.py"], "typer"),
+        (["train_predictor.py"], "typer"),
+        (["-m", "app"], "pydantic"),
+    ],
+)
+def test_ctrl_c_during_the_imports_leaves_no_traceback(tmp_path, arguments, imported):
+    interrupted = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+    (tmp_path / f"{imported}.py").write_text(interrupted)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    process = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (process.returncode, process.stdout, process.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_ctrl_c_is_as_before_when_a_command_is_imported():
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -9,7 +9,7 @@ from typing import IO, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
+from fastapi.responses import FileResponse, Response
 
 from app.errors import (
     DeadlineError,
@@ -29,7 +29,7 @@ from app.http.problems import described
 from app.http.responses import ServerTiming, content_disposition, response_body
 from app.http.schemas import Catalogue, State, style_info
 from app.painting.service import PaintingService
-from app.painting.style_pictures import picture, thumbnail
+from app.painting.style_pictures import present, thumbnail
 from transformer_net.commandline import with_fields
 from transformer_net.errors import (
     ImageSizeError,
@@ -267,6 +267,7 @@ async def list_styles(request: Request, service: Service) -> Catalogue:
     },
 )
 async def style_image(
+    request: Request,
     service: Service,
     style: StyleName,
     size: Annotated[
@@ -284,9 +285,11 @@ async def style_image(
     found = service.registry.style(style)
     headers = {"Cache-Control": "public, max-age=3600"}
     if size is None:
-        # Not a FileResponse, which answers errors of its own for ranges.
-        data = await service.in_codec_thread(lambda: picture(found))
-        return Response(data, media_type="image/png", headers=headers)
+        # From the file, piece by piece: a picture has megabytes, and many may read it slowly. Whole, for
+        # errors about ranges would be none of ours.
+        request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
+        headers["Accept-Ranges"] = "none"
+        return FileResponse(present(found), media_type="image/png", headers=headers)
     data = await service.in_codec_thread(lambda: thumbnail(found, size))
     return Response(data, media_type="image/jpeg", headers=headers)
 

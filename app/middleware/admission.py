@@ -30,7 +30,9 @@ _LINGER_SECONDS = 10.0
 _GRACE_SECONDS = 10.0
 """How long a body may be slower than the least rate, because a connection begins slowly or stalls once."""
 
-_UPLOADS = frozenset({"/stylize", "/ui/gradio_api/upload"})
+_PAGE_UPLOAD = "/ui/gradio_api/upload"
+
+_UPLOADS = frozenset({"/stylize", _PAGE_UPLOAD})
 
 _TAIL = 2048
 """Bytes at the end of a form among which its last boundary is."""
@@ -105,7 +107,10 @@ class AdmissionMiddleware:
         try:
             size = self._size(scope)
             self._check_jobs(scope)
-            with self._service.places.take(client_name(host), size, receive):
+            places, client = self._service.places, client_name(host)
+            if own_path(scope) == _PAGE_UPLOAD:
+                places.count_page_upload(client)
+            with places.take(client, size, receive):
                 await self._app(scope, _whole(scope, receive, largest_body(self._settings)), noting)
         except ServiceError as error:
             if error.status != UploadTooLargeError.status:

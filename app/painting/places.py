@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,13 @@ from app.settings import Settings
 
 _SPARE_BYTES: Final = 16_000_000
 """Of the disk, which are left for others."""
+
+
+_BURST_SECONDS: Final = 5
+"""How many seconds' worth of the page's uploads may come at once."""
+
+_CLIENT_SHARE: Final = 0.25
+"""Of the page's uploads, which one client may bring; at once it may bring half of them."""
 
 
 class Arrival(Protocol):
@@ -39,6 +48,8 @@ class Places:
         self._of: Counter[str] = Counter()
         self._bytes = 0
         self._arrivals: dict[Arrival, tuple[str, int]] = {}
+        rate, at_once = settings.page_uploads, _BURST_SECONDS * settings.page_uploads
+        self._pace, self._client_pace = Pace(rate, at_once), Pace(_CLIENT_SHARE * rate, 0.5 * at_once)
 
     @property
     def taken(self) -> int:
@@ -49,6 +60,19 @@ class Places:
     def bytes_to_keep(self) -> int:
         """What the page's files may take on the disk, beside what arrives now."""
         return self._settings.temp_bytes - self._bytes
+
+    def count_page_upload(self, client: str) -> None:
+        """Let one more picture be uploaded to the page. Each takes the event loop milliseconds.
+
+        Raises:
+            TooManyRequestsError: They come too often, this client's or everybody's.
+        """
+        if seconds := self._client_pace.wait(client):
+            raise TooManyRequestsError("You upload pictures more often than one client may.", seconds)
+        if seconds := self._pace.wait(""):
+            raise TooManyRequestsError("More pictures are uploaded to the page than may be.", seconds)
+        self._client_pace.count(client)
+        self._pace.count("")
 
     def refusal(self, size: int = 0) -> ServiceError | None:
         """Why a request of `size` bytes gets no place, whosever it is; None where there is one."""
@@ -108,3 +132,28 @@ def client_name(host: str) -> str:
             return str(address.ipv4_mapped)
         return str(ipaddress.ip_network((address, 64), strict=False))
     return host
+
+
+class Pace:
+    """How often each of some may do something: the generic cell rate algorithm.
+
+    Args:
+        rate: Times a second, on the average; 0: any.
+        at_once: Times without a pause, after one that was long enough.
+    """
+
+    def __init__(self, rate: float, at_once: float) -> None:
+        self._step = 1 / rate if rate else 0.0
+        self._ahead = (max(1.0, at_once) - 1) * self._step
+        self._due: dict[str, float] = {}  # when each is back in step; who was counted last is at the end
+
+    def wait(self, who: str) -> int:
+        """Seconds, rounded up, until `who` may; 0: now."""
+        return max(0, math.ceil(self._due.get(who, 0.0) - self._ahead - time.monotonic()))
+
+    def count(self, who: str) -> None:
+        """`who` does it now."""
+        now = time.monotonic()
+        self._due[who] = max(self._due.pop(who, now), now) + self._step
+        while self._due[first := next(iter(self._due))] < now:
+            del self._due[first]

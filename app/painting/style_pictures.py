@@ -12,13 +12,15 @@ from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
 
 
-def picture(style: Style) -> bytes:
-    """A style's picture, a PNG.
+def present(style: Style) -> Path:
+    """The file of a style's picture, a PNG.
 
     Raises:
-        UnknownStyleError: Its file is missing.
+        UnknownStyleError: It is missing.
     """
-    return _present(style).read_bytes()
+    if not style.picture.is_file():
+        raise UnknownStyleError(f"The picture of the style {style.name!r} is missing.")
+    return style.picture
 
 
 def thumbnail(style: Style, size: int) -> bytes:
@@ -32,10 +34,4 @@ def thumbnail(style: Style, size: int) -> bytes:
 
 @lru_cache(maxsize=256)  # sizes are the client's choice, and each costs a decoding
 def _thumbnail(style: Style, size: int) -> bytes:
-    return encode(fit(decode(_present(style)).rgb, size), "jpeg", quality=85)
-
-
-def _present(style: Style) -> Path:
-    if not style.picture.is_file():
-        raise UnknownStyleError(f"The picture of the style {style.name!r} is missing.")
-    return style.picture
+    return encode(fit(decode(present(style)).rgb, size), "jpeg", quality=85)

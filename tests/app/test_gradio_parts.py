@@ -51,3 +51,12 @@ def test_an_event_knows_whether_its_visitor_is_there(blocks):
     assert isinstance(LocalContext.event_id, ContextVar)
     assert blocks._queue.event_ids_to_events == {}
     assert "self.alive = True" in inspect.getsource(Event.__init__)
+
+
+def test_names_of_deleted_files_are_forgotten(blocks, tmp_path):
+    from app.gradio_parts import forget_deleted_files
+
+    there, gone = str(tmp_path), str(tmp_path / "gone.png")
+    blocks.upload_file_set.update([there, gone])
+    forget_deleted_files(blocks)
+    assert blocks.upload_file_set == {there}

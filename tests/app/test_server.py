@@ -11,15 +11,19 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import uvicorn
 from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.testclient import TestClient
 
+from app import main
 from app import server as room
-from app.errors import QueueFullError
+from app.errors import QueueFullError, TooManyRequestsError
 from app.middleware import admission
 from app.middleware.admission import AdmissionMiddleware
+from app.painting import places as places_module
 from app.painting.service import PaintingService
 from app.server import BoundedProtocol, Bounds, OncePerMinute, loop_error, most_connections
 from app.settings import Settings
@@ -123,6 +127,54 @@ def test_one_client_gets_its_share_of_the_places(service):
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"too-many-requests" in answer
         assert service.refusal() is None  # others find a place
+
+
+def test_the_page_gets_ten_pictures_at_once_and_no_flood(service, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(places_module, "time", SimpleNamespace(monotonic=lambda: now))
+    places = service.places
+
+    def uploads(client, number):
+        """How many of them are let in."""
+        for count in range(number):
+            try:
+                places.count_page_upload(client)
+            except TooManyRequestsError:
+                return count
+        return number
+
+    assert uploads("a", 100) == 20
+    assert uploads("b", 10) == 10
+    assert sum(uploads(f"flood {number}", 1) for number in range(100)) == 10
+    now += 1
+    assert sum(uploads(f"flood {number}", 1) for number in range(100)) == 8
+    now += 3600
+    assert uploads("a", 10) == uploads("c", 10) == 10
+    assert len(places._client_pace._due) == 2  # of those who are long gone, nothing is kept
+
+
+def test_a_flood_on_the_page_is_refused_before_it_is_read(service, monkeypatch):
+    monkeypatch.setattr(places_module, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    read = []
+
+    async def reading(scope, receive, send):
+        read.append(1)
+        await _app(scope, receive, send)
+
+    with listening(AdmissionMiddleware(reading, service)) as (address, _), ExitStack() as open_:
+        for _ in range(25):
+            connection = open_.enter_context(_connect(address))
+            connection.sendall(_ask(address, "/ui/gradio_api/upload", 3) + b"abc")
+            answer = connection.recv(65536)
+            until(lambda: service.places.taken == 0)
+            if not answer.startswith(b"HTTP/1.1 200 "):
+                break
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"connection: close" in answer.lower()
+        assert len(read) == 20
+        connection = open_.enter_context(_connect(address))
+        connection.sendall(_ask(address, "/stylize", 3) + b"abc")
+        assert _status(connection) == 200
 
 
 def test_a_server_without_places_says_so(service):
@@ -255,14 +307,23 @@ def test_a_lack_of_files_is_logged_once_a_minute(caplog):
     ]
 
 
+def test_memory_goes_back_to_the_system_while_the_server_runs(monkeypatch):
+    given_back = []
+    monkeypatch.setattr(main, "give_back", lambda: given_back.append(1))
+    monkeypatch.setattr(main, "_TIDY_SECONDS", 0.01)
+    monkeypatch.setattr(PaintingService, "warm", lambda self: None)
+    with TestClient(main.create_app(Settings(**SETTINGS))):
+        until(lambda: len(given_back) > 2)
+
+
 def test_there_are_fewer_connections_than_files(monkeypatch):
     limits = [(256, 1024)]
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[-1])
     monkeypatch.setattr(resource, "setrlimit", lambda _, both: limits.append(both))
     settings = Settings(**SETTINGS, max_connections=5000)
-    assert most_connections(settings) == 1024 - 128 - 64
+    assert most_connections(settings) == (1024 - 128 - 32) // 2
     assert limits[-1] == (1024, 1024)
     assert most_connections(Settings(**SETTINGS, max_connections=50)) == 50
     limits.append((150, 150))
-    with pytest.raises(SettingError, match="150 files, and 208 are needed"):
+    with pytest.raises(SettingError, match="150 files, and 192 are needed"):
         most_connections(settings)

@@ -8,10 +8,10 @@ from tests.conftest import make_picture
 from transformer_net.checkpoint import read_info
 from transformer_net.errors import UnknownNormError
 from transformer_net.norms import NORMS
-from transformer_net.pretrained import base_file, base_sha256, load_base
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.make_pretrained import make_base
+from transformer_net.training.pretrained import base_file, base_sha256, load_base
 from transformer_net.training.trainer import Trainer
 
 CPU = torch.device("cpu")

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 
 from transformer_net.imaging.cicp import CHROMATICITIES, Cicp, of_icc
 from transformer_net.imaging.colour_space import rgb_to_xyz
-from transformer_net.imaging.tone_mapping import DEFAULT_PEAK, reference_white, to_srgb
+from transformer_net.imaging.tone_mapping import DEFAULT_PEAK, to_srgb
 
 Curve = tuple[float, float, float, float, float]
 """g, a, b, c, d: (a v + b)^g from d on, c v below (ICC.1:2022, 10.18, function type 3)."""
@@ -67,7 +67,7 @@ def managed_colours(image: Image.Image, info: dict[Any, Any]) -> Image.Image | N
     if cicp is not None and cicp.is_hdr:
         signal = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
         peak = cicp.peak or DEFAULT_PEAK
-        return Image.fromarray(to_srgb(signal, cicp.primaries, cicp.transfer, peak, reference_white))
+        return Image.fromarray(to_srgb(signal, cicp.primaries, cicp.transfer, peak))
     if cicp is not None:
         icc = _of_cicp(cicp)
     elif not icc and "srgb" not in info:

@@ -1,17 +1,14 @@
 """From HDR and wide gamuts to sRGB: PQ and HLG pictures (ITU-R BT.2100), and SDR ones in BT.2020 or P3.
 
-Highlights are rolled off by the largest of a pixel's channels, so that hues stay, and the peak becomes
-white. White is 203 cd/m², the diffuse white of Report ITU-R BT.2408. Colours that sRGB does not have
-are clipped. There are two curves, for pictures are looked at in browsers and videos in players:
-
-* `bt2390`, the EETF of Report ITU-R BT.2390: what is darker than 90 cd/m² keeps its light.
-* `reference_white`, the reference white tone mapping operator of SMPTE ST 2094-50: what is darker than white
-  is lowered, to one half for a peak of 1000 cd/m², and the highlights keep more of their differences.
+Photos and videos are mapped by one curve, so that both of a scene look alike: the reference white tone
+mapping operator of SMPTE ST 2094-50, by which Chromium shows both. What is darker than white is lowered, to
+one half for a peak of 1000 cd/m², and the highlights keep their differences. They are rolled off by the
+largest of a pixel's channels, so that hues stay, and the peak becomes white. White is 203 cd/m², the diffuse
+white of Report ITU-R BT.2408. Colours that sRGB does not have are clipped.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -32,10 +29,7 @@ _WIDE: Final = frozenset({BT2020, P3_DCI, P3_D65})
 _D65: Final = (0.3127, 0.3290)  # for DCI's P3, too: its greenish white is white in a theatre
 
 _SHOULDER: Final = 0.65
-"""How far along both tangents the middle point of `reference_white`'s curve lies."""
-
-RollOff = Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.float64]]
-"""Light of an SDR display, 1 for white, for light in cd/m² and the peak."""
+"""How far along both tangents the middle point of the highlights' curve lies."""
 
 _LEVELS: Final = 1 << 16
 _STEPS: Final = 1 << 14
@@ -52,7 +46,6 @@ def to_srgb(
     primaries: int,
     transfer: int,
     peak: float = DEFAULT_PEAK,
-    roll_off: RollOff | None = None,
 ) -> Levels:
     """The 8-bit sRGB levels of a picture, whatever its primaries and its curve.
 
@@ -62,10 +55,9 @@ def to_srgb(
         transfer: Code point of H.273; all but PQ and HLG are taken for sRGB's curve, as most displays do.
         peak: Brightest light of a PQ picture in cd/m², as it tells it itself: MaxCLL, or the brightest of the
             display on which it was mastered.
-        roll_off: What lowers the highlights; None for `bt2390`.
     """
     peak = float(np.clip(peak, WHITE, 10_000)) if transfer == PQ else DEFAULT_PEAK
-    curve = _curve(transfer, peak, roll_off or bt2390)
+    curve = _curve(transfer, peak)
     if primaries not in CHROMATICITIES:
         primaries = BT2020 if transfer in (PQ, HLG) else BT709
     matrix = _to_bt709(primaries).T
@@ -102,38 +94,26 @@ class _Curve:
 
 
 @lru_cache(maxsize=4)
-def _curve(transfer: int, peak: float, roll_off: RollOff) -> _Curve:
+def _curve(transfer: int, peak: float) -> _Curve:
     signal = np.linspace(0, 1, _LEVELS)
     if transfer == PQ:
-        return _Curve((_pq_light(signal) / _PQ_MOST).astype(np.float32), _gains(_PQ_MOST, peak, roll_off))
+        return _Curve((_pq_light(signal) / _PQ_MOST).astype(np.float32), _gains(_PQ_MOST, peak))
     if transfer == HLG:
         a, b, c = 0.17883277, 0.28466892, 0.55991073  # BT.2100, table 5
         scene = np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - c) / a) + b) / 12)
-        return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak, peak, roll_off), gamma=1.2)
+        return _Curve(np.minimum(scene, 1).astype(np.float32), _gains(peak, peak), gamma=1.2)
     return _Curve(decoded(signal))
 
 
-def _gains(most: float, peak: float, roll_off: RollOff) -> FloatPixels:
+def _gains(most: float, peak: float) -> FloatPixels:
     """Factors from light, 1 for `most` cd/m², to light, 1 for white."""
     light = most * np.maximum(np.linspace(0, 1, _STEPS), 0.5 / _STEPS) ** 2
-    gains: FloatPixels = (roll_off(light, peak) / light * most).astype(np.float32)
+    gains: FloatPixels = (_rolled_off(light, peak) / light * most).astype(np.float32)
     return gains
 
 
-def bt2390(light: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
-    """Light of a display, 1 for white, for light in cd/m², by BT.2390's EETF; black is 0."""
-    top = _pq_signal(np.asarray(peak))
-    at, most = np.minimum(_pq_signal(light) / top, 1), _pq_signal(np.asarray(WHITE)) / top
-    knee = 1.5 * most - 0.5
-    if most < 1:
-        t = np.clip((at - knee) / (1 - knee), 0, 1)
-        hermite = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee)
-        at = np.where(at < knee, at, hermite + (3 * t**2 - 2 * t**3) * most)
-    return _pq_light(at * top) / WHITE
-
-
-def reference_white(light: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
-    """As `bt2390`, by the operator of ST 2094-50, as Chromium does for pictures.
+def _rolled_off(light: npt.NDArray[np.float64], peak: float) -> npt.NDArray[np.float64]:
+    """Light of an SDR display, 1 for white, for light in cd/m² and the brightest of the picture.
 
     From white on, a quadratic Bézier curve from its lowered light to the peak.
     """
@@ -158,11 +138,6 @@ def _pq_light(signal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Light in cd/m²."""
     power = signal ** (1 / _M2)
     return np.asarray(10_000 * (np.maximum(power - _C1, 0) / (_C2 - _C3 * power)) ** (1 / _M1))
-
-
-def _pq_signal(light: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    power = (light / 10_000) ** _M1
-    return np.asarray(((_C1 + _C2 * power) / (1 + _C3 * power)) ** _M2)
 
 
 def _index(light: FloatPixels) -> npt.NDArray[np.uint16]:

@@ -11,7 +11,7 @@ from transformer_net.errors import SettingError
 
 LEDGER = ".stylizer.jsonl"
 
-PIPELINE_VERSION = 2
+PIPELINE_VERSION = 3
 """To be raised with every change after which the same photo, model and options give other pixels: in
 decoding, grain, network, options, tiles or encoding. Cached paintings are then painted again."""
 

@@ -12,8 +12,8 @@ from transformer_net.errors import SettingError
 from transformer_net.imaging.mark_scale import SMALLEST_STYLE
 from transformer_net.network import UPSAMPLING
 from transformer_net.norms import canonical_norm
-from transformer_net.pretrained import base_sha256
 from transformer_net.training.losses.vgg import TAPS
+from transformer_net.training.pretrained import base_sha256
 
 Precision = Literal["auto", "fp32", "bf16"]
 
@@ -68,9 +68,9 @@ class TrainConfig:
         lattice: Weight, in the second half, of what repeats every 4 px in all paintings of a batch; batch
             norms keep their running statistics there.
         init: Where the weights come from: nothing for random ones, `base` for the shipped network of the same
-            norm that reproduces the photo (see `transformer_net.pretrained`), `gallery` for the mean of the
-            gallery's models (see `styles.blend.gallery_mean`), `predicted` for the style predictor's network
-            (see `transformer_net.prediction`), `shipped` for the gallery's own model of this
+            norm that reproduces the photo (see `transformer_net.training.pretrained`), `gallery` for the mean
+            of the gallery's models (see `styles.blend.gallery_mean`), `predicted` for the style predictor's
+            network (see `transformer_net.prediction`), `shipped` for the gallery's own model of this
             style and norm, which it then replaces, or the name of a model file.
         seed: Decides initial weights, data order and crops.
         precision: fp32, bf16 (mixed), or auto: bf16 where the processor has instructions for it.

@@ -16,9 +16,9 @@ from transformer_net.commandline import run, say
 from transformer_net.devices import describe_machine, pick_device
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS
-from transformer_net.pretrained import WIDTH, base_file
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import ContentBatches, ContentPhotos, open_content
+from transformer_net.training.pretrained import WIDTH, base_file
 from transformer_net.training.report import duration
 from transformer_net.training.run import VALIDATION_SIDE
 from transformer_net.training.trainer import Trainer, add_grain

@@ -24,7 +24,6 @@ from transformer_net.imaging.arrays import to_array
 from transformer_net.memory import give_back
 from transformer_net.network import TransformerNet, with_upsampling
 from transformer_net.norms import gate_of, running_statistics_kept, synchronize
-from transformer_net.pretrained import load_base
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.execution.cuda_graph import GraphedFunction
 from transformer_net.training.execution.distributed import ALONE, Ranks
@@ -38,6 +37,7 @@ from transformer_net.training.losses.stability import (
 )
 from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.optimizer import MuonAdam
+from transformer_net.training.pretrained import load_base
 from transformer_net.training.schedule import Phase, make_schedule
 
 # A window mean this many times the lowest one so far means that training has left for good: in healthy runs

@@ -293,10 +293,10 @@ def test_colours_do_not_shift(tmp_path, stylizer, space, span):
 
 @pytest.mark.parametrize(("transfer", "encoded"), [(PQ, pq), (HLG, hlg), (14, srgb)])
 def test_hdr_and_wide_gamuts_become_srgb(tmp_path, stylizer, transfer, encoded):
-    """A 10-bit clip in BT.2020 as phones make it, of a picture that every display can show."""
+    """A 10-bit clip in BT.2020 as phones make it, of a picture that is darker than white: HDR is halved."""
     seen = np.asarray(make_picture(64, 48)) // 5 * 3
     light = linear(seen) @ TO_BT2020.T
-    signal = encoded(light * (1 if encoded is srgb else WHITE))
+    signal = encoded(light * (1 if encoded is srgb else 2 * WHITE))
     source = tmp_path / "hdr.mov"
     with av.open(str(source), "w") as file:
         stream = file.add_stream("libx265", rate=10, options={"crf": "6", "x265-params": "log-level=none"})

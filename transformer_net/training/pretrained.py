@@ -14,7 +14,7 @@ from transformer_net.checkpoint import load_model
 from transformer_net.network import TransformerNet
 from transformer_net.norms import norm_slug
 
-BASES = Path(__file__).parent / "bases"
+BASES = Path(__file__).parents[1] / "bases"
 
 WIDTH = 16
 """Width of the shipped bases, and so of the gallery; other widths start from random weights."""
