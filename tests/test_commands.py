@@ -536,6 +536,12 @@ def test_a_damaged_video_is_painted_and_told(clip, tmp_path, invoke):
     assert (code, out.count("tape-mosaic-in.mp4")) == (1, 1)
     assert "is painted as far as it can be read. Damaged:" in err
     assert (tmp_path / "out" / "tape-mosaic-in.mp4").is_file()
+    (tape.parent / "tapes").mkdir()
+    tape.rename(tape.parent / "tapes" / tape.name)
+    seen = [invoke(stylize, tape.parent / "tapes", "--norm", "in", "--engine", "torch") for _ in range(2)]
+    assert [code for code, _, _ in seen] == [1, 1]
+    assert "already painted" in seen[1][1]
+    assert seen[0][2] == seen[1][2]  # what was damaged
 
 
 def test_animations_stay_animations(tmp_path, photo, invoke):

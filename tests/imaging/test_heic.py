@@ -33,6 +33,8 @@ def test_every_brand(brand):
     data = bytearray(heic(make_picture(*SIZE)))
     data[8:12] = brand
     assert difference(decode(bytes(data)), make_picture(*SIZE)) < 0.5
+    data[16:20] = brand  # among those that it is compatible with
+    assert difference(decode(bytes(data)), make_picture(*SIZE)) < 0.5
 
 
 def test_the_container_of_both_is_told_by_the_other_brands():
@@ -139,3 +141,13 @@ def test_avif_with_alpha_as_older_encoders_wrote_it():
     assert difference(photo, wanted.rgb) < 2
     with pytest.raises(UnreadableImageError, match="AVIF picture is damaged"):
         decode(old[: len(old) // 2])
+
+
+@pytest.mark.parametrize("brand", [b"msf1", b"hevc"])
+def test_a_sequence_without_a_still_is_named(brand):
+    def box(kind, *inside):
+        return struct.pack(">I4s", 8 + sum(map(len, inside)), kind) + b"".join(inside)
+
+    data = box(b"ftyp", brand, bytes(4), b"hevc") + box(b"moov", box(b"trak")) + box(b"mdat", bytes(100))
+    with pytest.raises(UnsupportedImageError, match="a HEIC sequence without a still picture"):
+        decode(data)

@@ -5,6 +5,7 @@ Pillow opens most. libvips (https://www.libvips.org) reads sound files that Pill
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import partial
 from typing import IO, Any, Final, cast
@@ -52,6 +53,16 @@ def _open_heic(stream: IO[bytes], check: Check) -> Image.Image:
     """HEIF with HEVC inside. Of thumbnails, depth pictures and the other pictures nothing is looked at."""
     from pillow_heif import HeifImageFile  # 30 ms, and most pictures are no HEIC
 
+    data = stream.read()
+    stream.seek(0)
+    found = list(boxes(data, 0, len(data)))
+    if {kind for kind, _, _ in found} & {b"moov", b"meta"} == {b"moov"}:
+        raise UnsupportedImageError(
+            "This is a HEIC sequence without a still picture; export a picture of it as JPEG or PNG first."
+        )
+    brands = found[0][2] if found else 0
+    if b"msf1" in data[:brands]:  # a still beside a sequence: libheif would open the sequence alone
+        stream = io.BytesIO(data[:brands].replace(b"msf1", b"mif1") + data[brands:])
     image = cast("Image.Image", cast("Any", HeifImageFile)(stream, ""))
     if nclx := image.info.get("nclx_profile"):
         peak = image.info.get("content_light_level", {}).get("max_content_light_level") or None

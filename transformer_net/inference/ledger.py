@@ -36,7 +36,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path, self._lock = folder, folder / LEDGER, threading.Lock()
-        self._known: dict[str, str] = {}
+        self._known: dict[str, tuple[str, str]] = {}  # of what, and a remark
         try:
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -44,7 +44,7 @@ class Ledger:
         for line in lines:
             try:
                 entry = json.loads(line)
-                self._known[str(entry["file"])] = entry["of"]
+                self._known[str(entry["file"])] = entry["of"], str(entry.get("remark", ""))
             except (ValueError, TypeError, KeyError):
                 continue
 
@@ -55,18 +55,22 @@ class Ledger:
 
     def is_done(self, file: Path, of: str) -> bool:
         """Whether `file` is there and was made of just this."""
-        return self._known.get(self._name(file)) == of and file.is_file()
+        return self._known.get(self._name(file), ("", ""))[0] == of and file.is_file()
 
-    def add(self, file: Path, of: str) -> None:
-        """Note that `file` is complete.
+    def remark(self, file: Path) -> str:
+        """What was noted with `file`; empty where nothing was."""
+        return self._known.get(self._name(file), ("", ""))[1]
+
+    def add(self, file: Path, of: str, remark: str = "") -> None:
+        """Note that `file` is complete, and what is to be told whenever it is left as it is.
 
         Raises:
             SettingError: The note cannot be written.
         """
         with self._lock:
-            self._known[self._name(file)] = of
-            # A new line first: after a crash the last one may lack its end.
-            line = "\n" + json.dumps({"file": self._name(file), "of": of})
+            self._known[self._name(file)] = of, remark
+            entry = {"file": self._name(file), "of": of} | ({"remark": remark} if remark else {})
+            line = "\n" + json.dumps(entry)  # a new line first: after a crash the last one may lack its end
             try:
                 with self._path.open("a", encoding="utf-8") as stream:
                     stream.write(line)

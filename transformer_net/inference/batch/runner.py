@@ -255,9 +255,9 @@ def _paint_video(
     norm = stylizer.info.norm
     path = painting_path(batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}")
     of = options.made_of(clip.path, stylizer)
-    if batch.knows(path, of):
+    if batch.ledger and batch.knows(path, of):
         say(f"{path}  already painted")
-        return ""
+        return batch.ledger.remark(path)
     task = bar.add_task(f"{file.photo.name} {NORM_TITLES[norm]}", total=clip.frames)
     start = time.perf_counter()
     try:
@@ -265,7 +265,7 @@ def _paint_video(
     finally:
         bar.remove_task(task)
     if batch.ledger:
-        batch.ledger.add(path, of)
+        batch.ledger.add(path, of, damage)
     remarks = [f"{time.perf_counter() - start:.1f} s", *clip.changes]
     say(f"{path}  {', '.join(remarks)}")
     return damage
