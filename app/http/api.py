@@ -285,8 +285,8 @@ async def style_image(
     found = service.registry.style(style)
     headers = {"Cache-Control": "public, max-age=3600"}
     if size is None:
-        # From the file, piece by piece: a picture has megabytes, and many may read it slowly. Whole, for
-        # errors about ranges would be none of ours.
+        # From the file, piece by piece: a picture has megabytes, and many may read it slowly. Never a range
+        # of it, because FileResponse answers errors about ranges that are no problem documents.
         request.scope["headers"] = [pair for pair in request.scope["headers"] if pair[0] != b"range"]
         headers["Accept-Ranges"] = "none"
         return FileResponse(present(found), media_type="image/png", headers=headers)

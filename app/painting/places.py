@@ -137,6 +137,9 @@ def client_name(host: str) -> str:
 class Pace:
     """How often each of some may do something: the generic cell rate algorithm.
 
+    Not one of the windows of `limits`, by which `app.middleware.access` counts: after a burst these let
+    nobody in until it is forgotten, and here the next second has room for the next few.
+
     Args:
         rate: Times a second, on the average; 0: any.
         at_once: Times without a pause, after one that was long enough.
