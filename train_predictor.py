@@ -7,9 +7,10 @@ from transformer_net import interrupts
 # isort: split
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -23,7 +24,8 @@ from transformer_net.imaging.decode import decode
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import with_upsampling
 from transformer_net.norms import canonical_norm, norm_slug
-from transformer_net.prediction.predictor import StylePredictor
+from transformer_net.prediction.predictor import StylePredictor, load_predictor
+from transformer_net.prediction.style_picture import predictor_file
 from transformer_net.training.config import parse_duration
 from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
 from transformer_net.training.execution.distributed import own_device, process_group
@@ -68,6 +70,10 @@ def train(
     hidden: Annotated[
         int, typer.Option(help="Units of the predictor's inner layers.")
     ] = PredictorConfig.hidden,
+    init: Annotated[
+        Literal["gallery", "shipped"],
+        typer.Option(help="Where to begin: the mean of the gallery's models, or the predictor that ships."),
+    ] = "gallery",
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     out: Annotated[
@@ -99,13 +105,15 @@ def train(
         budget=parse_duration(budget) if budget else 0.0,
         batch_size=batch_size,
         hidden=hidden,
+        init=init,
         seed=seed,
     )
     target = pick_device(own_device(device))
     photos, pictures = open_content(content), styles and ContentPhotos.from_folder(styles)
     folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
     check_folders([folder], resume, overwrite, several=False)
-    start = with_upsampling(gallery_mean(config.norm), config.upsampling)
+    network = _beginning(config)
+    config = replace(config, hidden=network.hidden, upsampling=network.upsampling)
     with (
         process_group(target) as ranks,
         StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
@@ -113,7 +121,6 @@ def train(
     ):
         vgg = Vgg16Features()
         crops = StyleCrops(pictures, partial(painted, seed=config.seed), vgg, target, config)
-        network = StylePredictor.around(start, config.hidden, config.seed)
         trainer = PredictorTrainer(config, crops, vgg, target, network, ranks)
         sample = decode(EXAMPLES / "astronaut.jpg").rgb
         training = Run(
@@ -124,7 +131,8 @@ def train(
         else:
             if ranks.first:
                 folder.create()
-            trainer.standardize()
+            if init == "gallery":
+                trainer.standardize()
         outcome = training.run()
     if not ranks.first:
         return
@@ -133,6 +141,13 @@ def train(
         raise typer.Exit(128 + stop.received)
     console.print(losses_table(outcome.validation))
     say(f"Trained in {duration(outcome.seconds)}. The predictor is {folder.model}.")
+
+
+def _beginning(config: PredictorConfig) -> StylePredictor:
+    if config.init == "shipped":
+        return load_predictor(predictor_file(config.norm))[0]
+    mean = with_upsampling(gallery_mean(config.norm), config.upsampling)
+    return StylePredictor.around(mean, config.hidden, config.seed)
 
 
 def main() -> None:

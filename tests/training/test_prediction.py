@@ -158,3 +158,14 @@ def test_wrong_settings_are_refused():
         train_predictor.train(iterations=3, budget="3m")
     with pytest.raises(SettingError, match="not both"):
         train_predictor.train(resume=True, overwrite=True)
+
+
+def test_training_goes_on_from_the_predictor_that_ships(predictors):
+    made = train_predictor._beginning(PredictorConfig(style="predictor", norm="iebn", init="shipped"))
+    shipped, description = load_predictor(predictors / "iebn.safetensors")
+    assert made.state_dict().keys() == shipped.state_dict().keys()
+    assert all(torch.equal(tensor, shipped.state_dict()[name]) for name, tensor in made.state_dict().items())
+    assert (
+        PredictorConfig("predictor", "iebn", init="shipped").base_sha256
+        == description["training"]["base_sha256"]
+    )

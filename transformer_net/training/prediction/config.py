@@ -21,12 +21,14 @@ class PredictorConfig(TrainConfig):
         crop: Side in pixels of the crops of style pictures.
         crops: Crops of style pictures that are in use at a time.
         fresh: Crops that come new into use at each step; as many go out.
+        init: `gallery`, or `shipped`: the predictor that ships.
         painted: Share of the crops that are of drawn pictures, where there are others.
     """
 
-    iterations: int = 12000
+    iterations: int = 2000
     warmup_iterations: int = 0
     early_size: int = 128
+    size: int = 160
     lr: float = 2.4e-3
     tv_weight: float = 10.0
     lattice: float = 10.0
