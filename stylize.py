@@ -17,14 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
 import typer
 
 from styles.blend import common_norms, open_style_picture, parse_blend, two_styles
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say, with_fields
-from transformer_net.devices import pick_device
 from transformer_net.errors import DamagedVideoError, SettingError, about
 from transformer_net.imaging.decode import Limits
 from transformer_net.imaging.encode import MEDIA_TYPES, output_format
@@ -37,7 +35,7 @@ from transformer_net.inference.batch.runner import (
     paint_photos,
     paint_videos,
 )
-from transformer_net.inference.engines.base import ON_CPU
+from transformer_net.inference.engines.factory import painting_device, uses_torch_gpus
 from transformer_net.inference.ledger import LEDGER, Ledger
 from transformer_net.inference.masked_stylizer import MaskedStylizer
 from transformer_net.inference.options.mask import read_mask
@@ -136,7 +134,9 @@ def stylize(
         int,
         typer.Option(min=1, help="Photos processed at once: one is read while another is painted."),
     ] = 2,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto: a GPU that works, else cpu; cuda, cuda:1, mps; openvino:GPU or :NPU.")
+    ] = "auto",
     engine: Annotated[str, typer.Option(help="auto, torch, openvino, onnxruntime.")] = "auto",
     precision: Annotated[
         str, typer.Option(help="fp32; int8 or bf16 on a CPU with OpenVINO; fp16 on a GPU.")
@@ -230,12 +230,11 @@ def stylize(
     else:
         if clips:
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
-        if _where(device, precision).type != "cpu":
-            raise SettingError("A cluster paints on CPUs: add --device cpu.")
         # Workers begin in other folders.
         picture, weights, regions = (path and path.absolute() for path in (style_picture, model, mask))
         load = partial(_stylizers, style, picture, norm, weights, regions, device, engine, precision)
-        failed = paint_on_cluster(found, batch, load, engine_cluster, address)
+        on_gpus = uses_torch_gpus(device, engine, precision)
+        failed = paint_on_cluster(found, batch, load, engine_cluster, address, on_gpus)
     for sentence in inputs.left_alone():
         say(sentence)
     for file in found:  # in the order of the photos, whichever was first to fail
@@ -258,19 +257,19 @@ def _stylizers(
     engine: str,
     precision: str,
 ) -> Sequence[AnyStylizer]:
+    where = painting_device(device, engine, precision)
     if model is not None:
         if mask is not None:
             raise SettingError("A mask needs two styles of the catalogue, not a model file.")
         if style_picture is not None:
             raise SettingError("Give --model or --style-picture, not both.")
         _refuse_beside(model, style, norm)
-        return [Stylizer.from_file(model, _where(device, precision), engine, precision)]
+        return [Stylizer.from_file(model, where, engine, precision)]
     if style_picture is not None:
         if style is not None or mask is not None:
             raise SettingError("--style-picture is the whole style: leave out --style and --mask.")
         found = open_style_picture(style_picture)
         norms = _norms(norm or DEFAULT_NORMS, predicted_norms()) or [EXPORTED_NORM]
-        where = _where(device, precision)
         return [Stylizer.from_picture(found, one, where, engine, precision) for one in norms]
     style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS
     parts = [style] if mask is None else list(two_styles(style))
@@ -280,10 +279,7 @@ def _stylizers(
         raise SettingError(
             f"The style {style!r} has no trained model yet: python train_style.py --style {style}"
         )
-    made = [
-        [Stylizer.from_style(part, n, _where(device, precision), engine, precision) for part in parts]
-        for n in norms
-    ]
+    made = [[Stylizer.from_style(part, n, where, engine, precision) for part in parts] for n in norms]
     if mask is None:
         return [stylizer for (stylizer,) in made]
     with about(str(mask)):  # or it would read as if a photo were meant
@@ -296,11 +292,6 @@ def _norms(text: str, have: list[str]) -> list[str]:
     if text.strip().lower() == "all":
         return have
     return list(dict.fromkeys(canonical_norm(name) for name in text.split(",")))
-
-
-def _where(device: str, precision: str) -> torch.device:
-    """`auto` is the CPU where the precision is for CPUs only."""
-    return pick_device("cpu" if device == "auto" and precision.strip().lower() in ON_CPU else device)
 
 
 def _refuse_beside(model: Path, style: str | None, norm: str | None) -> None:

@@ -9,13 +9,7 @@ from transformer_net.errors import StylizerError
 
 
 class ServiceError(StylizerError):
-    """An error of the service rather than of the picture.
-
-    Attributes:
-        retry_after: Seconds after which the same request may succeed; None where waiting does not help.
-    """
-
-    retry_after: int | None = None
+    """An error of the service rather than of the picture."""
 
     def __init__(self, sentence: str, retry_after: int | None = None) -> None:
         super().__init__(sentence)

@@ -179,6 +179,33 @@ class Settings(BaseSettings):
         Literal["auto", "torch", "openvino", "onnxruntime"],
         Field(description="What computes a painting: auto takes OpenVINO, the fastest, where installed."),
     ] = "auto"
+    device: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|mps|cuda(:\d+)?|openvino:\w+(\.\d+)?)$",
+            description="Where paintings are computed: cpu, cuda, cuda:1, mps, or openvino:GPU. auto takes a "
+            "GPU that paints a small picture at the start, else the CPU. Engines other than torch and auto "
+            "are for the CPU.",
+        ),
+    ] = "auto"
+    gpu_memory: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="Share of a CUDA GPU's memory that this process may take. A painting that needs more "
+            "is painted in small tiles, or refused. On a Ray cluster, a replica takes that share of a GPU.",
+        ),
+    ] = 1.0
+    batch: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=64,
+            description="Photos that are painted at once; those of one size and model, together. Default: 8 "
+            "on a GPU, which one photo does not keep busy, and 1 on a CPU, which it does.",
+        ),
+    ] = None
     live_cameras: Annotated[
         int,
         Field(

@@ -376,15 +376,6 @@ def test_one_photo_is_painted_at_a_time(folder, invoke, monkeypatch):
     assert most == [1] * 8
 
 
-@pytest.mark.parametrize(
-    ("device", "precision", "where"),
-    [("auto", "fp32", "mps"), ("auto", " INT8", "cpu"), ("auto", "bf16", "cpu"), ("mps", "int8", "mps")],
-)
-def test_where_a_precision_is_computed(monkeypatch, device, precision, where):
-    monkeypatch.setattr(stylize_module, "pick_device", lambda name: {"auto": "mps"}.get(name, name))
-    assert stylize_module._where(device, precision) == where
-
-
 def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke):
     options = ["--norm", "in", "-o", folder]
     assert invoke(stylize, folder, *options)[0] == 1

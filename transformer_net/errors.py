@@ -17,10 +17,12 @@ class StylizerError(Exception):
     Attributes:
         status: HTTP status code of this kind of error.
         title: Short name of this kind of error, the same for each occurrence (RFC 9457 `title`).
+        retry_after: Seconds after which the same request may succeed; None where waiting does not help.
     """
 
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad request"
+    retry_after: int | None = None
 
 
 @contextmanager
@@ -101,6 +103,28 @@ class SettingError(StylizerError):
 
     status = 422
     title = "Invalid option"
+
+
+class DeviceMemoryError(StylizerError):
+    """A GPU's memory is full, for small tiles, too."""
+
+    status = 503
+    title = "GPU memory full"
+    retry_after = 5
+
+    def __init__(self) -> None:
+        super().__init__("The GPU has too little free memory for this painting; a smaller one needs less.")
+
+
+class DeviceFailedError(StylizerError):
+    """A GPU reported an error amid a painting."""
+
+    status = 503
+    title = "GPU failed"
+    retry_after = 1
+
+    def __init__(self) -> None:
+        super().__init__("The GPU failed while this was painted; try again.")
 
 
 class ExportError(StylizerError):

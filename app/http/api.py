@@ -32,6 +32,8 @@ from app.painting.service import PaintingService
 from app.painting.style_pictures import present, thumbnail
 from transformer_net.commandline import with_fields
 from transformer_net.errors import (
+    DeviceFailedError,
+    DeviceMemoryError,
     ImageSizeError,
     SettingError,
     StylePictureError,
@@ -119,6 +121,8 @@ def _form_field(name: str) -> Any:
             NotReadyError,
             ShuttingDownError,
             StorageFullError,
+            DeviceMemoryError,
+            DeviceFailedError,
             KeyMissingError,
             WrongKeyError,
             TooManyRequestsError,
@@ -187,10 +191,11 @@ async def stylize(
         Form(description="Format of the pictures. Default: what Accept prefers, else `png`."),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "bf16", "int8"],
+        Literal["fp32", "fp16", "bf16", "int8"],
         Form(
-            description="Number format of the computation. `int8` and `bf16` are faster and nearly the same, "
-            "where the server's engine is OpenVINO; not for blends."
+            description="Number format of the computation. The others are faster than `fp32` and nearly the "
+            "same: `int8` and `bf16` where the server's engine is OpenVINO, `fp16` where it has a GPU. Not "
+            "for blends."
         ),
     ] = "fp32",
 ) -> Response:

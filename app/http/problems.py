@@ -16,7 +16,6 @@ from starlette.responses import Response
 from app.errors import (
     OUR_FAULT,
     InvalidRequestError,
-    ServiceError,
     StorageFullError,
     UploadTooLargeError,
     disk_is_full,
@@ -63,9 +62,8 @@ class Problem(BaseModel):
 
 def problem_response(error: StylizerError) -> Response:
     """The problem document for one of our errors; details of our own faults go to the log only."""
-    retry_after = error.retry_after if isinstance(error, ServiceError) else None
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    if error.status >= 500 and not isinstance(error, ServiceError):
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status == 500:
         logger.error("%s: %s", type(error).__name__, error)
         return _document(500, "about:blank", "Internal Server Error", OUR_FAULT)
     return _document(error.status, _type(error.title), error.title, str(error), headers=headers)
@@ -171,7 +169,7 @@ def described(*kinds: type[StylizerError] | int) -> dict[int | str, dict[str, An
             status, {"description": "", "content": {MEDIA_TYPE: {"schema": _SCHEMA, "examples": {}}}}
         )
         entry["description"] += ("; " if entry["description"] else "") + title
-        if isinstance(kind, type) and issubclass(kind, ServiceError) and status in (429, 503, 504):
+        if isinstance(kind, type) and status in (429, 503, 504):
             entry["headers"] = {"Retry-After": _RETRY_AFTER}
         entry["content"][MEDIA_TYPE]["examples"][_slug(title)] = {
             "value": {

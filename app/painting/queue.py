@@ -1,7 +1,8 @@
-"""The one bounded queue: page and API paint through it, one painting at a time.
+"""The one bounded queue: page and API paint through it; on a CPU, one painting at a time.
 
-One painting already uses every core, so a second one beside it would only make both late. What does not
-fit into the queue is refused at once: an early answer is better for a client than a time-out.
+One painting already uses every core, so a second one beside it would only make both late. A GPU is given
+several. What does not fit into the queue is refused at once: an early answer is better for a client than a
+time-out.
 """
 
 from __future__ import annotations
@@ -26,22 +27,28 @@ _POLL_SECONDS: Final = 0.1
 
 
 class JobQueue:
-    """A first-in-first-out queue of bounded length in front of one worker thread.
+    """A first-in-first-out queue of bounded length in front of one worker thread, or of several.
 
     For one event loop: of two that call `run` at the same time, both could get the last place.
 
     Args:
-        length: Jobs that may wait while one runs.
+        length: Jobs that may wait while `workers` run.
         deadline_seconds: Longest time from `run` being called to its result.
         on_refused: Told of every job that did not get its result: "full", "deadline", "gone", "closed" or
             "spare".
+        workers: Jobs that run at once, each in a thread.
     """
 
     def __init__(
-        self, length: int, deadline_seconds: float, on_refused: Callable[[str], None] = lambda reason: None
+        self,
+        length: int,
+        deadline_seconds: float,
+        on_refused: Callable[[str], None] = lambda reason: None,
+        workers: int = 1,
     ) -> None:
         self._length, self._deadline, self._on_refused = length, deadline_seconds, on_refused
-        self._jobs: set[Future[Any]] = set()  # those that wait and the one that runs
+        self._workers = workers
+        self._jobs: set[Future[Any]] = set()  # those that wait and those that run
         self._spare: Future[Any] | None = None  # the last job that was taken for spare time
         self._last_seconds = 1.0
         self._closed = True
@@ -51,8 +58,9 @@ class JobQueue:
         """Take jobs; without effect unless it was closed."""
         if self._closed:
             self._closed, self._calls = False, _Calls()
-            # A daemon: a long painting that nobody waits for any more must not keep the process from exiting.
-            threading.Thread(target=_work, args=(self._calls,), name="inference", daemon=True).start()
+            # Daemons: a long painting that nobody waits for any more must not keep the process from exiting.
+            for _ in range(self._workers):
+                threading.Thread(target=_work, args=(self._calls,), name="inference", daemon=True).start()
 
     @property
     def waiting(self) -> int:
@@ -61,7 +69,7 @@ class JobQueue:
 
     @property
     def running(self) -> int:
-        """Jobs being computed: 0 or 1."""
+        """Jobs being computed."""
         return sum(job.running() for job in tuple(self._jobs))
 
     @property
@@ -73,12 +81,12 @@ class JobQueue:
     def full(self) -> bool:
         """Whether `run` would refuse a job now."""
         sparing = self._spare is not None and not self._spare.done()
-        return self._closed or len(self._jobs) - sparing > self._length
+        return self._closed or len(self._jobs) - sparing >= self._length + self._workers
 
     @property
     def retry_after(self) -> int:
         """Seconds until a place is likely to be free, judged by the last job: 1 to 60."""
-        return min(60, max(1, round(self._last_seconds * (self.waiting + 1))))
+        return min(60, max(1, round(self._last_seconds * (self.waiting + 1) / self._workers)))
 
     def full_error(self) -> QueueFullError:
         """What a client is told where it is full."""
@@ -91,7 +99,7 @@ class JobQueue:
         gone: Callable[[], Awaitable[bool]] | None = None,
         spare: bool = False,
     ) -> T:
-        """Call `work` in the worker thread, in its turn, and give its result.
+        """Call `work` in a worker thread, in its turn, and give its result.
 
         If the caller is cancelled, or `gone` becomes true, a job that still waits leaves the queue at once.
         A job that runs is finished, for it cannot be interrupted, and its result dropped.
@@ -172,23 +180,24 @@ class JobQueue:
             self._last_seconds = time.monotonic() - begun
 
     def refuse(self) -> None:
-        """Take no more jobs and refuse those that wait; the running one continues. Returns at once."""
+        """Take no more jobs and refuse those that wait; what runs continues. Returns at once."""
         if self._closed:
             return
         self._closed = True
         for job in tuple(self._jobs):
             if job.cancel():
                 self._on_refused("closed")
-        self._calls.put(None)
+        for _ in range(self._workers):
+            self._calls.put(None)
 
     async def close(self, seconds: float = 2.0) -> None:
-        """`refuse`, then wait for the running job, `seconds` at most."""
+        """`refuse`, then wait for the running jobs, `seconds` at most."""
         self.refuse()
         await asyncio.to_thread(concurrent.futures.wait, tuple(self._jobs), seconds)
 
 
 def _work(calls: _Calls) -> None:
-    """Computes what comes, in the worker thread, until None comes."""
+    """Computes what comes, in a worker thread, until None comes."""
     while call := calls.get():
         job, work = call
         if job.set_running_or_notify_cancel():

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from app.errors import NotReadyError
 from app.metrics import Metrics
 from app.settings import Settings
 from styles import catalog
-from styles.blend import blend, blend_palette, check_blend, parse_blend, two_styles
+from styles.blend import blend, blend_palette, check_blend, example_photos, parse_blend, two_styles
 from styles.catalog import Style
-from transformer_net.devices import multiplies_bf16, use_threads
+from transformer_net.devices import bound_memory, multiplies_bf16, paints, torch_device, use_threads
 from transformer_net.errors import SettingError, UnknownStyleError
 from transformer_net.imaging.decode import Photo
-from transformer_net.inference.engines.factory import make_engine
+from transformer_net.inference.engines import torch_engine
+from transformer_net.inference.engines.base import ON_CPU
+from transformer_net.inference.engines.factory import LEAST_HALF, least_psnr, make_engine, painting_device
+from transformer_net.inference.engines.micro_batches import BatchedEngine, MicroBatches
+from transformer_net.inference.engines.openvino_engine import OpenVinoEngine
 from transformer_net.inference.engines.quantization import load_ranges
+from transformer_net.inference.engines.torch_engine import TorchEngine
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.network import parameter_count
 from transformer_net.norms import NORMS, canonical_norm
@@ -28,6 +36,11 @@ from transformer_net.prediction.style_picture import StylePicture, predictor_fil
 
 _BLENDS = 16
 """Blended networks that are cached: four with each normalizer. At width 16 they take 1.7 MB each."""
+
+_BATCH = 8
+"""Photos that a GPU is given at once."""
+
+logger = logging.getLogger("app")
 
 _PREDICTED = 32
 """Predicted models that are kept: those of eight pictures with each normalizer."""
@@ -57,30 +70,42 @@ class Model:
     quickest: str = "fp32"
 
 
-def load(style: Style, norm: str, settings: Settings, precision: str = "fp32") -> Model:
-    """A model of the catalogue.
+def load(
+    style: Style,
+    norm: str,
+    settings: Settings,
+    precision: str = "fp32",
+    device: str | torch.device | None = None,
+) -> Model:
+    """A model of the catalogue, on a device; that of the settings where None.
 
     Raises:
         ModelFileError: Its file is unusable.
         SettingError: The engine is not installed, or cannot compute in that precision.
     """
-    stylizer = Stylizer.from_style(
-        style.name, norm, engine=settings.engine, precision=precision, threads=settings.threads
-    )
+    where = device or painting_device(settings.device, settings.engine, precision)
+    stylizer = Stylizer.from_style(style.name, norm, where, settings.engine, precision, settings.threads)
     path, parameters = style.model(norm), parameter_count(stylizer.network)
     quickest = _quickest(stylizer, path)
     return Model(style.name, norm, style.name, stylizer, parameters, path.stat().st_size, quickest)
 
 
 def _quickest(stylizer: Stylizer, model: Path) -> str:
-    if stylizer.engine.name != "openvino":
+    engine = stylizer.engine
+    if isinstance(engine, TorchEngine) and engine.device.type in torch_engine.HALF:
+        half = make_engine(stylizer.network, engine.device, "torch", "fp16")
+        photos = example_photos(stylizer.info.grain).numpy()
+        return "fp16" if least_psnr(half, engine, photos) >= LEAST_HALF else "fp32"
+    if not isinstance(engine, OpenVinoEngine):
         return "fp32"
     if load_ranges(model):
         return "int8"
-    return "bf16" if multiplies_bf16() else "fp32"
+    return "bf16" if engine.plugin == "CPU" and multiplies_bf16() else "fp32"
 
 
-def blended(models: Mapping[str, Model], shares: Mapping[str, float], threads: int) -> Model:
+def blended(
+    models: Mapping[str, Model], shares: Mapping[str, float], threads: int, device: torch.device
+) -> Model:
     """The blend of several models for one normalizer; raises as `blend`.
 
     PyTorch computes it, whatever the settings say: others convert each network, and keep it on the disk.
@@ -88,8 +113,8 @@ def blended(models: Mapping[str, Model], shares: Mapping[str, float], threads: i
     parts = {name: (model.stylizer.network, model.stylizer.info) for name, model in models.items()}
     use_threads(threads)
     network, info = blend(shares, parts)
-    engine = make_engine(network, engine="torch", threads=threads)
-    stylizer = Stylizer(network, info, engine=engine, palette=lambda: blend_palette(shares))
+    engine = make_engine(network, device, "torch", threads=threads)
+    stylizer = Stylizer(network, info, device, engine=engine, palette=lambda: blend_palette(shares))
     return Model(info.style, info.norm, "blend", stylizer, parameter_count(network), 0)
 
 
@@ -99,10 +124,28 @@ class ModelRegistry:
     Args:
         settings: What is configured.
         metrics: Where it reports.
+        company: Whether a photo that is to be painted may soon have others beside it.
+
+    Attributes:
+        device: Where models are: that of the settings, or the CPU once that one failed for good.
+        batch: Photos that may be painted at once.
+        generation: How often the models were loaded anew because the device failed.
+
+    Raises:
+        SettingError: The device is not in this machine, or does not paint.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, metrics: Metrics, company: Callable[[], bool] = lambda: True
+    ) -> None:
         self._settings, self._metrics = settings, metrics
+        self.device = painting_device(settings.device, settings.engine)
+        on_cpu = torch_device(self.device).type == "cpu"
+        bound_memory(torch_device(self.device), settings.gpu_memory)
+        self.batch = settings.batch or (1 if on_cpu else _BATCH)
+        self._batches = MicroBatches(self.batch, company) if self.batch > 1 else None
+        self.generation = 0
+        self._making = threading.Lock()
         self._styles: dict[str, Style] | None = None  # None until they are loaded
         self._models: dict[tuple[str, str], Model] = {}
         self._blend = lru_cache(_BLENDS)(self._make_blend)
@@ -169,7 +212,7 @@ class ModelRegistry:
         begun = time.perf_counter()
         found = _offered()
         self._models = {
-            (style.name, norm): load(style, norm, self._settings) for style in found for norm in style.norms
+            (style.name, norm): self._load(style, norm) for style in found for norm in style.norms
         }
         self._styles = {style.name: style for style in found}
         self._metrics.model_load_seconds.set(time.perf_counter() - begun)
@@ -187,7 +230,7 @@ class ModelRegistry:
         """
         if self._styles is None:
             raise NotReadyError("The models are being loaded.", retry_after=2)
-        model = load(style, norm, self._settings)
+        model = self._load(style, norm)
         model.stylizer.paint_photo(Photo(Image.new("RGB", (64, 64))))
         # New dictionaries: other threads may be reading those that there are.
         self._models = {**self._models, (style.name, norm): model}
@@ -196,6 +239,32 @@ class ModelRegistry:
         current = self._models.values()
         self._others = {key: other for key, other in self._others.items() if key[0] in current}
         self._metrics.models.set(len(self._models))
+
+    def heal(self, generation: int) -> None:
+        """Load all models anew, since the device failed; on the CPU where it does not paint any more.
+
+        Args:
+            generation: That of the models when it failed; without effect where there is a later one.
+
+        Raises:
+            StylizerError: As `load`.
+        """
+        with self._making:
+            if generation != self.generation:
+                return
+            logger.warning("The GPU failed; all models are loaded again.")
+            try:
+                painting = paints(torch_device(self.device))
+            except (RuntimeError, AssertionError):
+                painting = False
+            if not painting:
+                logger.error("%s paints no more: the CPU does, until the server is restarted.", self.device)
+                self.device = torch.device("cpu")
+            self.load()
+            self._others = {}
+            self._blend.cache_clear()
+            self._predicted.cache_clear()
+            self.generation += 1
 
     def model(self, style: str, norm: str) -> Model:
         """A loaded model.
@@ -213,24 +282,32 @@ class ModelRegistry:
         return self._models[found.name, canonical]
 
     def find(self, shares: dict[str, float], norm: str, precision: str) -> Callable[[], Model]:
-        """Gives the model of a style or a blend when it is called, in the inference thread.
+        """Gives the model of a style or a blend when it is called, in an inference thread.
 
         Raises:
             UnknownStyleError, UnknownNormError, NotReadyError: As in `model`.
             SettingError: The styles cannot be blended, or not in that precision.
         """
         models = {name: self.model(name, norm) for name in shares}
-        first, *others = models.values()
-        if not others:
-            return lambda: self._in_precision(first, precision)
-        if precision != "fp32":
+        if len(models) > 1 and precision != "fp32":
             raise SettingError(f"A blend of styles is painted in fp32, not in {precision}.")
         check_blend({name: model.stylizer.info for name, model in models.items()})
-        # By the models, not their names: one may be replaced while its blend is computed.
-        return lambda: self._blend(tuple(shares.items()), tuple(models.values()))
+
+        def make() -> Model:
+            with self._making:
+                # As they are now, not when the job came; and a blend by the models, not their names: one may
+                # be replaced while it is computed.
+                first, *others = now = tuple(self.model(name, norm) for name in shares)
+                return (
+                    self._blend(tuple(shares.items()), now)
+                    if others
+                    else self._in_precision(first, precision)
+                )
+
+        return make
 
     def predict(self, picture: StylePicture, norm: str, precision: str) -> Callable[[], Model]:
-        """Gives the predicted model of a style picture when it is called, in the inference thread.
+        """Gives the predicted model of a style picture when it is called, in an inference thread.
 
         The last `_PREDICTED` are kept.
 
@@ -240,26 +317,46 @@ class ModelRegistry:
         """
         canonical = canonical_norm(norm)
         predictor_file(canonical)
-        return lambda: self._predicted(picture, canonical, precision)
+
+        def make() -> Model:
+            with self._making:
+                return self._predicted(picture, canonical, precision)
+
+        return make
+
+    def _where(self, precision: str) -> str | torch.device:
+        if precision in ON_CPU:
+            return painting_device(self._settings.device, self._settings.engine, precision)
+        return self.device
+
+    def _load(self, style: Style, norm: str, precision: str = "fp32") -> Model:
+        return self._batched(load(style, norm, self._settings, precision, self._where(precision)))
+
+    def _batched(self, model: Model) -> Model:
+        if self._batches and isinstance(model.stylizer.engine, TorchEngine):
+            model.stylizer.engine = BatchedEngine(model.stylizer.engine, self._batches)
+        return model
 
     def _predict(self, picture: StylePicture, norm: str, precision: str) -> Model:
         settings = self._settings
         use_threads(settings.threads)
         stylizer = Stylizer.from_picture(
-            picture, norm, engine=settings.engine, precision=precision, threads=settings.threads
+            picture, norm, self._where(precision), settings.engine, precision, settings.threads
         )
-        return Model(picture.name, norm, "picture", stylizer, parameter_count(stylizer.network), 0)
+        parameters = parameter_count(stylizer.network)
+        return self._batched(Model(picture.name, norm, "picture", stylizer, parameters, 0))
 
     def _make_blend(self, shares: tuple[tuple[str, float], ...], models: tuple[Model, ...]) -> Model:
         by_name = {name: model for (name, _), model in zip(shares, models, strict=True)}
-        return blended(by_name, dict(shares), self._settings.threads)
+        device = torch_device(self.device)
+        return self._batched(blended(by_name, dict(shares), self._settings.threads, device))
 
     def _in_precision(self, model: Model, precision: str) -> Model:
         if precision == "fp32":
             return model
         key = model, precision
         if key not in self._others:
-            self._others[key] = load(self.style(model.style), model.norm, self._settings, precision)
+            self._others[key] = self._load(self.style(model.style), model.norm, precision)
         return self._others[key]
 
 

@@ -1,4 +1,4 @@
-"""What the API and the page paint through: limits, decoding and encoding, and one job at a time."""
+"""What the API and the page paint through: limits, decoding and encoding, and one queue of jobs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from app.painting.places import Places
 from app.painting.queue import JobQueue
 from app.painting.registry import Model, ModelRegistry
 from app.settings import Settings
-from transformer_net.devices import use_threads
-from transformer_net.errors import SettingError, about
+from transformer_net.devices import device_errors, use_threads
+from transformer_net.errors import DeviceFailedError, SettingError, about
 from transformer_net.imaging.decode import Limits, Photo, decode
 from transformer_net.imaging.encode import encode
 from transformer_net.inference.engines.base import PRECISIONS
@@ -67,6 +67,9 @@ class PaintingService:
     Args:
         settings: What is configured; the environment's where None.
 
+    Raises:
+        SettingError: The device is not in this machine, or does not paint.
+
     Attributes:
         settings: As given.
         registry: The models.
@@ -79,18 +82,21 @@ class PaintingService:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
         self.metrics = Metrics()
-        self.registry = ModelRegistry(settings, self.metrics)
+        self.registry = ModelRegistry(settings, self.metrics, lambda: self.jobs.running > 1)
+        batch = self.registry.batch
         self.jobs = JobQueue(
             settings.queue_length,
             settings.deadline_seconds,
             lambda reason: self.metrics.refused.labels(reason).inc(),
+            batch,
         )
         self.metrics.watch_queue(lambda: self.jobs.waiting, lambda: self.jobs.running)
         self.places = Places(settings)
         self.limits = Limits(settings.max_pixels, settings.min_side)
         # Decoding and encoding have threads of their own, so that the next photo is read and the last
-        # painting written while one is computed. Two: more would hold more photos in memory at once.
-        self._codecs = ThreadPoolExecutor(2, "codec")
+        # painting written while one is computed. Two: more would hold more photos in memory at once. A GPU is
+        # faster than two.
+        self._codecs = ThreadPoolExecutor(2 if batch == 1 else max(2, settings.threads), "codec")
         self._style_pictures: OrderedDict[bytes, StylePicture] = OrderedDict()
         self._style_pictures_lock = threading.Lock()
         self.ready = False
@@ -222,6 +228,8 @@ class PaintingService:
                 precision, or the styles cannot be blended.
             NotReadyError: The models are not loaded.
             QueueFullError, DeadlineError, ClientGoneError, ShuttingDownError: See `JobQueue.run`.
+            DeviceMemoryError, DeviceFailedError: See `Stylizer.paint_photo`; after the latter, the next one
+                is painted.
         """
         if not self.ready:
             raise NotReadyError("The models are being loaded.", retry_after=2)
@@ -236,10 +244,7 @@ class PaintingService:
         abandoned = threading.Event()
 
         def work() -> list[Painting]:
-            return [
-                self._paint(photo, [find() for find in finds], side, options, mask)
-                for finds in _until(abandoned, models)
-            ]
+            return [self._paint(photo, finds, side, options, mask) for finds in _until(abandoned, models)]
 
         try:
             return await self.jobs.run(work, gone=gone, spare=spare)
@@ -249,7 +254,23 @@ class PaintingService:
     def _paint(
         self,
         photo: Photo,
+        finds: Sequence[Callable[[], Model]],
+        side: int,
+        options: StyleOptions,
+        mask: Image.Image | None,
+    ) -> Painting:
+        generation = self.registry.generation
+        try:
+            with device_errors():
+                return self._paint_with([find() for find in finds], photo, side, options, mask)
+        except DeviceFailedError:
+            self.registry.heal(generation)
+            raise
+
+    def _paint_with(
+        self,
         models: Sequence[Model],
+        photo: Photo,
         side: int,
         options: StyleOptions,
         mask: Image.Image | None,

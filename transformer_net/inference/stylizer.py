@@ -18,12 +18,13 @@ from styles.blend import (
 )
 from styles.catalog import find_style
 from transformer_net.checkpoint import ModelInfo, load_model, network_sha256
-from transformer_net.errors import SettingError
+from transformer_net.devices import device_errors, release_memory, torch_device
+from transformer_net.errors import DeviceMemoryError, SettingError
 from transformer_net.imaging.arrays import extended, fit, from_array
 from transformer_net.imaging.decode import DEFAULT_LIMITS, Limits, Photo, Source, decode
 from transformer_net.inference.engines.base import Engine
-from transformer_net.inference.engines.factory import make_engine
-from transformer_net.inference.engines.quantization import calibrate, load_ranges
+from transformer_net.inference.engines.factory import LEAST_HALF, least_psnr, make_engine
+from transformer_net.inference.engines.quantization import Ranges, calibrate, load_ranges
 from transformer_net.inference.engines.torch_engine import TorchEngine
 from transformer_net.inference.options.palette import Palette
 from transformer_net.inference.options.strokes import enlarge
@@ -34,6 +35,7 @@ from transformer_net.inference.tiling.tiles import (
     Tiling,
     fits_whole,
     grained,
+    scarce_memory,
 )
 from transformer_net.network import MIN_SIDE, TransformerNet
 from transformer_net.prediction.style_picture import StylePicture
@@ -45,7 +47,7 @@ class Stylizer:
     Args:
         network: In evaluation mode.
         info: What its model file says of it.
-        device: Where to compute.
+        device: Where to compute: a device of PyTorch's, or `openvino:GPU` or the like.
         limits: What `paint` accepts.
         engine: What computes; PyTorch in float32 where None.
         palette: Gives the colours of the style picture, when `StyleOptions.match_palette` first asks for
@@ -61,7 +63,7 @@ class Stylizer:
         engine: Engine | None = None,
         palette: Callable[[], Palette] | None = None,
     ) -> None:
-        self.device = torch.device(device)
+        self.device = torch_device(device)
         self.network = network.eval().to(self.device).to(memory_format=torch.channels_last)
         self.info, self.limits = info, limits
         self.engine = engine or TorchEngine(self.network, self.device)
@@ -108,7 +110,7 @@ class Stylizer:
         elif wanted == "int8":
             ranges = load_ranges(find_style(next(iter(shares))).model(norm))
         network, info = load_blend(shares, norm)
-        made = make_engine(network, device, engine, precision, threads, ranges)
+        made = _engine(network, info, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made, palette=lambda: blend_palette(shares))
 
     @classmethod
@@ -124,18 +126,18 @@ class Stylizer:
 
         Args:
             path: Its file.
-            device: Where to compute.
+            device: Where to compute, as `make_engine` takes it.
             engine: What computes; see `make_engine` and, for pictures in tiles, `Engine.piecewise`.
             precision: In which number format.
             threads: With how many threads on a CPU; None for as many as this process may use.
 
         Raises:
             ModelFileError: The file is unusable; the sentence says why.
-            SettingError: The engine is not installed, or cannot do this.
+            SettingError: The engine is not installed, or cannot do this; or the model loses too much in fp16.
         """
         network, info = load_model(path)
         ranges = load_ranges(Path(path)) if precision.strip().lower() == "int8" else None
-        made = make_engine(network, device, engine, precision, threads, ranges)
+        made = _engine(network, info, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made)
 
     @classmethod
@@ -171,7 +173,7 @@ class Stylizer:
         ranges = None
         if precision.strip().lower() == "int8":
             ranges = calibrate(network, example_photos(info.grain).numpy())
-        made = make_engine(network, device, engine, precision, threads, ranges)
+        made = _engine(network, info, device, engine, precision, threads, ranges)
         return cls(network, info, device, engine=made, palette=lambda: Palette.of(picture.image))
 
     def fingerprint(self, options: StyleOptions = DEFAULT_OPTIONS) -> str:
@@ -246,6 +248,8 @@ class Stylizer:
 
         Raises:
             SettingError: Not even the smallest tile can be painted with that memory; or as in `check`.
+            DeviceMemoryError: The GPU's memory is full, for smaller tiles, too.
+            DeviceFailedError: The GPU reported an error.
         """
         self.check(options)
         rgb = fit(photo.rgb, max_side)
@@ -263,6 +267,21 @@ class Stylizer:
     def _paint_rgb(
         self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: ProgressCallback
     ) -> Image.Image:
+        overwrite = overwrite and self.device.type == "cpu"  # on a GPU it may be needed a second time
+        try:
+            with device_errors():
+                return self._paint_once(rgb, max_memory, exact, overwrite, on_progress)
+        except DeviceMemoryError:
+            if overwrite:
+                raise
+        with device_errors():  # not in the handler, whose error keeps what the GPU is full of
+            release_memory(self.device)
+            scarce = scarce_memory(self.network, rgb.width, max_memory)
+            return self._paint_once(rgb, scarce, exact, overwrite, on_progress)
+
+    def _paint_once(
+        self, rgb: Image.Image, max_memory: int, exact: bool, overwrite: bool, on_progress: ProgressCallback
+    ) -> Image.Image:
         large_enough = extended(rgb, MIN_SIDE)
         if not fits_whole(self.network, large_enough.size, max_memory):
             painting = large_enough
@@ -273,6 +292,28 @@ class Stylizer:
             return _crop(painting, rgb.size)
         painting = from_array(self.engine(grained(large_enough, self.info.grain)))
         return _crop(painting, rgb.size)
+
+
+def _engine(
+    network: TransformerNet,
+    info: ModelInfo,
+    device: str | torch.device,
+    engine: str,
+    precision: str,
+    threads: int | None,
+    ranges: Ranges | None,
+) -> Engine:
+    """As `make_engine`; fp16 only where the paintings of the example photos stay nearly the same."""
+    made = make_engine(network, device, engine, precision, threads, ranges)
+    if made.precision == "fp16":
+        full = make_engine(network, device, engine, "fp32", threads)
+        held = least_psnr(made, full, example_photos(info.grain).numpy())
+        if not held >= LEAST_HALF:
+            raise SettingError(
+                f"This model's paintings in fp16 have {held:.1f} dB against those in fp32, less than "
+                f"{LEAST_HALF:g}; use fp32."
+            )
+    return made
 
 
 def _crop(painting: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -121,7 +121,7 @@ def test_larger_photos_than_are_painted_are_shrunk():
         ({"keep_colour": "perhaps"}, 422, "invalid-request"),
         ({"stroke_scale": "0.5"}, 422, "invalid-request"),
         ({"stroke_scale": "nan"}, 422, "invalid-request"),
-        ({"precision": "fp16"}, 422, "invalid-request"),
+        ({"precision": "fp8"}, 422, "invalid-request"),
         ({"precision": "int8"}, 422, "invalid-option"),  # these tests' server paints with PyTorch
         ({"norm": "y" * 1025}, 400, None),
     ],

@@ -108,7 +108,7 @@ def test_a_blend_is_never_of_a_model_that_was_replaced_while_it_was_computed(cli
     monkeypatch.setattr(registry, "load", lambda *arguments: adopted)
     computed = []
 
-    def computing(models, shares, threads):
+    def computing(models, shares, threads, device):
         if not computed:
             ours.adopt(loaded.style("wave"), "in")
         computed.append(models)

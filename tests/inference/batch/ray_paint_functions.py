@@ -28,3 +28,12 @@ def die_of(name):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return paint
+
+
+def note_gpus(folder):
+    """A painter that notes which GPUs its process may see."""
+
+    def paint(file):
+        (folder / file.stem.name).write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+
+    return paint

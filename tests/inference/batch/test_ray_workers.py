@@ -15,7 +15,7 @@ from PIL import Image
 
 from stylize import stylize
 from tests.conftest import make_picture
-from tests.inference.batch.ray_paint_functions import die_of, wait_for_go
+from tests.inference.batch.ray_paint_functions import die_of, note_gpus, wait_for_go
 from transformer_net import commandline
 from transformer_net.errors import SettingError
 from transformer_net.inference.batch import ray_workers as cluster_module
@@ -28,7 +28,7 @@ ROOT = str(Path(__file__).parents[3])
 
 @pytest.fixture(scope="module")
 def two_nodes():
-    """Two raylets with a core each, and this process connected to them."""
+    """Two raylets with a core each, the second as if it had a GPU, and this process connected to them."""
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
     from ray.cluster_utils import Cluster
 
@@ -37,7 +37,7 @@ def two_nodes():
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         node = {"num_cpus": 1, "object_store_memory": 100 * 1024**2}
         nodes = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-        nodes.add_node(**node)
+        nodes.add_node(**node, num_gpus=1)
         ray.init(nodes.address, log_to_driver=False)
         yield nodes
         ray.shutdown()
@@ -113,6 +113,35 @@ def test_a_killed_worker_loses_nothing_and_doubles_nothing(two_nodes, tmp_path):
     assert sorted(file.stem.name for file, _ in results) == sorted(file.stem.name for file in files)
     assert [(file.stem.name, str(e)) for file, e in results if e] == [("broken", "It is broken.")]
     assert len(list(tmp_path.glob(f"{killed[0]}.*.began"))) == 2  # begun by the killed one and by another
+
+
+@pytest.mark.slow
+def test_workers_are_where_gpus_are(two_nodes, tmp_path):
+    files = [InputFile(Path(f"/{name}"), Path(name)) for name in "abcd"]
+    results = list(paint_on_ray(files, partial(note_gpus, tmp_path), on_gpus=True))
+    assert {file.stem.name: error for file, error in results} == dict.fromkeys("abcd")
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"0"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "gpus", "share"),
+    [
+        ({"replicas": 3}, 2, 0.5),
+        ({"replicas": 2, "gpu_memory": 0.3}, 2, 0.3),
+        ({"replicas": 2, "device": "cpu"}, 2, 0),
+        ({"replicas": 2}, 0, 0),
+    ],
+    ids=str,
+)
+def test_replicas_share_the_gpus(monkeypatch, settings, gpus, share):
+    ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[cluster]'")
+    from app.cluster import make_deployment
+    from app.settings import Settings
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0, "GPU": float(gpus)})
+    deployment = make_deployment(Settings(**settings))._bound_deployment
+    assert deployment.ray_actor_options["num_gpus"] == share
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from transformer_net.devices import bound_memory, pick_device
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.inference.batch.inputs import InputFile
 
@@ -22,6 +23,9 @@ _ATTEMPTS = 3
 """How often a photo may end its worker. Machines fail; but a photo that is too large for every
 worker's memory must not keep the cluster busy forever."""
 
+_GPU_SHARE = 0.25
+"""Of a GPU, for each worker where a cluster has any: one reads and writes photos while another paints."""
+
 _BLOCKS = 10_000
 """Most pieces of work that Ray is given at once: it keeps each in mind. Up to as many photos, each is one."""
 
@@ -29,12 +33,14 @@ _BLOCKS = 10_000
 class _Worker:
     """A process of the cluster: makes its painter once, and then paints photo after photo."""
 
-    def __init__(self, make_paint_function: Callable[[], PaintFunction]) -> None:
-        self._make_paint_function = make_paint_function
+    def __init__(self, make_paint_function: Callable[[], PaintFunction], gpu_share: float) -> None:
+        self._make_paint_function, self._gpu_share = make_paint_function, gpu_share
 
     @cached_property
     def _paint(self) -> PaintFunction:
         # Not at the start: a machine that lacks the model tells so of each photo, instead of dying of it.
+        if self._gpu_share:
+            bound_memory(pick_device(), self._gpu_share)
         return self._make_paint_function()
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -48,12 +54,16 @@ class _Worker:
 
 
 def paint_on_ray(
-    files: Sequence[InputFile], make_paint_function: Callable[[], PaintFunction], address: str | None = None
+    files: Sequence[InputFile],
+    make_paint_function: Callable[[], PaintFunction],
+    address: str | None = None,
+    on_gpus: bool = False,
 ) -> Iterator[tuple[InputFile, StylizerError | None]]:
     """Paint photos with Ray Data; gives each once, as it is finished, with what went wrong.
 
-    A worker takes one core. A photo whose worker is lost, with its machine or alone, is painted again by
-    another. As paintings get their names when they are complete, that leaves one painting, and a whole one.
+    A worker takes one core, and `_GPU_SHARE` of a GPU where they are used. A photo whose worker is lost, with
+    its machine or alone, is painted again by another. As paintings get their names when they are complete,
+    that leaves one painting, and a whole one.
 
     Args:
         files: The photos.
@@ -62,6 +72,7 @@ def paint_on_ray(
         address: Of the cluster: `auto` for the one that this machine is part of, `host:port`, or
             `ray://host:port`. None: this process's connection if it has one, else a cluster of this machine
             alone, for as long as the call lasts.
+        on_gpus: Whether the cluster's GPUs are used, if it has any. Then machines without one do nothing.
 
     Raises:
         SettingError: Ray is not installed, or there is no cluster at `address`.
@@ -81,7 +92,7 @@ def paint_on_ray(
     try:
         left = dict(enumerate(files))
         for at_hand in (2, 1):  # what only waited where a worker was lost gets its attempts by itself
-            for row in _results(dict(left), make_paint_function, at_hand) if left else ():
+            for row in _results(dict(left), make_paint_function, at_hand, on_gpus) if left else ():
                 if (file := left.pop(int(row["number"]), None)) is not None:
                     yield file, StylizerError(row["problem"]) if row["problem"] else None
         for file in left.values():
@@ -93,7 +104,10 @@ def paint_on_ray(
 
 
 def _results(
-    files: dict[int, InputFile], make_paint_function: Callable[[], PaintFunction], at_hand: int
+    files: dict[int, InputFile],
+    make_paint_function: Callable[[], PaintFunction],
+    at_hand: int,
+    on_gpus: bool,
 ) -> Iterator[dict[str, Any]]:
     """The outcome of each photo, by its number; nothing of those that are given up."""
     import ray
@@ -103,18 +117,26 @@ def _results(
     context.max_errored_blocks = -1  # photos that end their workers must not end the others' work
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    most = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    share = _GPU_SHARE if on_gpus and ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if share:
+        most = sum(int(min(node.get("CPU", 0), node.get("GPU", 0) / share)) for node in nodes)
+    else:
+        most = sum(int(node.get("CPU", 0)) for node in nodes)
     rows = [
         {"number": number, "photo": str(file.photo.absolute()), "stem": str(file.stem)}
         for number, file in files.items()
     ]
     done = ray.data.from_items(rows, override_num_blocks=min(len(rows), _BLOCKS)).map(
         _Worker,
-        fn_constructor_args=(make_paint_function,),
+        fn_constructor_args=(make_paint_function, share),
         # With one in hand and none waiting, a worker idles for Ray's round trip after each photo. But what
         # waits at a worker that is lost has lost an attempt, too.
-        compute=ray.data.ActorPoolStrategy(size=min(most, len(files)), max_tasks_in_flight_per_actor=at_hand),
+        compute=ray.data.ActorPoolStrategy(
+            size=min(max(1, most), len(files)), max_tasks_in_flight_per_actor=at_hand
+        ),
         num_cpus=1,
+        num_gpus=share or None,
         max_restarts=-1,
         max_task_retries=_ATTEMPTS - 1,
     )

@@ -154,6 +154,7 @@ def paint_on_cluster(
     load: Callable[[], Sequence[AnyStylizer]],
     cluster: str,
     address: str | None,
+    on_gpus: bool = False,
 ) -> dict[InputFile, StylizerError]:
     """As `paint_photos`, by the workers of a cluster. This process alone keeps the ledger.
 
@@ -162,7 +163,8 @@ def paint_on_cluster(
         batch: What is to be done with them.
         load: Makes the batch's stylizers, in each worker; it is pickled.
         cluster: `ray`.
-        address: See `cluster.paint_on_ray`.
+        address: See `paint_on_ray`.
+        on_gpus: See `paint_on_ray`.
     """
     from transformer_net.inference.batch.ray_workers import paint_on_ray
 
@@ -174,7 +176,8 @@ def paint_on_cluster(
     failed: dict[InputFile, StylizerError] = {}
     with _progress() as bar:
         photos = bar.add_task("photos", total=len(todo))
-        for file, error in paint_on_ray(todo, partial(_make_paint_function, load, plan), address):
+        make = partial(_make_paint_function, load, plan)
+        for file, error in paint_on_ray(todo, make, address, on_gpus):
             if error is not None:
                 failed[file] = error
             else:

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: float32, bfloat16 or int8."""
+"""OpenVINO on the CPU: float32, bfloat16 or int8; and on the GPUs and NPUs that it has plugins for."""
 
 from __future__ import annotations
 
@@ -21,17 +21,19 @@ from transformer_net.network import TransformerNet
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU.
+    """OpenVINO on the CPU, or on another device by its plugin (which is untested).
 
     Args:
         network: What to compute.
-        threads: How many compute one painting.
-        precision: fp32; bf16; or int8, in which the convolutions are computed, the rest in float32.
+        threads: How many compute one painting on a CPU.
+        precision: fp32; bf16; or int8, in which the convolutions are computed, the rest in float32. fp16 in
+            place of bf16 where it is not a CPU.
         ranges: What int8 needs to know of the network.
+        plugin: OpenVINO's name of the device: CPU, GPU, GPU.1, NPU.
 
     Raises:
-        SettingError: OpenVINO is not installed, there are no ranges, the precision is no gain here, or the
-            normalizer has options.
+        SettingError: OpenVINO is not installed or has no such device, there are no ranges, the precision is
+            no gain here, or the normalizer has options.
     """
 
     name = "openvino"
@@ -42,12 +44,13 @@ class OpenVinoEngine:
         threads: int,
         precision: str = "fp32",
         ranges: Ranges | None = None,
+        plugin: str = "CPU",
     ) -> None:
         self.precision = precision
         self.fingerprint = precision if precision != "int8" else f"int8 {ranges}"
-        _check(precision, ranges)
+        _check(precision, ranges, plugin)
         require_engine("openvino")
-        self._threads, self._ranges = threads, ranges
+        self._threads, self._ranges, self.plugin = threads, ranges, plugin
         self._model = self._compiled(openvino_graph(network))
         self._kept = 0  # pixels of the painting whose memory is kept
         self._alone = threading.Lock()
@@ -56,17 +59,18 @@ class OpenVinoEngine:
         if self.precision == "int8":
             assert self._ranges is not None
             quantize(model, self._ranges)
-        return _openvino_core().compile_model(
-            model,
-            "CPU",
-            {
-                # What is not in int8. Left alone, OpenVINO takes bfloat16 where the processor has it.
-                "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
-                "PERFORMANCE_HINT": "LATENCY",
-                "INFERENCE_NUM_THREADS": self._threads,
-                "ENABLE_CPU_PINNING": False,  # two servers on one machine would share the first cores
-            },
-        )
+        # What is not in int8. Left alone, OpenVINO takes less than float32 where it is faster.
+        hints: dict[str, object] = {
+            "INFERENCE_PRECISION_HINT": {"bf16": "bf16", "fp16": "f16"}.get(self.precision, "f32"),
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if self.plugin == "CPU":
+            hints["INFERENCE_NUM_THREADS"] = self._threads
+            hints["ENABLE_CPU_PINNING"] = False  # two servers on one machine would share the first cores
+        try:
+            return _openvino_core().compile_model(model, self.plugin, hints)
+        except RuntimeError as error:
+            raise SettingError(f"OpenVINO's {self.plugin} cannot compute this network.") from error
 
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
@@ -108,7 +112,7 @@ class OpenVinoEngine:
         """Releases the memory of the last painting, unless the next one is being painted."""
         if self._alone.acquire(blocking=False):
             try:
-                if self._kept:
+                if self._kept and self.plugin == "CPU":
                     self._model.release_memory()
                 if self._kept >= working_memory.TRIMMED:
                     give_back()
@@ -117,9 +121,13 @@ class OpenVinoEngine:
                 self._alone.release()
 
 
-def _check(precision: str, ranges: Ranges | None) -> None:
-    if precision == "fp16":
-        raise SettingError("The engine openvino computes in fp32, bf16 or int8, not in fp16.")
+def _check(precision: str, ranges: Ranges | None, plugin: str) -> None:
+    if plugin != "CPU" and plugin.split(".")[0] not in {name.split(".")[0] for name in _present()}:
+        have = ", ".join(_present())
+        raise SettingError(f"OpenVINO finds no {plugin} in this machine, or no driver of it, but: {have}.")
+    if precision == ("fp16" if plugin == "CPU" else "bf16"):
+        others = "bf16 or int8" if plugin == "CPU" else "fp16 or int8"
+        raise SettingError(f"The engine openvino computes in fp32, {others}, not in {precision}.")
     if precision == "bf16" and not multiplies_bf16():
         raise SettingError("This processor has no bfloat16 arithmetic, so bf16 would take longer than fp32.")
     if precision == "int8" and ranges is None:
@@ -127,6 +135,11 @@ def _check(precision: str, ranges: Ranges | None) -> None:
             "This model is not prepared for int8, or has changed since: run python -m "
             "styles.gallery.quantize first, for a file of your own with --model FILE."
         )
+
+
+def _present() -> list[str]:
+    devices: list[str] = _openvino_core().available_devices
+    return devices
 
 
 @lru_cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from transformer_net.devices import use_threads
@@ -9,6 +11,9 @@ from transformer_net.errors import SettingError
 from transformer_net.inference.engines.base import ON_CPU, Floats
 from transformer_net.inference.tiling.fold_norms import Piecewise, by_torch
 from transformer_net.network import TransformerNet
+
+HALF = ("cuda",)
+"""Types of devices on which fp16 is faster."""
 
 
 class TorchEngine:
@@ -31,21 +36,25 @@ class TorchEngine:
     ) -> None:
         if precision in ON_CPU:
             raise SettingError(f"The precision {precision} needs the engine openvino, on a CPU.")
-        if precision != "fp32" and device.type != "cuda":
+        if precision != "fp32" and device.type not in HALF:
             raise SettingError(f"The precision {precision} needs a CUDA GPU, not the device {device.type}.")
-        self.precision, self.device, self._threads = precision, device, threads
+        self.precision, self.device, self.threads = precision, device, threads
         self.fingerprint = precision
         self.network = network.eval().to(device).to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def __call__(self, pixels: Floats) -> Floats:
         """As `Engine.__call__`."""
+        return self.paint_batch([pixels])[0]
+
+    @torch.inference_mode()
+    def paint_batch(self, photos: Sequence[Floats]) -> list[Floats]:
+        """The paintings of photos of one size, computed together; each as `Engine.__call__`."""
         self._use_threads()
-        batch = torch.from_numpy(pixels)[None].to(self.device, memory_format=torch.channels_last)
+        there = [torch.from_numpy(pixels).to(self.device) for pixels in photos]
+        batch = torch.stack(there) if len(there) > 1 else there[0][None]
         with torch.autocast(self.device.type, torch.float16, enabled=self.precision == "fp16"):
-            painted = self.network(batch)
-        painting: Floats = painted[0].float().cpu().numpy()
-        return painting
+            painted = self.network(batch.to(memory_format=torch.channels_last))
+        return list(painted.float().cpu().numpy())
 
     def piecewise(self, frozen: TransformerNet) -> Piecewise:
         """As `Engine.piecewise`; always in float32."""
@@ -54,4 +63,4 @@ class TorchEngine:
 
     def _use_threads(self) -> None:
         if self.device.type == "cpu":  # another engine may have another number, or another thread
-            use_threads(self._threads)
+            use_threads(self.threads)

@@ -108,6 +108,12 @@ def fits_whole(network: TransformerNet, size: tuple[int, int], memory: int) -> b
     return width * height * _WITH_NORMS * network.width <= memory
 
 
+def scarce_memory(network: TransformerNet, picture_width: int, memory: int) -> int:
+    """Bytes to paint with where the device has less than `memory` after all: for tiles of half the side."""
+    least = _needed(network.width, picture_width, MIN_TILE + 2 * HALO)
+    return max(least, min(memory, _needed(network.width, picture_width, LARGEST_TILE)) // 4)
+
+
 @dataclass(frozen=True)
 class Cut:
     """Rows or columns `start` to `stop` of a padded picture, `outer_start` to `outer_stop` with the halo."""
@@ -335,16 +341,18 @@ def _mirrored(cut: Cut, length: int) -> npt.NDArray[np.int64]:
     return np.minimum(place, 2 * (length - 1) - place)
 
 
+def _needed(channels: int, picture_width: int, side: int) -> int:
+    """Bytes for tiles that are `side` px with their halo."""
+    return _FROZEN * channels * side * side + _STRIP * picture_width * side
+
+
 def _side(channels: int, picture_width: int, memory: int) -> int:
     """Side of the largest tile that fits: with its halo it is s px, and s² tile + s·strip = memory."""
+    least = _needed(channels, picture_width, MIN_TILE + 2 * HALO)
+    if least > memory:
+        raise SettingError(
+            f"Painting this picture with this model needs at least {-(-least // 1024**2)}M of memory."
+        )
     tile, strip = _FROZEN * channels, _STRIP * picture_width
-
-    def needed(s: int) -> int:
-        return tile * s * s + strip * s
-
-    smallest = MIN_TILE + 2 * HALO
-    if needed(smallest) > memory:
-        least = -(-needed(smallest) // 1024**2)
-        raise SettingError(f"Painting this picture with this model needs at least {least}M of memory.")
     s = min(LARGEST_TILE, (math.sqrt(strip**2 + 4 * tile * memory) - strip) / (2 * tile))
     return (int(s) - 2 * HALO) // STRIDE * STRIDE
