@@ -57,11 +57,12 @@ def form(data: bytes, **fields: str) -> bytes:
 class Server:
     """The server in a process of its own."""
 
-    def __init__(self, threads: int, page: bool) -> None:
+    def __init__(self, threads: int, page: bool, **settings: object) -> None:
         environment = os.environ | {
             "STYLIZER_THREADS": str(threads),
             "STYLIZER_PAGE": str(page).lower(),
             "STYLIZER_LOG_LEVEL": "warning",
+            **{f"STYLIZER_{name.upper()}": str(value) for name, value in settings.items()},
         }
         command = [sys.executable, "-m", "app", "--port", "0"]
         self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
@@ -82,8 +83,14 @@ class Server:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-    def load(self, body: bytes, count: int, clients: int) -> tuple[float, list[float]]:
+    def load(self, body: bytes, count: int, clients: int, interval: float = 0.0) -> tuple[float, list[float]]:
         """Sends `count` requests from `clients` connections at once.
+
+        Args:
+            body: Of each request.
+            count: Of requests.
+            clients: Connections.
+            interval: Seconds from one request to the next of the same connection, if it is answered by then.
 
         Returns:
             Requests per second, and the seconds that each took.
@@ -105,6 +112,7 @@ class Server:
                 times.append(time.perf_counter() - begun)
                 if answer.status != 200:
                     failures.append(answer.status)
+                time.sleep(max(0.0, begun + interval - time.perf_counter()))
             connection.close()
 
         threads = [threading.Thread(target=client) for _ in range(clients)]

@@ -1,0 +1,1 @@
+"""What a GPU paints: python -m benchmarks.gpu"""
