@@ -63,7 +63,7 @@ ALLOWED: dict[str, set[str]] = {
     "app.__main__": {*SERVER, "app.main", "app.server"},
     "app.cluster": {*SERVER, "app.main"},
     "experiments.harness": LIBRARY,
-    "experiments": {*LIBRARY, "experiments.harness"},
+    "experiments": {*LIBRARY, *PREDICTION, "experiments.harness"},
     "benchmarks": {*LIBRARY, "stylize"},
     "stylize": LIBRARY,
     "train_style": LIBRARY,

@@ -1,6 +1,6 @@
 """What the style predictors make of pictures that they were not trained on, in figures and in paintings.
 
-    python -m benchmarks.prediction                              benchmarks/style_pictures and drawn ones
+    python -m benchmarks.prediction                              benchmarks/prediction/pictures and drawn ones
     python -m benchmarks.prediction my-pictures/ --norm in --norm iebn
     python -m benchmarks.prediction --train 60s --train 1000     beside trainings that begin there
     python -m benchmarks.prediction --sheet out.jpg              one photo in every picture's style
@@ -49,9 +49,9 @@ from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.trainer import perceptual_loss
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
-PICTURES = Path(__file__).parent / "style_pictures"
+PICTURES = Path(__file__).parent / "pictures"
 
 UNSEEN = 10**8
 """Number of the first drawn picture: trainings number theirs from 0, and validations from 10⁹."""

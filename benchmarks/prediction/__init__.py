@@ -1,0 +1,1 @@
+"""What style predictors make of unknown pictures; `python -m benchmarks.prediction`."""
