@@ -163,7 +163,7 @@ def test_the_server_has_replicas(two_nodes, unused_port):
     from transformer_net.imaging.decode import decode
     from transformer_net.inference.stylizer import Stylizer
 
-    settings = Settings(replicas=2, threads=1, engine="torch")
+    settings = Settings(replicas=2, threads=1, engine="torch", device="cpu")
     serve.start(http_options={"host": "127.0.0.1", "port": unused_port})
     try:
         serve.run(make_deployment(settings))
