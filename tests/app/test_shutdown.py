@@ -149,6 +149,7 @@ def test_a_broken_file_stops_the_start_with_a_sentence(broken, tmp_path, monkeyp
     monkeypatch.setattr(catalog, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["app", "--port", "0"])
     monkeypatch.setenv("STYLIZER_THREADS", "1")
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)  # the tests keep their own Ctrl-C
     with pytest.raises(SystemExit) as stopped:
         command.main()
     said = capsys.readouterr()
