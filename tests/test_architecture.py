@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     "app.http": {*SERVER, "app.painting"},
     "app.middleware": {*SERVER, "app.painting", "app.http"},
     "app.page": {*SERVER, "app.painting", "app.training", "styles.gallery"},
+    "app.site": {*SERVER, "app.painting", "app.page"},
     "app.transport": {*SERVER, "app.painting", "app.http", "app.page"},
     "app.server": {*SERVER, "app.painting", "app.http"},
     "app.main": {

@@ -18,11 +18,11 @@ from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
 from transformer_net.imaging.formats import SUFFIXES
 
-__all__ = ["mount"]
+__all__ = ["ICON", "mount"]
 
-_SCRIPTS = [Path(__file__).parent / "assets" / name for name in ("page.js", "live.js")]
+_SCRIPTS = [Path(__file__).parent / "assets" / name for name in ("compare_view.js", "page.js", "live.js")]
 
-_ICON = (
+ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path fill="#2c66ad" d="M1 1h6v6H1z"/>'
     '<path fill="#0b7a5f" d="M9 1h6v6H9z"/><path fill="#7d4fb3" d="M1 9h6v6H1z"/>'
     '<path fill="#b83a1b" d="M9 9h6v6H9z"/></svg>'
@@ -75,4 +75,4 @@ def _head() -> str:
 
 
 def _icon() -> Response:
-    return Response(_ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})
+    return Response(ICON, media_type="image/svg+xml", headers={"Cache-Control": "max-age=86400"})

@@ -19,9 +19,11 @@ _CLEAN_EVERY = 300
 _EVENTS = 1000
 """Events at once, far above Gradio's 40: each page that watches a training is one."""
 
-_HEADER = """
+TITLE = "Four norms, one picture"
+
+HEADER = f"""
 <header class="masthead">
-  <h1>Four norms, one picture</h1>
+  <h1>{TITLE}</h1>
   <p>One painting network, trained four times on the same style. Only its normalization layer differs.
   Drop a photo in and see what that does.</p>
 </header>
@@ -48,13 +50,13 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
     """Makes the page; `mount` serves it."""
     offered = service.registry.styles()
     page = Page(
-        title="Four norms, one picture",
+        title=TITLE,
         analytics_enabled=False,
         delete_cache=(_CLEAN_EVERY, file_access.KEPT_FOR),
         fill_width=True,
     )
     with page:
-        gr.HTML(_HEADER, apply_default_css=False)
+        gr.HTML(HEADER, apply_default_css=False)
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 compare = compare_tab.build(service, offered)

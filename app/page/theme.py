@@ -1,4 +1,4 @@
-"""How the page looks: type, colours and spacing; `style.css` holds what Gradio has no variable for."""
+"""How the page looks: type, colours and spacing; the style sheets hold what Gradio has no variable for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.page.style_pickers import PICTURES, WITH_YOURS
 from app.painting.style_pictures import thumbnail
 from styles.catalog import Style
 
-_CSS = Path(__file__).parent / "assets" / "style.css"
+_ASSETS = Path(__file__).parent / "assets"
 
 _THUMBNAIL_SIDE = 176
 
@@ -106,7 +106,12 @@ def css(styles: Sequence[Style]) -> str:
     The thumbnails are in the sheet itself: the options stay plain radio buttons, which every keyboard and
     screen reader knows, and they need no address of their own.
     """
-    return _CSS.read_text(encoding="utf-8") + "\n" + thumbnails(styles)
+    return look(styles) + (_ASSETS / "style.css").read_text(encoding="utf-8")
+
+
+def look(styles: Sequence[Style]) -> str:
+    """The part of it that the static page has, too."""
+    return (_ASSETS / "look.css").read_text(encoding="utf-8") + thumbnails(styles) + "\n"
 
 
 def thumbnails(styles: Sequence[Style]) -> str:

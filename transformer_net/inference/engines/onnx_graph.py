@@ -72,7 +72,7 @@ def pixel_graph(network: TransformerNet, grain: float, metadata: Mapping[str, st
     (3, height, width) is what `transformer_net.grain` gives for them. Margin, clamping and rounding are in
     the graph, and opacity passes through. It computes in float32, so that its pixels are the library's.
 
-    The head is not painted in blocks: the WebAssembly build of ONNX Runtime needs a quarter more time then.
+    The head is not painted in blocks: that is no faster in the WebAssembly build of ONNX Runtime.
 
     Args:
         network: In evaluation mode.

@@ -1,0 +1,205 @@
+"""Builds the static page that paints in the visitor's browser: python -m app.site
+
+It lies beside the server's page, whose words and looks it has; see docs/site.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from string import Template
+
+from app.page import ICON, card_captions, compare_view, layout
+from app.page.file_access import EXAMPLES
+from app.page.theme import look
+from styles.catalog import Style, shipped
+from transformer_net.checkpoint import load_model
+from transformer_net.errors import SettingError
+from transformer_net.imaging.arrays import fit
+from transformer_net.imaging.decode import decode
+from transformer_net.imaging.encode import encode
+from transformer_net.inference.engines.onnx_graph import pixel_graph
+from transformer_net.inference.export import describe
+from transformer_net.inference.options.style_options import DECLARED
+from transformer_net.network import MIN_SIDE, parameter_count
+from transformer_net.norms import NORMS, norm_slug
+
+_ROOT = Path(__file__).parents[2]
+_ASSETS = Path(__file__).parent / "assets"
+_PAGE_ASSETS = _ROOT / "app" / "page" / "assets"
+
+RUNTIME = _ROOT / "node_modules" / "onnxruntime-web"
+"""What `npm ci` installs."""
+
+_BUILDS = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.jspi.min.mjs",
+    "ort-wasm-simd-threaded.jspi.mjs",
+    "ort-wasm-simd-threaded.jspi.wasm",
+)
+"""Of the runtime: for processors, and for graphics cards."""
+
+_PHOTOS = sorted(EXAMPLES.glob("*.jpg"))
+_SMALL_SIDE = 176
+
+_SIDES = (384, 512, 768, 1024)
+_USUAL_SIDE = 512
+
+
+def build(target: Path, styles: Sequence[Style]) -> None:
+    """Write the page to `target`, in place of what is there.
+
+    Args:
+        target: A folder, empty or one that was written by this.
+        styles: What it offers, the first one chosen.
+
+    Raises:
+        SettingError: The runtime is not there, a package is missing, or `target` has something else in it.
+    """
+    if not RUNTIME.is_dir():
+        raise SettingError("onnxruntime-web is not there. Run: npm ci --ignore-scripts")
+    if target.exists() and any(target.iterdir()) and not (target / "sw.js").is_file():
+        raise SettingError(f"{target} has other files in it; choose another folder.")
+    shutil.rmtree(target, ignore_errors=True)
+    (target / "vendor").mkdir(parents=True)
+    for name in _BUILDS:
+        shutil.copyfile(RUNTIME / "dist" / name, target / "vendor" / name)
+    parameters = _models(styles, target / "models")
+    for script in (*_ASSETS.glob("*.js"), _PAGE_ASSETS / "compare_view.js"):
+        shutil.copyfile(script, target / script.name)
+    _examples(target / "examples")
+    (target / "icon.svg").write_text(ICON)
+    (target / "licences.txt").write_text(_licences())
+    (target / "site.css").write_text(look(styles) + (_ASSETS / "site.css").read_text())
+    (target / "index.html").write_text(_page(styles, parameters))
+    _finish_service_worker(target)
+
+
+def _examples(folder: Path) -> None:
+    """The photos, and small pictures of them: a photo is loaded when it is chosen."""
+    (folder / "small").mkdir(parents=True)
+    for photo in _PHOTOS:
+        shutil.copyfile(photo, folder / photo.name)
+        small = encode(fit(decode(photo).rgb, _SMALL_SIDE), "jpeg", quality=85)
+        (folder / "small" / photo.name).write_bytes(small)
+
+
+def _models(styles: Sequence[Style], folder: Path) -> dict[str, int]:
+    """Writes the models; gives how many parameters one with each normalizer has."""
+    parameters = {}
+    for style in styles:
+        (folder / style.name).mkdir(parents=True)
+        for norm in NORMS:
+            network, info = load_model(style.model(norm))
+            data = pixel_graph(network.eval(), info.grain, describe(info, "CC0-1.0"))
+            (folder / style.name / f"{norm_slug(norm)}.onnx").write_bytes(data)
+            parameters[norm_slug(norm)] = parameter_count(network)
+    return parameters
+
+
+def _page(styles: Sequence[Style], parameters: dict[str, int]) -> str:
+    gallery = {
+        "minSide": MIN_SIDE,
+        "norms": [norm_slug(norm) for norm in NORMS],
+        "parameters": parameters,
+        "captions": {
+            norm_slug(norm): {
+                "waiting": card_captions.waiting(norm),
+                "painting": card_captions.painting(norm),
+                "stopped": card_captions.stopped(norm, card_captions.waiting(norm)),
+            }
+            for norm in NORMS
+        },
+    }
+    norms = {"all": "All four", **{norm_slug(norm): card_captions.title(norm) for norm in NORMS}}
+    options = {
+        f"{name}{suffix}": escape(text)
+        for name in ("strength", "keep_colour")
+        for suffix, text in (("", DECLARED[name].label), ("_help", DECLARED[name].help))
+    }
+    return Template((_ASSETS / "index.html").read_text()).substitute(
+        title=layout.TITLE,
+        header=layout.HEADER,
+        examples="".join(
+            f'<button disabled value="examples/{photo.name}">'
+            f'<img src="examples/small/{photo.name}" alt="Example photo: {photo.stem}"></button>'
+            for photo in _PHOTOS
+        ),
+        styles=_choices("style", {style.name: style.name.capitalize() for style in styles}, styles[0].name),
+        norms=_choices("norms", norms, "iebn"),
+        sides=_choices("side", {str(side): f"{side} px" for side in _SIDES}, str(_USUAL_SIDE)),
+        cards="".join(_card(norm) for norm in NORMS),
+        compare_view=compare_view.markup(),
+        gallery=json.dumps(gallery).replace("<", "\\u003c"),
+        **options,
+    )
+
+
+def _choices(name: str, titles: dict[str, str], chosen: str) -> str:
+    return "".join(
+        f'<label><input type="radio" name="{name}" value="{value}"{" checked" * (value == chosen)}>'
+        f"<span>{title}</span></label>"
+        for value, title in titles.items()
+    )
+
+
+def _card(norm: str) -> str:
+    slug, title = norm_slug(norm), card_captions.title(norm)
+    return (
+        f'<figure class="card" id="card-{slug}"><div id="out-{slug}"><img alt="Painting, {title}" hidden>'
+        f'<canvas role="img" aria-label="Live painting, {title}" hidden></canvas><div class="empty"></div>'
+        f'<a class="download" download hidden aria-label="Download the painting, {title}">Download</a></div>'
+        f'<div id="caption-{slug}">{card_captions.empty(norm)}</div></figure>'
+    )
+
+
+def _licences() -> str:
+    """This project's licence, and the runtime's, which Python's package of the same project has in full."""
+    parts = {
+        "Stylizer (the models and style pictures: CC0)": (_ROOT / "LICENSE").read_text(),
+        "Example photos": (EXAMPLES / "README.md").read_text(),
+    }
+    runtime = importlib.metadata.distribution("onnxruntime")
+    for name in ("LICENSE", "ThirdPartyNotices.txt"):
+        path = Path(str(runtime.locate_file(f"onnxruntime/{name}")))
+        parts[f"ONNX Runtime: {name}"] = path.read_text(encoding="utf-8", errors="replace")
+    return "\n\n".join(f"{title}\n{'=' * len(title)}\n\n{text}" for title, text in parts.items())
+
+
+def _finish_service_worker(target: Path) -> None:
+    """Names what it loads beforehand, and a version that changes with every file."""
+    files = sorted(path for path in target.rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.relative_to(target).as_posix().encode() + path.read_bytes())
+    shell = [path.name for path in target.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")]
+    shell = sorted({"./", *shell} - {"sw.js", "index.html"})
+    script = (target / "sw.js").read_text()
+    script = script.replace("$version", digest.hexdigest()[:16]).replace("$shell", json.dumps(shell))
+    (target / "sw.js").write_text(script)
+
+
+def main() -> None:
+    """Build the page into a folder."""
+    parser = argparse.ArgumentParser(description="Build the page that paints in the visitor's browser.")
+    parser.add_argument("--out", type=Path, default=Path("site"), help="folder to write (default: site)")
+    target = parser.parse_args().out
+    try:
+        build(target, shipped())
+    except SettingError as error:
+        sys.exit(str(error))
+    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    sys.stdout.write(f"{target}: {size / 1e6:.0f} MB. Try it: python -m http.server -d {target}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The page that paints in the visitor's browser: the library's pixels, without a server."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from app.site.__main__ import build
+from styles.catalog import find_style
+from tests.browser.conftest import PATIENCE, SCREENSHOTS
+from tests.browser.driver import NORMS, STYLE
+from tests.browser.test_page import PHONE, _check
+from tests.conftest import make_picture
+from transformer_net.errors import SettingError
+from transformer_net.grain import grain
+from transformer_net.inference.options.style_options import StyleOptions
+from transformer_net.inference.stylizer import Stylizer
+
+
+class _Files(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a static host serves the page, below a path."""
+    root = tmp_path_factory.mktemp("host")
+    try:
+        build(root / "some" / "path", [find_style(STYLE)])
+    except SettingError as error:
+        pytest.fail(str(error), pytrace=False)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=root))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/some/path/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, address: str, browser: Browser) -> Iterator[Page]:
+    """The page on a phone, opened; afterwards, nothing may have left the path that it lies in, or failed."""
+    context = browser.new_context(**PHONE)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    foreign: list[str] = []
+    failed: list[str] = []
+    context.on("request", lambda r: r.url.startswith((address, "blob:", "data:")) or foreign.append(r.url))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    page.goto(address)
+    page.wait_for_selector("#paint:enabled")  # from here on, the page does not load itself again
+    # On a slow machine, the page does not wait for its service worker: it is there at the next visit.
+    page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
+    page.reload()
+    page.wait_for_selector("#paint:enabled")
+    yield page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
+    context.close()
+    assert not foreign
+    assert not failed
+
+
+def test_it_paints_as_the_library_does_and_without_a_connection(page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "small photo.png"
+    picture = make_picture(54, 37)
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save(path)
+    expect(page.locator("#runs")).to_contain_text("WebAssembly")
+    assert page.evaluate("crossOriginIsolated")
+    for options in (StyleOptions(), StyleOptions(strength=0.6, keep_colour=True)):
+        if options.strength < 1:
+            page.context.set_offline(True)
+            page.reload()
+            page.wait_for_selector("#paint:enabled")
+            page.locator("#options summary").click()
+            page.locator("#strength").fill("60")
+            page.get_by_label("Keep the photo's colours").check()
+        page.set_input_files("#file", path)
+        page.wait_for_selector("#preview:not([hidden])")
+        page.click("#paint")
+        for norm in NORMS:
+            page.wait_for_selector(f'#caption-{norm} [data-state="done"]', timeout=3 * PATIENCE)
+        expect(page.locator("#status")).to_contain_text("Painted at 54 × 37")
+        for norm in NORMS:
+            ours = Stylizer.from_style(STYLE, norm, engine="torch").paint(path, options=options)
+            theirs = _downloaded(page, norm)
+            assert theirs.size == ours.size == (54, 37)
+            difference = np.asarray(theirs).astype(int) - np.asarray(ours.convert("RGBA"))
+            # A canvas that is drawn on keeps colours times opacity, so faint pixels come back coarser.
+            opaque = np.asarray(ours)[..., 3] > 250
+            assert np.abs(difference[opaque]).max() <= 2
+            assert np.abs(difference[..., 3]).max() <= 1
+    expect(page.locator("#wipe img.over")).to_be_visible()
+    page.context.set_offline(False)
+    _check(page)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (70, 51)])
+def test_the_grain_is_the_librarys(page: Page, height: int, width: int) -> None:
+    made = page.evaluate(f"import('./grain.js').then(m => [...m.grain({height}, {width})])")
+    assert np.abs(np.reshape(made, (3, height, width)) - grain(height, width)).max() < 1e-5
+
+
+def test_the_camera_is_painted_and_let_go_of(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("input[name=norms][value=iebn]").check()
+    page.get_by_role("button", name="Turn the camera on").click()
+    expect(page.locator("#rate")).to_contain_text("frames a second", timeout=3 * PATIENCE)
+    expect(page.locator("#out-iebn canvas")).to_be_visible()
+    expect(page.locator("#out-bn")).to_be_hidden()
+    seen = "[...document.querySelector('#out-iebn canvas').getContext('2d').getImageData(9, 9, 1, 1).data]"
+    assert page.evaluate(seen)[3] == 255
+    page.evaluate("window.track = document.querySelector('#camera').srcObject.getVideoTracks()[0]")
+    page.get_by_role("tab", name="Compare").click()
+    assert page.evaluate("track.readyState") == "ended"
+    taken = [[256, 66], [256, 266], [256, 9], [64, 900], [512, 1]]  # side and milliseconds
+    sides = page.evaluate("taken => import('./live.js').then(m => taken.map(t => m.nextSide(...t)))", taken)
+    assert sides == [256, 128, 384, 64, 512]
+
+
+def test_a_file_that_cannot_be_painted_is_told(page: Page, tmp_path: Path) -> None:
+    tiny = io.BytesIO()
+    make_picture(40, 19).save(tiny, "PNG")
+    page.click("#paint")
+    expect(page.locator("#status")).to_have_text("Choose a photo first.")
+    for content, sentence in (
+        (b"\xff\xd8\xff no more", "no picture"),
+        (tiny.getvalue(), "at least 20 pixels"),
+    ):
+        file: Any = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": content}
+        page.set_input_files("#file", file)
+        expect(page.locator("#status")).to_contain_text(sentence)
+
+
+def _downloaded(page: Page, norm: str) -> Image.Image:
+    with page.expect_download() as download:
+        page.locator(f"#out-{norm} a").click()
+    assert download.value.suggested_filename == f"small-photo-{STYLE}-{norm}.png"
+    return Image.open(download.value.path())
