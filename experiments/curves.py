@@ -2,8 +2,9 @@
 
     python -m experiments.curves --content DIR
 
-Our own short runs, three seeds each, and the gallery's long ones, one seed in each of six styles
-(`styles/*/curves.json`). The paper shows training losses; evaluation mode on held-out photos stands beside.
+Ten seeds in each of three styles decide: how many it takes follows from the spread of three seeds' shorter
+runs. The gallery's models, one seed in each of six styles (`styles/*/curves.json`), are judged beside them.
+The paper shows training losses; evaluation mode on held-out photos stands beside.
 """
 
 from __future__ import annotations
@@ -12,14 +13,28 @@ import json
 import math
 import statistics
 import sys
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from experiments.harness import stylization
 from experiments.harness.drawing import COLOURS, markdown, new_figure, plain_numbers, save
 from experiments.harness.experiment import main
-from experiments.harness.intervals import SEEDS, Claim, Estimate, change, difference, per_seed
+from experiments.harness.intervals import (
+    MOST_SEEDS,
+    POWER,
+    SEEDS,
+    Claim,
+    Estimate,
+    change,
+    difference,
+    judged,
+    per_seed,
+    seeds_needed,
+)
 from experiments.harness.runner import Store, Trial
+from experiments.harness.stylization import TOLD
 from styles.catalog import shipped
 from styles.gallery.quality import SIDES, QualityFigures
 from transformer_net.norms import NORMS
@@ -27,21 +42,31 @@ from transformer_net.norms import NORMS
 TITLE = "Training curves (Figures 3 and 5)"
 COMMAND = "python -m experiments.curves"
 MAIN_STYLE, MORE_STYLES = "mosaic", ("wave", "starry")
+STYLES = (MAIN_STYLE, *MORE_STYLES)
+LONG_SEEDS = tuple(range(10))
+OTHERS = {"iebn": "IEBN", "bn+se": "SE", "in": "IN"}
+FAMILY = 12
+"""Claims about one set of runs: three normalizers, two losses, two modes."""
 TERMS = ("content", "style")
 MODES = {"training": "training", "final": "evaluation"}
 """Key of a run's metrics → what mode it was taken in."""
 
 
 def trials(quick: bool = False) -> list[Trial]:
-    """Mosaic with each seed, then two more styles with one."""
-    found = [
+    """Short runs of mosaic with three seeds; then ten seeds of three styles, all norms of a seed together."""
+    short = [
         stylization.trial(norm, seed, quick=quick)
         for seed in (SEEDS[:1] if quick else SEEDS)
         for norm in NORMS
     ]
-    if not quick:
-        found += [stylization.trial(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
-    return found
+    long = [
+        stylization.trial(norm, seed, style=style, long=True, quick=quick)
+        for seed in (LONG_SEEDS[:1] if quick else LONG_SEEDS)
+        for style in (STYLES[:1] if quick else STYLES)
+        for norm in (("bn", "iebn") if quick else NORMS)
+    ]
+    more = [stylization.trial(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
+    return short + long + (more if not quick else [])
 
 
 def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
@@ -53,18 +78,43 @@ def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
     )
 
 
+def below_bn(store: Store, norm: str, mode: str, term: str, side: int = 256) -> dict[int, float]:
+    """By how many percent a long run's loss is below BN's, by seed: the mean of the three styles."""
+
+    def held_out(metrics: Any) -> float | None:
+        if metrics["diverged"]:
+            return math.inf
+        modes = metrics["held_out"].get(str(side))  # quick runs have smaller sides
+        return modes[mode][term] if modes else None
+
+    gains = []
+    for style in STYLES:
+        ours, bn = (
+            per_seed(store, partial(stylization.trial, n, style=style, long=True), held_out, LONG_SEEDS)
+            for n in (norm, "bn")
+        )
+        gains.append(relative(ours, bn))
+    return {
+        seed: statistics.fmean(gain[seed] for gain in gains)
+        for seed in LONG_SEEDS
+        if all(seed in gain for gain in gains)
+    }
+
+
 def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
     """The same of the shipped models, by style: the last validation, or the last tenth of training."""
     found = {}
-    for style in shipped():
-        file = style.folder / "curves.json"
-        curves = json.loads(file.read_text()).get(norm) if file.is_file() else None
-        if not curves:  # not trained yet
-            continue
+    for style, curves in _gallery_curves(norm).items():
         points = curves["validation" if mode == "final" else "training"]
         last = points[-1:] if mode == "final" else points[-max(1, len(points) // 10) :]
-        found[style.name] = statistics.fmean(point[term] for point in last)
+        found[style] = statistics.fmean(point[term] for point in last)
     return found
+
+
+def _gallery_curves(norm: str) -> dict[str, dict[str, list[dict[str, float]]]]:
+    files = {style.name: style.folder / "curves.json" for style in shipped()}
+    found = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+    return {name: curves[norm] for name, curves in found.items() if norm in curves}  # others come later
 
 
 Tables = dict[str, dict[str, dict[str, float]]]
@@ -91,15 +141,77 @@ def table(store: Store) -> str:
                 long = [Estimate.of(relative(gallery(norm, mode, t), gallery("bn", mode, t))) for t in TERMS]
                 below = ["" if norm == "bn" else e.show(1, " %", signed=True) for e in long]
                 rows.append([mode_name, f"`{norm}`", ours[0].show(2), ours[1].show(3), *below])
-    return markdown(
-        ["mode", "norm", "content", "style", "gallery: content below `bn`", "gallery: style below `bn`"], rows
+    columns = ["mode", "norm", "content", "style", "gallery: content below `bn`", "gallery: style below `bn`"]
+    return f"{markdown(columns, rows)}\n{_power(store)}"
+
+
+def _power(store: Store) -> str:
+    """How many seeds a small difference takes."""
+    rows = []
+    for mode, mode_name in MODES.items():
+        for term in TERMS:
+            bn = losses(store, "bn", mode, term)
+            for norm in OTHERS:
+                short = Estimate.of(relative(losses(store, norm, mode, term), bn))
+                long = Estimate.of(below_bn(store, norm, mode_name, term))
+                if math.isfinite(short.deviation):
+                    rows.append([mode_name, term, f"`{norm}`", *_seeds(short), *_seeds(long)])
+    flat = Estimate.of(
+        {
+            trial.label: stylization.fell(metrics["curves"]["validation"])
+            for trial in trials()
+            if "-long-" in trial.label and (metrics := store.metrics(trial)) and not metrics["diverged"]
+        }
     )
+    columns = ["mode", "loss", "norm beside `bn`", "deviation", "seeds", f"seeds, {FAMILY} claims"]
+    columns += [f"three styles: {name}" for name in columns[-3:]]
+    minutes = len(NORMS) * len(STYLES) * stylization.MINUTES[True]
+    fell = f"\nIn the last fifth of the longer runs the total loss fell by {flat.show(1, ' %')}.\n"
+    return (
+        f"**Power.** Pairs of runs that find a difference of {TOLD:g} % with a probability of {POWER:.0%}:\n"
+        "by the standard deviation of the short runs' differences in percent, for one claim alone and for\n"
+        f"one of {FAMILY}; and the same of the {len(LONG_SEEDS)} longer runs in three styles, as far as\n"
+        f"they are run; a seed of these takes {minutes:.0f} minutes of one core. A deviation of three\n"
+        "seeds is itself known to a factor of two or three only.\n\n"
+        f"{markdown(columns, rows)}{fell if flat.count else ''}"
+    )
+
+
+def _seeds(estimate: Estimate) -> list[str]:
+    if not math.isfinite(estimate.deviation):
+        return ["", "", ""]
+    needed = (seeds_needed(estimate.deviation, TOLD, tests) for tests in (1, FAMILY))
+    return [f"{estimate.deviation:.1f} %", *(str(n) if n < MOST_SEEDS else f"{n} or more" for n in needed)]
+
+
+def against_bn(store: Store) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """By how many percent losses are below BN's: of the runs by seed that are done, and of the gallery."""
+    long = {
+        f"{term}, {mode}": {norm: Estimate.of(below_bn(store, norm, mode, term)) for norm in OTHERS}
+        for mode, term in product(MODES.values(), TERMS)
+    }
+    short, shipped_models = (
+        {
+            f"{term}, {name}": {
+                norm: Estimate.of(relative(of(norm, mode, term), of("bn", mode, term))) for norm in OTHERS
+            }
+            for (mode, name), term in product(MODES.items(), TERMS)
+        }
+        for of in (partial(losses, store), gallery)
+    )
+    some = any(estimate.count for group in long.values() for estimate in group.values())
+    ours = (
+        {"three styles, ten seeds: % below BN": long}
+        if some
+        else {"mosaic, runs too short for verdicts: % below BN": short}
+    )
+    return {**ours, "the gallery, six styles: % below BN": shipped_models}
 
 
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
     """Mean and range of the seeds in training; dots in evaluation mode."""
     drawn = []
-    for style in (MAIN_STYLE, *MORE_STYLES):
+    for style in STYLES:
         runs = {
             norm: [
                 m["curves"]
@@ -147,34 +259,56 @@ def claims(store: Store) -> list[Claim]:
         side: {style.name: QualityFigures(style, side).table() for style in shipped()} for side in SIDES
     }
     found = []
-    for mode, mode_name in MODES.items():
-        for term in TERMS:
-            bn = losses(store, "bn", mode, term)
-            for norm, name in (("iebn", "IEBN"), ("bn+se", "SE"), ("in", "IN")):
-                long = f"the gallery's styles, one seed each, {mode_name} mode"
-                gains = {
-                    f"mosaic, short runs, {mode_name} mode": relative(losses(store, norm, mode, term), bn),
-                    long: relative(gallery(norm, mode, term), gallery("bn", mode, term)),
-                }
-                if mode == "final":
-                    for side, tables in examples.items():
-                        gains[f"{long}, example photos at {side} px"] = relative(
-                            on_examples(tables, norm, term), on_examples(tables, "bn", term)
-                        )
-                for ran, gain in gains.items():
-                    estimate = Estimate.of(gain)
-                    found.append(
-                        Claim.above(
-                            0,
-                            "Figures 3, 5",
-                            f"{name} has a lower {term} loss than BN",
-                            ran,
-                            estimate,
-                            estimate.show(1, " % lower", signed=True),
-                            COMMAND,
-                        )
-                    )
-    return found + [_nearness(store, mode, mode_name) for mode, mode_name in MODES.items()]
+    for (mode, mode_name), term, (norm, name) in product(MODES.items(), TERMS, OTHERS.items()):
+        sets = {
+            f"three styles, ten seeds, held-out photos at {side} px": below_bn(
+                store, norm, mode_name, term, side
+            )
+            for side in stylization.SIDES
+        }
+        sets["mosaic, short runs"] = relative(
+            losses(store, norm, mode, term), losses(store, "bn", mode, term)
+        )
+        long = "the gallery's styles, one seed each"
+        sets[long] = relative(gallery(norm, mode, term), gallery("bn", mode, term))
+        if mode == "final":
+            for side, tables in examples.items():
+                sets[f"{long}, example photos at {side} px"] = relative(
+                    on_examples(tables, norm, term), on_examples(tables, "bn", term)
+                )
+        for ran, gains in sets.items():
+            gain = Estimate.of(gains)
+            text = f"{name} has a lower {term} loss than BN"
+            figure = gain.show(1, " % lower", signed=True)
+            by_seed = math.isfinite(gain.deviation) and not ran.startswith(long)
+            hint = f"{TOLD:g} % would take {_seeds(gain)[2]} seeds" if by_seed else ""
+            if ran.startswith(long):
+                curves = [*_gallery_curves("bn").values(), *_gallery_curves(norm).values()]
+                finished = all(stylization.fell(curve["validation"]) < TOLD for curve in curves)
+            else:
+                finished = _are_finished(store, "bn", norm, long=ran.startswith("three"))
+            found.append(
+                Claim(
+                    "Figures 3, 5",
+                    text,
+                    f"{ran}, {mode_name} mode",
+                    gain,
+                    COMMAND,
+                    figure,
+                    family=ran,
+                    hint=hint,
+                    finished=finished,
+                )
+            )
+    return judged(found + [_nearness(store, mode, mode_name) for mode, mode_name in MODES.items()])
+
+
+def _are_finished(store: Store, *norms: str, long: bool = False) -> bool:
+    styles, seeds = (STYLES, LONG_SEEDS) if long else (STYLES[:1], SEEDS)
+    runs = product(norms, seeds, styles)
+    return stylization.are_finished(
+        store, (stylization.trial(norm, seed, style=style, long=long) for norm, seed, style in runs)
+    )
 
 
 def _nearness(store: Store, mode: str, mode_name: str) -> Claim:
@@ -190,14 +324,14 @@ def _nearness(store: Store, mode: str, mode_name: str) -> Claim:
         {s: abs(bn[s] - ours[s]) - abs(ours[s] - best[s]) for s in ours if s in bn and s in best}
     )
     gaps = [Estimate.of(difference(a, b)).show(2, signed=True) for a, b in ((bn, ours), (ours, best))]
-    return Claim.above(
-        0,
+    return Claim(
         "Figure 5",
         "IEBN is nearer to IN than to BN in total loss",
         f"mosaic, short runs, {mode_name} mode",
         nearer,
-        f"{nearer.show(2, signed=True)}: BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
         COMMAND,
+        f"{nearer.show(2, signed=True)}: BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
+        finished=_are_finished(store, "bn", "iebn", "in"),
     )
 
 

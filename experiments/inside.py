@@ -22,7 +22,7 @@ from torch import Tensor, split
 
 from experiments.harness.drawing import COLOURS, markdown, new_figure, save
 from experiments.harness.experiment import main
-from experiments.harness.intervals import Claim, Estimate, difference
+from experiments.harness.intervals import Claim, Estimate, difference, judged
 from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
 from styles.catalog import find_style, shipped
 from styles.gallery.quality import gallery_loss
@@ -53,7 +53,7 @@ def trial(style: str, norm: str, quick: bool = False) -> Trial:
     model = find_style(style).model(norm)
     config = SETTING | (QUICK if quick else {})
     config |= {"style": style, "norm": norm, "model_sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
-    return Trial("inside", f"{style}-{norm_slug(norm)}", config, inspect)
+    return Trial("inside", f"{style}-{norm_slug(norm)}", config, inspect, minutes=0.4)
 
 
 def inspect(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
@@ -258,21 +258,7 @@ def claims(store: Store) -> list[Claim]:
     """Gates recover the scale of an instance, and depend less on the batch."""
     found = []
     for norm, name in (("iebn", "IEBN"), ("bn+se", "SE")):
-        share = Estimate.of(recovered(store, norm))
-        follows = Estimate.of(correlation(store, norm))
-        found.append(
-            Claim.above(
-                0,
-                "Eqs. 6 to 8",
-                f"{name}'s gate brings the scale nearer to IN's",
-                "the shipped models, evaluation mode, all norms of a network",
-                share,
-                f"{share.show(1, ' %', signed=True)} of the variance of 1/σ(x) over photos; "
-                f"correlation {follows.show(2)}",
-                COMMAND,
-            )
-        )
-    for norm, name in (("iebn", "IEBN"), ("bn+se", "SE")):
+        share, follows = Estimate.of(recovered(store, norm)), Estimate.of(correlation(store, norm))
         moved = {
             n: {s: m["gap"]["4"]["moved"] for s, m in measured(store, n).items() if "4" in m["gap"]}
             for n in ("bn", norm)
@@ -280,18 +266,26 @@ def claims(store: Store) -> list[Claim]:
         less = Estimate.of(
             {s: 100 * d / moved["bn"][s] for s, d in difference(moved["bn"], moved[norm]).items()}
         )
-        found.append(
-            Claim.above(
-                0,
+        found += [
+            Claim(
+                "Eqs. 6 to 8",
+                f"{name}'s gate brings the scale nearer to IN's",
+                "the shipped models, evaluation mode, all norms of a network",
+                share,
+                COMMAND,
+                f"{share.show(1, ' %', signed=True)} of the variance of 1/σ(x) over photos; "
+                f"correlation {follows.show(2)}",
+            ),
+            Claim(
                 "section 3",
                 f"{name} is less exposed to batch noise than BN",
                 "the shipped models: paintings with the statistics of batches of 4 against evaluation mode",
                 less,
-                less.show(1, " % less change", signed=True),
                 COMMAND,
-            )
-        )
-    return found
+                less.show(1, " % less change", signed=True),
+            ),
+        ]
+    return judged(found)
 
 
 if __name__ == "__main__":

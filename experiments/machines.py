@@ -33,7 +33,7 @@ def trials(quick: bool = False) -> list[Trial]:
 
 
 def _again(first: Trial) -> Trial:
-    return Trial(KIND, first.label, {**first.config, "again": True}, first.work, stage=2)
+    return Trial(KIND, first.label, {**first.config, "again": True}, first.work, stage=6)
 
 
 def changes(store: Store, norm: str, term: str) -> dict[str, float]:

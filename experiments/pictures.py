@@ -42,7 +42,7 @@ def trial(photo: str, names: list[str]) -> Trial:
         for name in names
         for norm in NORMS
     }
-    return Trial("pictures", photo, {"photo": photo, "side": SIDE, "models": models}, paint)
+    return Trial("pictures", photo, {"photo": photo, "side": SIDE, "models": models}, paint, minutes=0.1)
 
 
 def paint(config: Mapping[str, Any], inputs: Inputs) -> Metrics:

@@ -73,7 +73,21 @@ def test_options_come_back(tmp_path):
     save_model(path, TransformerNet("iebn", 4, {"operator": "fc", "noise": [0.8, 0.2]}), "x")
     network, info = load_model(path)
     assert info.norm_options == {"operator": "fc", "noise": [0.8, 0.2]}
-    assert network.encoder[1].gate_weight.shape == (4, 4)
+    assert network.encoder[1].squeeze.weight.shape == (4, 4)
+
+
+def test_a_file_from_when_fc_was_one_full_layer_paints_what_it_painted(tmp_path):
+    torch.manual_seed(0)
+    network = TransformerNet("iebn", 4, {"operator": "full"}).eval()
+    torch.nn.init.normal_(network.encoder[1].gate_weight)
+    path = tmp_path / "model.safetensors"
+    save_model(path, network, "x")
+    rewrite(path, norm_options={"operator": "fc"})
+    loaded, info = load_model(path)
+    assert info.norm_options == {"operator": "full"}
+    photo = torch.rand(1, 3, 24, 24)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(photo), network(photo), rtol=0, atol=5e-3)
 
 
 def test_convolutions_are_half_precision_and_the_rest_is_not(saved):

@@ -153,7 +153,7 @@ def test_fresh_iebn_is_bn_with_a_damped_scale(training):
     torch.testing.assert_close(iebn(x) - shift, (bn(x) - shift) * damped)
 
 
-@pytest.mark.parametrize("operator", ["linear", "identity", "fc"])
+@pytest.mark.parametrize("operator", ["linear", "identity", "fc", "full"])
 @pytest.mark.parametrize("acts_on", ["scale", "shift", "both"])
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "softmax"])
 def test_iebn_options(operator, acts_on, activation):
@@ -163,6 +163,9 @@ def test_iebn_options(operator, acts_on, activation):
     if operator == "linear":
         m = norm.gate_weight * m + norm.gate_bias
     elif operator == "fc":
+        m = (m @ norm.squeeze.weight.T + norm.squeeze.bias).clamp(min=0)
+        m = m @ norm.excite.weight.T + norm.excite.bias
+    elif operator == "full":
         m = m @ norm.gate_weight.T + norm.gate_bias
     delta = {
         "sigmoid": lambda: 1 / (1 + (-m).exp()),
@@ -177,11 +180,17 @@ def test_iebn_options(operator, acts_on, activation):
     torch.testing.assert_close(norm(x), expected)
 
 
-def test_fc_operator_starts_as_the_linear_one():
+def test_the_last_layer_of_the_fc_operator_starts_at_the_offset():
+    fc = make_norm("iebn", 5, operator="fc")
+    assert fc.excite.bias.tolist() == [-1.0] * 5
+    assert fc.squeeze.weight.shape == (4, 5)
+
+
+def test_the_full_operator_starts_as_the_linear_one():
     x = random_input(2, 5, 4, 4)
     linear = make_norm("iebn", 5, init=(0.3, -1.0)).double()
-    fc = make_norm("iebn", 5, init=(0.3, -1.0), operator="fc").double()
-    torch.testing.assert_close(linear(x), fc(x))
+    full = make_norm("iebn", 5, init=(0.3, -1.0), operator="full").double()
+    torch.testing.assert_close(linear(x), full(x))
 
 
 @pytest.mark.parametrize("name", ["bn", "bn+se", "iebn"])
@@ -256,9 +265,9 @@ def test_parameter_counts(channels):
     assert count("bn") == count("in") == 2 * channels
     assert count("iebn") == count("bn") + 2 * channels
     assert count("iebn", operator="identity") == count("bn")
-    assert count("iebn", operator="fc") == count("bn") + channels * channels + channels
     hidden = max(channels // 16, 4)
     assert count("bn+se") == count("bn") + 2 * channels * hidden + hidden + channels
+    assert count("iebn", operator="fc") == count("bn+se")
 
 
 @pytest.mark.parametrize("name", ["bn", "iebn", "bn+se"])

@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,8 @@ def load_model(path: Path | str) -> tuple[TransformerNet, ModelInfo]:
     except SafetensorError as error:
         raise ModelFileError(f"The model file {path} is damaged or not a safetensors file.") from error
     info = _parse(path, data[8 : 8 + int.from_bytes(data[:8], "little")])
+    if info.norm_options.get("operator") == "fc" and any(name.endswith("gate_weight") for name in tensors):
+        info = replace(info, norm_options={**info.norm_options, "operator": "full"})  # its name since
     try:
         network = TransformerNet(info.norm, info.width, info.norm_options, info.upsampling)
     except (UnknownNormError, TypeError, ValueError) as error:

@@ -155,6 +155,22 @@ class InstanceNorm(nn.InstanceNorm2d):
         return a, self.bias.float() - mean.float() * a
 
 
+def _bottleneck(channels: int, reduction: int = 16) -> tuple[nn.Linear, nn.Linear]:
+    """The two layers of squeeze-and-excitation, with max(`channels` // `reduction`, 4) units between them."""
+    if reduction < 1:
+        raise ValueError(f"reduction must be at least 1, not {reduction}")
+    hidden = max(channels // reduction, 4)
+    return nn.Linear(channels, hidden), nn.Linear(hidden, channels)
+
+
+def _through(squeeze: nn.Linear, excite: nn.Linear, mean: Tensor) -> Tensor:
+    """W₂·relu(W₁·mean), (B, C); W₂'s bias may be (B, C)."""
+    hidden = F.relu(squeeze(mean.to(squeeze.weight.dtype)))
+    if excite.bias.ndim > 1:
+        return F.linear(hidden, excite.weight) + excite.bias
+    return excite(hidden)  # type: ignore[no-any-return]
+
+
 class SqueezeExcitedBatchNorm(BatchNorm):
     """Batch normalization followed by squeeze-and-excitation.
 
@@ -170,23 +186,15 @@ class SqueezeExcitedBatchNorm(BatchNorm):
     MOMENTS: ClassVar[int] = 1
 
     def __init__(self, channels: int, reduction: int = 16, noise: Noise | None = None) -> None:
-        if reduction < 1:
-            raise ValueError(f"reduction must be at least 1, not {reduction}")
         super().__init__(channels, noise)
-        hidden = max(channels // reduction, 4)
-        self.squeeze = nn.Linear(channels, hidden)
-        self.excite = nn.Linear(hidden, channels)
+        self.squeeze, self.excite = _bottleneck(channels, reduction)
 
     def gate(self, normalized: Tensor) -> Tensor:
         """s in (0, 1), shape (B, C), for the batch-normalized input (B, C, H, W)."""
         return self._gate_of(spatial_mean(normalized))
 
     def _gate_of(self, mean: Tensor) -> Tensor:
-        descriptor = mean.to(self.squeeze.weight.dtype)
-        squeezed = F.relu(self.squeeze(descriptor))
-        if self.excite.bias.ndim > 1:
-            return torch.sigmoid(F.linear(squeezed, self.excite.weight) + self.excite.bias)
-        return torch.sigmoid(self.excite(squeezed))
+        return torch.sigmoid(_through(self.squeeze, self.excite, mean))
 
     def forward(self, x: Tensor) -> Tensor:
         y = super().forward(x)
@@ -208,10 +216,12 @@ class InstanceEnhancementBatchNorm(BatchNorm):
 
     Args:
         channels: Number of channels C.
-        operator: `linear` (the paper's: γ̂·m + β̂), `identity` (m itself, no parameters) or `fc`
-            (a full C×C layer that starts as γ̂·I and β̂).
+        operator: `linear` (the paper's: γ̂·m + β̂), `identity` (m itself, no parameters) or `fc`, that of
+            its Table 4: W₂·relu(W₁·m), both layers with bias. The paper does not give their width: it is the
+            bottleneck of `SqueezeExcitedBatchNorm`. W₂'s bias is β̂. `full`, one C×C layer that starts at
+            γ̂·I and β̂, is for model files of before: they call it `fc`.
         acts_on: What δ multiplies: the `scale` γ (the paper's), the `shift` β, or `both`.
-        init: Start values of γ̂ and β̂; (0, −1) is the paper's.
+        init: Start values of γ̂ and β̂; (0, −1) is the paper's. `fc` has no γ̂: its matrices start at random.
         activation: `sigmoid` (the paper's), `tanh`, `relu` or `softmax` over the channels.
         noise: As in `BatchNorm`.
     """
@@ -221,39 +231,38 @@ class InstanceEnhancementBatchNorm(BatchNorm):
     def __init__(
         self,
         channels: int,
-        operator: Literal["linear", "identity", "fc"] = "linear",
+        operator: Literal["linear", "identity", "fc", "full"] = "linear",
         acts_on: Literal["scale", "shift", "both"] = "scale",
         init: tuple[float, float] = (0.0, -1.0),
         activation: Literal["sigmoid", "tanh", "relu", "softmax"] = "sigmoid",
         noise: Noise | None = None,
     ) -> None:
-        if operator not in ("linear", "identity", "fc"):
-            raise ValueError(f"operator must be linear, identity or fc, not {operator!r}")
+        if operator not in ("linear", "identity", "fc", "full"):
+            raise ValueError(f"operator must be linear, identity, fc or full, not {operator!r}")
         if acts_on not in ("scale", "shift", "both"):
             raise ValueError(f"acts_on must be scale, shift or both, not {acts_on!r}")
         if activation not in ("sigmoid", "tanh", "relu", "softmax"):
             raise ValueError(f"activation must be sigmoid, tanh, relu or softmax, not {activation!r}")
         super().__init__(channels, noise)
         self.operator, self.acts_on, self.init, self.activation = operator, acts_on, init, activation
-        if operator == "linear":
-            self.gate_weight = nn.Parameter(torch.empty(channels))
-        elif operator == "fc":
-            self.gate_weight = nn.Parameter(torch.empty(channels, channels))
-        if operator != "identity":
+        if operator in ("linear", "full"):
+            shape = (channels,) if operator == "linear" else (channels, channels)
+            self.gate_weight = nn.Parameter(torch.empty(shape))
             self.gate_bias = nn.Parameter(torch.empty(channels))
+        elif operator == "fc":
+            self.squeeze, self.excite = _bottleneck(channels)
         self.reset_gate()
 
     def reset_gate(self) -> None:
         """Reset γ̂ and β̂ to `init`."""
-        if self.operator == "identity":
-            return
         slope, offset = self.init
-        with torch.no_grad():
-            if self.operator == "fc":
-                self.gate_weight.copy_(slope * torch.eye(self.num_features))
-            else:
-                self.gate_weight.fill_(slope)
-            self.gate_bias.fill_(offset)
+        if self.operator == "fc":
+            nn.init.constant_(self.excite.bias, offset)
+        elif self.operator != "identity":
+            one = torch.ones(self.num_features)
+            with torch.no_grad():
+                self.gate_weight.copy_(slope * (one.diag() if self.operator == "full" else one))
+            nn.init.constant_(self.gate_bias, offset)
 
     def gate(self, x: Tensor) -> Tensor:
         """δ, shape (B, C), of the raw input x (B, C, H, W); in (0, 1) for the sigmoid."""
@@ -263,6 +272,8 @@ class InstanceEnhancementBatchNorm(BatchNorm):
         if self.operator == "linear":
             m = self.gate_weight * m + self.gate_bias
         elif self.operator == "fc":
+            m = _through(self.squeeze, self.excite, m)
+        elif self.operator == "full":
             m = F.linear(m.to(self.gate_weight.dtype), self.gate_weight, self.gate_bias)
         if self.activation == "softmax":
             return m.softmax(dim=1)

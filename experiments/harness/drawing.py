@@ -54,7 +54,11 @@ Groups = Mapping[str, Mapping[str, Estimate]]
 
 
 def dots(
-    panels: Mapping[str, Groups], path: Path, colours: Mapping[str, str] | None = None, least: int = 1
+    panels: Mapping[str, Groups],
+    path: Path,
+    colours: Mapping[str, str] | None = None,
+    least: int = 1,
+    line: float | None = None,
 ) -> list[Path]:
     """Panels beside each other, each with the rows that something is known of; no file if these are too few.
 
@@ -63,6 +67,7 @@ def dots(
         path: Where to write.
         colours: By name; without, everything is grey and there is no legend.
         least: Rows that have to be known, where one alone tells nothing.
+        line: A value to draw a line at.
     """
     known = {
         label: {row: group for row, group in groups.items() if any(_is_known(e) for e in group.values())}
@@ -78,6 +83,8 @@ def dots(
     for axes, (label, groups) in zip(everywhere, known.items(), strict=True):
         _dots(axes, groups, colours)
         axes.set_xlabel(label)
+        if line is not None:
+            axes.axvline(line, color="#404040", lw=1)
     if colours:
         handles, labels = everywhere[0].get_legend_handles_labels()
         figure.legend(

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from scipy import stats
 
 from experiments.harness.runner import Store, Trial
 
-Verdict = Literal["reproduced", "not reproduced", "not decidable"]
+Verdict = Literal["holds", "does not hold", "not decidable"]
 
 SEEDS = (0, 1, 2)
 
 NOT_RUN = "not run yet"
+UNFINISHED = "not trained to the end"
 
-# 97.5 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201)
+LEVEL = 0.05
+"""Probability of at least one wrong verdict in a family of claims that are all without substance."""
+
+POWER = 0.8
+
+MOST_SEEDS = 500
+"""Where the search for a number of seeds ends."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `count` runs and half its 95 % interval (Student's t), infinite for one run."""
+    """A mean over `count` runs, half its 95 % interval (Student's t) and the runs' standard deviation.
+
+    The last two are infinite for one run.
+    """
 
     mean: float
     half: float
     count: int
+    deviation: float = math.inf
 
     @classmethod
     def of(cls, values: Mapping[Any, float]) -> Estimate:
@@ -38,8 +50,18 @@ class Estimate:
             return cls(math.nan, math.inf, count)
         if count == 1:
             return cls(numbers[0], math.inf, count)
-        quantile = _T[min(count - 1, len(_T)) - 1]
-        return cls(statistics.fmean(numbers), quantile * statistics.stdev(numbers) / math.sqrt(count), count)
+        deviation = statistics.stdev(numbers)
+        half = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * deviation / math.sqrt(count)
+        return cls(statistics.fmean(numbers), half, count, deviation)
+
+    def p_value(self, margin: float = 0.0) -> float | None:
+        """Two-sided, of the hypothesis that the mean is `margin`; None where nothing can be said."""
+        if not math.isfinite(self.half):
+            return None
+        if not self.deviation:
+            return float(self.mean == margin)
+        t = (self.mean - margin) / self.deviation * math.sqrt(self.count)
+        return float(2 * stats.t.sf(abs(t), self.count - 1))
 
     def show(self, digits: int = 2, unit: str = "", signed: bool = False) -> str:
         """For example `+1.20 ± 0.31 pp (n = 3)`; the range is left out where there is but one run."""
@@ -52,10 +74,35 @@ class Estimate:
         return f"{mean}{spread}{unit} (n = {self.count})"
 
 
-def per_seed(store: Store, trial: Callable[[int], Trial], metric: Callable[[Any], float]) -> dict[int, float]:
-    """The metric of `trial(seed)` for each seed that has been run."""
-    found = {seed: store.metrics(trial(seed)) for seed in SEEDS}
-    return {seed: metric(metrics) for seed, metrics in found.items() if metrics is not None}
+def seeds_needed(deviation: float, difference: float, tests: int = 1) -> int:
+    """Pairs of runs by which a paired t-test finds a mean difference with a power of `POWER`.
+
+    Args:
+        deviation: Standard deviation of the pairs' differences.
+        difference: What is to be found, in the same unit.
+        tests: Tests in the family: the strictest of Holm's levels is `LEVEL` by so many.
+
+    Returns:
+        At most `MOST_SEEDS`, which then means that many or more.
+    """
+    for count in range(2, MOST_SEEDS):
+        quantile = stats.t.ppf(1 - LEVEL / tests / 2, count - 1)
+        shift = abs(difference) / deviation * math.sqrt(count) if deviation else math.inf
+        if shift == math.inf or stats.nct.sf(quantile, count - 1, shift) >= POWER:
+            return count
+    return MOST_SEEDS
+
+
+def per_seed(
+    store: Store,
+    trial: Callable[[int], Trial],
+    metric: Callable[[Any], float | None],
+    seeds: Sequence[int] = SEEDS,
+) -> dict[int, float]:
+    """The metric of `trial(seed)` for each seed that has been run, but where it is None."""
+    found = {seed: store.metrics(trial(seed)) for seed in seeds}
+    values = {seed: metric(metrics) for seed, metrics in found.items() if metrics is not None}
+    return {seed: value for seed, value in values.items() if value is not None}
 
 
 def difference(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, float]:
@@ -72,59 +119,79 @@ def change(ours: Mapping[Any, float], theirs: Mapping[Any, float]) -> dict[Any, 
     }
 
 
-def judge(estimate: Estimate, margin: float = 0.0) -> Verdict:
-    """Whether something is above `margin`, as claimed.
-
-    Reproduced if its whole interval is, not reproduced if none of it is, otherwise not decidable.
-    """
-    if estimate.mean - estimate.half > margin:
-        return "reproduced"
-    if estimate.mean + estimate.half < margin:
-        return "not reproduced"
-    return "not decidable"
-
-
-def reason(estimate: Estimate, margin: float = 0.0) -> str:
-    """Why `judge` cannot tell; empty where it can."""
-    if judge(estimate, margin) != "not decidable":
-        return ""
-    if estimate.count < 2:
-        return "one run decides nothing" if estimate.count else NOT_RUN
-    return f"the interval contains {margin:g}" if math.isfinite(estimate.mean) else "a training diverged"
-
-
 @dataclass(frozen=True)
 class Claim:
-    """A row of the table of verdicts.
+    """A row of the table of verdicts: something is above `margin`, as `estimate` tells.
 
     Attributes:
-        source: Where in the paper.
+        source: Where in the paper: keys of `paper.CAPTIONS`.
         text: What it says.
         ran: What we ran.
-        figure: Our figure with its interval.
-        verdict: See `judge`.
-        reason: Why it is not decidable, if it is not.
+        estimate: Ours.
         command: Computes and prints it.
+        figure: Ours with its interval, as it is shown.
+        margin: See above.
+        family: Claims that are corrected for their number together; of the same source, where empty.
+        absent: Why there are no values, where there are none.
+        hint: What it would take to decide it, where that is known.
+        finished: Whether its runs came to their end; of others there is no verdict.
+        p: Two-sided p-value, corrected by `judged`; None where there is no test.
+        counted: The verdict where it follows from counting and not from runs.
     """
 
     source: str
     text: str
     ran: str
-    figure: str
-    verdict: Verdict
-    reason: str
+    estimate: Estimate
     command: str
+    figure: str
+    margin: float = 0.0
+    family: str = ""
+    absent: str = NOT_RUN
+    hint: str = ""
+    finished: bool = True
+    p: float | None = None
+    counted: Verdict | None = None
 
-    @classmethod
-    def above(
-        cls,
-        margin: float,
-        source: str,
-        text: str,
-        ran: str,
-        estimate: Estimate,
-        figure: str,
-        command: str,
-    ) -> Claim:
-        """The claim that what `estimate` estimates is above `margin`."""
-        return cls(source, text, ran, figure, judge(estimate, margin), reason(estimate, margin), command)
+    @property
+    def verdict(self) -> Verdict:
+        """By the corrected p-value: holds if the mean is above the margin, does not if it is below."""
+        if self.counted:
+            return self.counted
+        if self.p is None or self.p >= LEVEL:
+            return "not decidable"
+        return "holds" if self.estimate.mean > self.margin else "does not hold"
+
+    @property
+    def reason(self) -> str:
+        """Why it is not decidable; empty where it is."""
+        if self.verdict != "not decidable":
+            return ""
+        if not self.estimate.count:
+            return self.absent
+        if not math.isfinite(self.estimate.mean):
+            return "a training diverged"
+        if self.estimate.count < 2:
+            return "one run decides nothing"
+        inside = abs(self.estimate.mean - self.margin) <= self.estimate.half
+        why = f"the interval contains {self.margin:g}" if inside else "one of many claims, it could be chance"
+        if not self.finished:
+            why = UNFINISHED
+        return f"{why}; {self.hint}" if self.hint else why
+
+
+def judged(claims: Iterable[Claim]) -> list[Claim]:
+    """`claims` with p-values corrected for their number within each family (Holm 1979)."""
+    found = [
+        replace(claim, p=claim.estimate.p_value(claim.margin) if claim.finished else None) for claim in claims
+    ]
+    families: dict[str, list[int]] = {}
+    for place, claim in enumerate(found):
+        if claim.p is not None:
+            families.setdefault(claim.family or claim.source, []).append(place)
+    for places in families.values():
+        least = 0.0
+        for rank, place in enumerate(sorted(places, key=lambda i: found[i].p or 0.0)):
+            least = max(least, min(1.0, (len(places) - rank) * (found[place].p or 0.0)))
+            found[place] = replace(found[place], p=least)
+    return found

@@ -41,12 +41,14 @@ class Inputs:
         content: Photos, as for train_style.py; None where no trial needs any.
         device_name: auto, cpu, cuda or mps.
         pictures: Folder for the paintings that a trial leaves.
+        style_pictures: Folder of style pictures for the style predictors; None where no trial needs any.
     """
 
     data: Path
     content: str | None
     device_name: str
     pictures: Path
+    style_pictures: Path | None = None
 
     @cached_property
     def photos(self) -> ContentPhotos:
@@ -58,6 +60,17 @@ class Inputs:
         if self.content is None:
             raise SettingError("These runs are to be computed: say on which photos, --content.")
         return open_content(self.content)
+
+    @cached_property
+    def styles(self) -> ContentPhotos:
+        """The style pictures.
+
+        Raises:
+            SettingError: None are named.
+        """
+        if self.style_pictures is None:
+            raise SettingError("These runs are to be computed: say with which style pictures, --styles.")
+        return ContentPhotos.from_folder(self.style_pictures)
 
     @cached_property
     def vgg(self) -> Vgg16Features:
@@ -79,7 +92,8 @@ class Trial:
         label: Name of its result; the same settings but for the size of the run have the same label.
         config: Everything that decides the outcome; plain JSON values.
         work: Computes the metrics; they must be plain JSON values too.
-        stage: 1 for what tells most, 2 for what can wait.
+        stage: 1 for what tells most; what has a larger number comes later.
+        minutes: Of processor time, as it will take about; 0 where nobody has measured.
     """
 
     kind: str
@@ -87,6 +101,7 @@ class Trial:
     config: Mapping[str, Any]
     work: Callable[[Mapping[str, Any], Inputs], Metrics] = field(compare=False)
     stage: int = 1
+    minutes: float = field(default=0.0, compare=False)
 
     @property
     def name(self) -> str:

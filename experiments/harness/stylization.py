@@ -7,27 +7,32 @@ have no base network to begin at, are comparable.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from experiments.harness.foreign_samples import add_foreign_samples, flat_samples
-from experiments.harness.runner import Inputs, Metrics, Trial, rounded
+from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
 from styles.catalog import find_style
+from styles.gallery.quality import example_photos
 from styles.gallery.train import curves_of
 from transformer_net.checkpoint import write_atomically
 from transformer_net.errors import DivergedError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
-from transformer_net.norms import norm_slug
+from transformer_net.norms import norm_slug, running_statistics_kept
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES
 from transformer_net.training.report import STYLE_LOSSES
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder
-from transformer_net.training.trainer import Trainer
+from transformer_net.training.trainer import Trainer, add_grain
 
 SETTING: dict[str, Any] = {
     "width": 16,
@@ -57,6 +62,19 @@ QUICK: dict[str, Any] = {
     "warmup_size": 32,
     "style_size": 64,
 }
+LONG: dict[str, Any] = {"iterations": 450}
+"""What the comparison of the normalizers has more of than ablations and attacks."""
+
+SIDES = (256, 512)
+"""Sides in pixels of the squares that long runs are measured on: of held-out photos, and of the examples."""
+
+TOLD = 3.0
+"""Percent of a loss that the runs are to be able to tell, and so by which none may still be falling."""
+
+MINUTES = {False: 3.3, True: 4.6}
+"""Of a run, short and long, as measured on one thread of an AMD EPYC beside other load: good for plans
+only."""
+
 VALIDATE_EVERY = 75
 PICTURE_SIDE = 256
 
@@ -84,7 +102,10 @@ def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
             file = inputs.pictures / f"{config['label']}.jpg"
             write_atomically(file, encode(fit(painting, PICTURE_SIDE), "jpeg"))
         curves = curves_of(folder.records())
-    return {
+    measured = {}
+    if config.get("sides"):
+        measured["held_out"] = {str(side): held_out(trainer, inputs, side) for side in config["sides"]}
+    return measured | {
         "diverged": "",
         "final": curves["validation"][-1],
         "training": _mean_of_last(curves["training"]),
@@ -92,6 +113,51 @@ def stylize(config: Mapping[str, Any], inputs: Inputs) -> Metrics:
         "photos": len(inputs.photos.training),
         "curves": curves,
     }
+
+
+def held_out(trainer: Trainer, inputs: Inputs, side: int) -> Metrics:
+    """Content and style losses on squares of `side` px in evaluation mode, and by the statistics of batches.
+
+    Batches are as large as in training. Up to 256 px they are of held-out photos, above of the example
+    photos, which have as many pixels.
+    """
+    photos = (
+        list(inputs.photos.validation_tensors(side)) if side <= 256 else list(example_photos(side).values())
+    )
+    network, grain, size = trainer.network, trainer.config.grain, trainer.config.batch_size
+    found: Metrics = {}
+    with torch.inference_mode(), running_statistics_kept(network):
+        for mode in ("evaluation", "training"):
+            network.train(mode == "training")
+            losses = []
+            for batch in (photos[first : first + size] for first in range(0, len(photos), size)):
+                grainy = torch.cat([add_grain(photo, grain) for photo in batch])
+                paintings = network(grainy.to(inputs.device)).float().clamp(0, 1)
+                losses += [
+                    trainer.loss(painting[None], photo.to(inputs.device)).as_dict()
+                    for painting, photo in zip(paintings, batch, strict=True)
+                ]
+            found[mode] = {
+                "content": statistics.fmean(one["content"] for one in losses),
+                "style": statistics.fmean(one[name] for one in losses for name in STYLE_LOSSES),
+            }
+    network.train()
+    return rounded(found)  # type: ignore[no-any-return]
+
+
+def fell(validation: Sequence[Mapping[str, float]]) -> float:
+    """By how many percent the total loss in evaluation mode fell within the last fifth of a training."""
+    steps, totals = [point["iteration"] for point in validation], [total(point) for point in validation]
+    return float(100 * (1 - totals[-1] / np.interp(0.8 * steps[-1], steps, totals)))
+
+
+def are_finished(store: Store, trials: Iterable[Trial]) -> bool:
+    """Whether the style networks of `trials`, as far as they are run, show what they come to.
+
+    Their total loss fell by less than `TOLD` percent in the last fifth of the iterations, or they diverged.
+    """
+    found = [run for trial in trials if trial.kind == "stylize" and (run := store.metrics(trial))]
+    return all(run["diverged"] or fell(run["curves"]["validation"]) < TOLD for run in found)
 
 
 def _mean_of_last(points: list[dict[str, float]]) -> dict[str, float]:
@@ -116,12 +182,15 @@ def trial(
     variant: str = "",
     options: Mapping[str, Any] | None = None,
     foreign_samples: int = 0,
+    long: bool = False,
     quick: bool = False,
     stage: int = 1,
 ) -> Trial:
     """The training of one network; `variant` names what is not usual about it."""
-    train = SETTING | (QUICK if quick else {})
+    train = SETTING | (LONG if long else {}) | (QUICK if quick else {})
     train |= {"style": style, "norm": norm, "norm_options": dict(options or {}), "seed": seed}
-    label = "-".join(filter(None, [style, norm_slug(norm), variant, f"seed{seed}"]))
+    label = "-".join(filter(None, [style, norm_slug(norm), "long" * long, variant, f"seed{seed}"]))
     config = {"train": train, "strangers": foreign_samples, "label": label}
-    return Trial("stylize", label, config, stylize, stage)
+    if long:
+        config["sides"] = [64] if quick else list(SIDES)
+    return Trial("stylize", label, config, stylize, stage, 0 if quick else MINUTES[long])

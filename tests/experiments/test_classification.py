@@ -5,7 +5,17 @@ import pytest
 import torch
 from torch import nn
 
-from experiments.harness.classification import CLASSES, Images, classify, read, resnet, standardized, trial
+from experiments.harness.classification import (
+    CLASSES,
+    SETTING,
+    Images,
+    classify,
+    is_finished,
+    read,
+    resnet,
+    standardized,
+    trial,
+)
 from experiments.harness.foreign_samples import add_foreign_samples, flat_samples, random_samples
 from experiments.harness.runner import Inputs
 from transformer_net.network import parameter_count
@@ -41,7 +51,7 @@ def test_batches_are_a_function_of_seed_and_epoch():
 def test_crops_are_the_image_moved_and_mirrored():
     image = np.arange(32 * 32 * 3, dtype=np.int64).reshape(1, 32, 32, 3) % 251
     images = Images(image.astype(np.uint8), np.zeros(1, dtype=np.int64))
-    padded = np.pad(images.x[0], ((4, 4), (4, 4), (0, 0)), mode="reflect")
+    padded = np.pad(images.x[0], ((4, 4), (4, 4), (0, 0)), mode="constant")
     moved = [padded[t : t + 32, x : x + 32] for t in range(9) for x in range(9)]
     known = torch.cat([standardized(np.stack([m, m[:, ::-1]])) for m in moved])
     for epoch in range(6):
@@ -68,6 +78,23 @@ def test_a_network_learns_and_the_same_seed_learns_the_same(tmp_path):
     assert one == two
     assert one["accuracy"] > 60  # of three colours
     assert not one["diverged"]
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_learn_is_not_trained_on(tmp_path):
+    """ReLU starts at relu(−1) = 0, and no convolution has a gradient."""
+    config = trial("iebn", variant="relu", options={"activation": "relu"}, quick=True).config
+    metrics = classify({**config, "epochs": 5}, Inputs(tmp_path, None, "cpu", tmp_path))
+    assert metrics["dead"]
+    assert len(metrics["curve"]) == 1
+    assert is_finished(metrics)
+
+
+@pytest.mark.slow
+def test_the_learning_rate_falls_where_the_paper_has_it(tmp_path):
+    config = {**trial("bn", quick=True).config, "epochs": 8, "drops": SETTING["drops"]}
+    rates = [p["lr"] for p in classify(config, Inputs(tmp_path, None, "cpu", tmp_path))["curve"]]
+    assert rates == pytest.approx([0.1] * 4 + [0.01] * 2 + [0.001] * 2)
 
 
 def test_strangers_move_the_statistics_and_nothing_else():

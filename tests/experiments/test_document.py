@@ -13,12 +13,18 @@ def drawn_before():
     import re
 
     text, place = DOCUMENT.read_text(), DOCUMENT.parent
-    found = {}
-    for experiment in EXPERIMENTS:
-        section = text.split(f"## {experiment.TITLE}\n")[1].split("\n## ")[0]
-        pictures = re.findall(r"!\[(.*?)\]\((.*?)\)", section)
-        found[experiment.__name__] = [((place / path).resolve(), caption) for caption, path in pictures]
-    return found
+    titles = {"glance": text.split("\n## ")[0]}
+    titles |= {
+        experiment.__name__: text.split(f"## {experiment.TITLE}\n")[1].split("\n## ")[0]
+        for experiment in EXPERIMENTS
+    }
+    return {
+        name: [
+            ((place / path).resolve(), caption)
+            for caption, path in re.findall(r"!\[(.*?)\]\((.*?)\)", section)
+        ]
+        for name, section in titles.items()
+    }
 
 
 @pytest.mark.slow

@@ -87,3 +87,5 @@ def test_photos_are_named_or_the_run_is_not_begun(inputs):
     """Results on the few shipped ones would stand among those on thousands, under the same names."""
     with pytest.raises(SettingError, match="--content"):
         inputs.photos  # noqa: B018
+    with pytest.raises(SettingError, match="--styles"):
+        inputs.styles  # noqa: B018

@@ -89,6 +89,7 @@ def test_the_graph_for_browsers_gives_the_pixels_of_the_library(model, norm):
     [
         ("iebn", {"operator": "fc", "acts_on": "both", "activation": "softmax", "noise": (0.5, 0.25)}),
         ("iebn", {"operator": "identity", "acts_on": "shift", "activation": "tanh"}),
+        ("iebn", {"operator": "full", "activation": "relu"}),
         ("bn+se", {"reduction": 2, "noise": (0.5, 0.25)}),
     ],
     ids=str,

@@ -215,6 +215,10 @@ class _Graph:
     def _fully_connected(self, weight: Tensor, bias: Tensor, x: str) -> str:  # (1, C, 1, 1) in and out
         return self.add("Conv", x, self._tensor(weight[..., None, None]), self._tensor(bias))
 
+    def _through(self, squeeze: nn.Linear, excite: nn.Linear, x: str) -> str:
+        hidden = self.add("Relu", self._fully_connected(squeeze.weight, squeeze.bias, x))
+        return self._fully_connected(excite.weight, excite.bias, hidden)
+
     def _normalize(self, norm: Norm, x: str) -> str:
         """y = a·x + b, both of which depend on x."""
         if isinstance(norm, InstanceNorm):
@@ -236,9 +240,7 @@ class _Graph:
             slopes = self._per_channel(slope * norm.weight)
             offsets = self._per_channel(offset * norm.weight + norm.bias)
             normalized = self.add("Add", self.add("Mul", mean, slopes), offsets)
-            hidden = self._fully_connected(norm.squeeze.weight, norm.squeeze.bias, normalized)
-            excited = self._fully_connected(norm.excite.weight, norm.excite.bias, self.add("Relu", hidden))
-            gate = self.add("Sigmoid", excited)
+            gate = self.add("Sigmoid", self._through(norm.squeeze, norm.excite, normalized))
             a, b = self.add("Mul", gate, slopes), self.add("Mul", gate, offsets)
         return self.add("Add", self.add("Mul", x, a), b)
 
@@ -247,6 +249,8 @@ class _Graph:
             scaled = self.add("Mul", mean, self._per_channel(norm.gate_weight))
             mean = self.add("Add", scaled, self._per_channel(norm.gate_bias))
         elif norm.operator == "fc":
+            mean = self._through(norm.squeeze, norm.excite, mean)
+        elif norm.operator == "full":
             mean = self._fully_connected(norm.gate_weight, norm.gate_bias, mean)
         if norm.activation == "softmax":
             return self.add("Softmax", mean, axis=1)
