@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 from app.site.__main__ import build
 from styles.catalog import find_style
 from tests.browser.conftest import PATIENCE, SCREENSHOTS
-from tests.browser.driver import NORMS, STYLE
+from tests.browser.driver import CHROMIUM, NORMS, STYLE
 from tests.browser.test_page import PHONE, _check
 from tests.conftest import make_picture
 from transformer_net.errors import SettingError
@@ -106,6 +107,41 @@ def test_it_paints_as_the_library_does_and_without_a_connection(page: Page, tmp_
     _check(page)
 
 
+# As the page does it: another model is taken in while the first one is on its way.
+_PAINTED_BY_WEBGPU = """async ([style, pixels, width, height]) => {
+    history.replaceState(null, "", "?backend=webgpu");
+    const { Painter } = await import("./painter.js");
+    const runs = [];
+    const painter = new Painter((name) => runs.push(name));
+    painter.warm(style, "bn");
+    let painted;
+    const photo = new ImageData(Uint8ClampedArray.from(pixels), width, height);
+    await painter.paint(photo, style, ["iebn"], { strength: 1, keepColour: false }, ({ picture }) => {
+        painted = picture;
+    });
+    return [runs, [...painted.data]];
+}"""
+
+
+@pytest.mark.slow
+def test_webgpu_paints_as_the_library_does(address: str, browser: Browser) -> None:
+    args = ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"]
+    program = shutil.which(CHROMIUM)
+    with browser.browser_type.launch(
+        executable_path=program, args=[*args, "--enable-features=Vulkan"]
+    ) as other:
+        page = other.new_page()
+        page.goto(address)
+        page.wait_for_selector("#paint:enabled", timeout=PATIENCE)
+        photo = make_picture(21, 20)
+        pixels = np.asarray(photo.convert("RGBA")).ravel().tolist()
+        runs, painted = page.evaluate(_PAINTED_BY_WEBGPU, [STYLE, pixels, 21, 20])
+    assert runs == ["WebGPU"]  # and nothing in its place afterwards
+    ours = Stylizer.from_style(STYLE, "iebn", engine="torch").paint(photo)
+    difference = np.reshape(painted, (20, 21, 4)).astype(int) - np.asarray(ours.convert("RGBA"))
+    assert np.abs(difference).max() <= 2
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (70, 51)])
 def test_the_grain_is_the_librarys(page: Page, height: int, width: int) -> None:
     made = page.evaluate(f"import('./grain.js').then(m => [...m.grain({height}, {width})])")
@@ -127,6 +163,9 @@ def test_the_camera_is_painted_and_let_go_of(page: Page) -> None:
     taken = [[256, 66], [256, 266], [256, 9], [64, 900], [512, 1]]  # side and milliseconds
     sides = page.evaluate("taken => import('./live.js').then(m => taken.map(t => m.nextSide(...t)))", taken)
     assert sides == [256, 128, 384, 64, 512]
+    shown = [0, 100, 200, 10_000]  # milliseconds; the last frame took longer than frames are counted over
+    count = "times => import('./live.js').then(m => ((r) => times.map(t => r.count(t)))(new m.Rate()))"
+    assert page.evaluate(count, shown) == [None, 10, 10, pytest.approx(1 / 9.8)]
 
 
 def test_a_file_that_cannot_be_painted_is_told(page: Page, tmp_path: Path) -> None:

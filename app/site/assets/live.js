@@ -23,7 +23,8 @@ export class Rate {
 
   /** Another frame hangs; gives how many there are a second, or nothing while that is not known. */
   count(now = performance.now()) {
-    this.seen = [...this.seen.filter((time) => time > now - SPAN), now];
+    const recent = this.seen.filter((time) => time > now - SPAN);
+    this.seen = [...(recent.length ? recent : this.seen.slice(-1)), now]; // also where one takes longer than that
     const span = now - this.seen[0];
     return span > 0 ? (1000 * (this.seen.length - 1)) / span : undefined;
   }

@@ -1,4 +1,5 @@
 // Paints, beside the page's own thread. One request at a time; a new one replaces what is not begun of the last.
+// What is warmed waits its turn, too: with WebGPU, the runtime refuses a second model while it takes one in.
 import { grain } from "./grain.js";
 import { apply, flatten } from "./options.js";
 
@@ -19,6 +20,8 @@ const KEPT = 8; // models in memory: two styles
 const MOST_THREADS = 8;
 
 class NotLoadedError extends Error {}
+
+const ignore = () => undefined;
 
 /** @type {Map<string, Promise<Session>>} */
 const sessions = new Map();
@@ -64,7 +67,7 @@ function session(/** @type {string} */ style, /** @type {string} */ norm) {
   for (const [oldest, model] of sessions) {
     if (sessions.size <= KEPT) break;
     sessions.delete(oldest);
-    model.then((one) => one.release()).catch(() => undefined);
+    model.then((one) => one.release()).catch(ignore);
   }
   return found;
 }
@@ -79,7 +82,7 @@ async function open(/** @type {string} */ key) {
 
 async function paint(/** @type {Request} */ { id, style, norms, pixels, width, height, options }) {
   const { ort } = await runtime;
-  const photo = new Uint8Array(pixels);
+  const photo = new Uint8Array(pixels).slice(); // it is painted once more where the graphics card fails
   flatten(photo);
   const key = `${width} ${height}`;
   if (cached?.key !== key) cached = { key, noise: grain(height, width) };
@@ -112,7 +115,8 @@ async function withoutGpu(/** @type {unknown} */ error) {
 self.onmessage = ({ data }) => {
   latest = data.id;
   if (data.warm) {
-    session(data.warm.style, data.warm.norm).catch(() => undefined); // it is told when something is painted
+    const { style, norm } = data.warm;
+    queue = queue.then(() => session(style, norm)).then(ignore, ignore); // a failure is told at the first painting
     return;
   }
   if (!data.norms) return; // stop
