@@ -77,7 +77,8 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
                 for place in metrics["panels"]
             ]
             path = sheet(panels, len(NORMS), folder / f"pictures-{one.label}.jpg")
-            drawn.append((path, f"The photo `{one.label}` in each style with each normalizer"))
+            models = ", by the models shipped before" if store.is_outdated(one) else ""
+            drawn.append((path, f"The photo `{one.label}` in each style with each normalizer{models}"))
     return drawn
 
 

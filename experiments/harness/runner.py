@@ -133,6 +133,10 @@ class Store:
         """Whether `trial` has a result that was computed from these very settings."""
         return bool(self.record(trial).get("config") == json.loads(json.dumps(trial.config)))
 
+    def is_outdated(self, trial: Trial) -> bool:
+        """Whether `trial` has a result that was computed from other settings."""
+        return bool(self.record(trial)) and not self.is_done(trial)
+
     def keep(self, trial: Trial, metrics: Metrics, seconds: float, cpu_seconds: float, machine: str) -> None:
         """Write the result of `trial`."""
         record = {

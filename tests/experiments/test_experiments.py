@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from experiments import ablations, accuracy, any_style, curves, figures, mixed, noise, pictures
+from experiments import ablations, accuracy, any_style, curves, figures, inside, mixed, noise, pictures
 from experiments.figures import EXPERIMENTS
 from experiments.harness import classification
 from experiments.harness.experiment import measure, plan, timetable
@@ -179,6 +180,16 @@ def test_no_verdict_from_trainings_that_did_not_come_to_their_end(tmp_path, rate
         assert {claim.reason.split(";")[0] for claim in about} == {UNFINISHED}
         assert "†" in accuracy.table(store)
     assert bool(accuracy.figures(store, tmp_path)) == (rates is AT_ITS_END)
+
+
+def test_what_was_measured_on_other_models_says_so(tmp_path):
+    store = Store(tmp_path)
+    assert all("shipped before" not in claim.ran for claim in inside.claims(store))
+    trial = inside.trials()[0]
+    store.keep(
+        replace(trial, config={**trial.config, "model_sha256": "0"}), {"layers": [], "gap": {}}, 1, 1, ""
+    )
+    assert all(claim.ran.startswith("the models shipped before") for claim in inside.claims(store))
 
 
 def test_labels_are_the_paper_s():
