@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from styles.blend import gallery_mean
 from styles.gallery.painted import painted
 from transformer_net.commandline import console, run, say
 from transformer_net.devices import pick_device
@@ -34,6 +33,7 @@ from transformer_net.training.losses.vgg import Vgg16Features
 from transformer_net.training.prediction.config import PredictorConfig
 from transformer_net.training.prediction.styles import StyleCrops
 from transformer_net.training.prediction.trainer import PredictorTrainer
+from transformer_net.training.pretrained import load_base
 from transformer_net.training.report import ProgressLine, duration, losses_table
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder, check_folders
@@ -71,9 +71,11 @@ def train(
         int, typer.Option(help="Units of the predictor's inner layers.")
     ] = PredictorConfig.hidden,
     init: Annotated[
-        Literal["gallery", "shipped"],
-        typer.Option(help="Where to begin: the mean of the gallery's models, or the predictor that ships."),
-    ] = "gallery",
+        Literal["base", "shipped"],
+        typer.Option(
+            help="Where to begin: the network that reproduces the photo, or the predictor that ships."
+        ),
+    ] = "base",
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     out: Annotated[
@@ -131,7 +133,7 @@ def train(
         else:
             if ranks.first:
                 folder.create()
-            if init == "gallery":
+            if init == "base":
                 trainer.standardize()
         outcome = training.run()
     if not ranks.first:
@@ -146,8 +148,8 @@ def train(
 def _beginning(config: PredictorConfig) -> StylePredictor:
     if config.init == "shipped":
         return load_predictor(predictor_file(config.norm))[0]
-    mean = with_upsampling(gallery_mean(config.norm), config.upsampling)
-    return StylePredictor.around(mean, config.hidden, config.seed)
+    base = with_upsampling(load_base(config.norm), config.upsampling)
+    return StylePredictor.around(base, config.hidden, config.seed)
 
 
 def main() -> None:

@@ -39,6 +39,14 @@ def describe(features: list[Tensor], picture: Tensor) -> Tensor:
     return torch.cat(numbers, 1)
 
 
+def colour_covariance(descriptors: Tensor) -> Tensor:
+    """The covariance of the colours that (B, `DESCRIPTOR`) hold, (B, 3, 3)."""
+    rows, columns = torch.triu_indices(3, 3, device=descriptors.device)
+    covariance = descriptors.new_empty(len(descriptors), 3, 3)
+    covariance[:, rows, columns] = covariance[:, columns, rows] = descriptors[:, -len(rows) :]
+    return covariance
+
+
 @torch.no_grad()
 def descriptor(vgg: Vgg16Features, picture: Tensor) -> Tensor:
     """The descriptor of style pictures (B, 3, H, W) in [0, 1]; see `describe`."""

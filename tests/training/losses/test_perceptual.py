@@ -7,6 +7,7 @@ from transformer_net.training.losses.perceptual import (
     PaletteDistance,
     PerceptualLoss,
     gram_matrix,
+    layout_distance,
     relative_gram_distance,
     total_variation,
 )
@@ -129,3 +130,27 @@ def test_gradient_reaches_the_output_only(vgg):
     ).total.backward()
     assert output.grad.abs().sum() > 0
     assert photo.grad is None
+
+
+def test_layout_is_about_where_the_colours_are():
+    photo = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    photo = photo.repeat_interleave(16, 2).repeat_interleave(16, 3)
+    turn = torch.tensor([[0.8, 0.3, 0.0], [0.3, 0.5, 0.1], [0.0, 0.1, 0.2]])  # a transport is symmetrical
+    recoloured = torch.einsum("ij,bjhw->bihw", turn, photo)
+    covariance = torch.stack([torch.cov(image.flatten(1)) for image in recoloured])
+    grey = recoloured.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    found = {
+        name: layout_distance(painting, photo, covariance).item()
+        for name, painting in {
+            "same": recoloured,
+            "paler": 0.5 + 0.3 * recoloured,
+            "negative": -recoloured,
+            "grey": grey,
+            "elsewhere": recoloured.flip(3),
+        }.items()
+    }
+    assert found["same"] == pytest.approx(0, abs=0.03)
+    assert found["paler"] == pytest.approx(found["same"], abs=1e-3)
+    assert found["negative"] == pytest.approx(2 - found["same"], abs=1e-3)
+    assert 0.2 < found["grey"] < 0.8
+    assert 0.6 < found["elsewhere"] < 1.4

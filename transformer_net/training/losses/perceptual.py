@@ -24,6 +24,12 @@ from transformer_net.training.losses.vgg import TAPS, Vgg16Features
 
 CONTENT_TAP = TAPS.index("relu2_2")
 
+_LAYOUT = 8
+"""Side in pixels of the squares whose mean colours are compared."""
+
+_FAINT = 0.03**2
+"""Variance of colours that count half."""
+
 
 def gram_matrix(features: Tensor) -> Tensor:
     """G = F·Fᵀ / (C·H·W), shape (B, C, C), of features F (B, C, H, W); always in float32 or wider."""
@@ -86,6 +92,37 @@ def total_variation(image: Tensor) -> Tensor:
     return (image[..., :, 1:] - image[..., :, :-1]).square().mean() + (
         image[..., 1:, :] - image[..., :-1, :]
     ).square().mean()
+
+
+def layout_distance(painting: Tensor, photo: Tensor, covariance: Tensor) -> Tensor:
+    """1 − the correlation between a painting's colours, blurred, and the photo's in the style's palette.
+
+    A scalar from 0 to 2: 0 where each colour of the style lies where the photo has its counterpart, and above
+    1 for a negative. The content loss hardly sees that: it is about edges. The counterpart is the linear
+    optimal transport of colours (Pitié and Kokaram 2007, doi 10.1049/cp:20070055). All axes of the palette
+    count, as far as the style uses them.
+
+    Args:
+        painting, photo: (B, 3, H, W) in [0, 1].
+        covariance: Of the style picture's colours, (B, 3, 3).
+    """
+    wanted, found = (
+        F.avg_pool2d(image.float(), _LAYOUT).flatten(2).permute(0, 2, 1) for image in (photo, painting)
+    )
+    wanted, found = (colours - colours.mean(1, keepdim=True) for colours in (wanted, found))
+    own = wanted.mT @ wanted / wanted.shape[1] + _FAINT * torch.eye(3, device=photo.device)
+    root, back = _power(own, 0.5), _power(own, -0.5)
+    transport = back @ _power(root @ covariance @ root, 0.5) @ back
+    axes = _power(covariance + _FAINT * torch.eye(3, device=photo.device), -0.5)
+    wanted, found = (wanted @ transport @ axes).flatten(1), (found @ axes).flatten(1)
+    return 1 - F.cosine_similarity(found, wanted, eps=1e-3).mean()
+
+
+def _power(matrices: Tensor, exponent: float) -> Tensor:
+    """A power of symmetric positive matrices (B, N, N)."""
+    values, vectors = torch.linalg.eigh(matrices)
+    power: Tensor = (vectors * values.clamp(min=1e-8).pow(exponent)[:, None]) @ vectors.mT
+    return power
 
 
 class PaletteDistance(nn.Module):

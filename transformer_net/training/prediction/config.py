@@ -21,18 +21,23 @@ class PredictorConfig(TrainConfig):
         crop: Side in pixels of the crops of style pictures.
         crops: Crops of style pictures that are in use at a time.
         fresh: Crops that come new into use at each step; as many go out.
-        init: `gallery`, or `shipped`: the predictor that ships.
+        layout: Weight of the distance between the places of the colours in painting and photo. Where styles
+            are many and steps few, negatives and posters of two tones are easy to find.
+        init: `base`, or `shipped`: the predictor that ships.
         painted: Share of the crops that are of drawn pictures, where there are others.
     """
 
-    iterations: int = 2000
+    iterations: int = 1400
     warmup_iterations: int = 0
     early_size: int = 128
-    size: int = 160
+    size: int = 144
     lr: float = 2.4e-3
     tv_weight: float = 10.0
     lattice: float = 10.0
-    init: str = "gallery"
+    layout: float = 20.0
+    style_weight: float = 20.0
+    palette_weight: float = 300.0
+    init: str = "base"
     hidden: int = 512
     crop: int = 256
     crops: int = 2000

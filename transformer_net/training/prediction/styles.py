@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.imaging.arrays import fit, to_array
-from transformer_net.prediction.descriptor import describe
+from transformer_net.prediction.descriptor import colour_covariance, describe
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.losses.perceptual import PaletteDistance, gram_matrix
 from transformer_net.training.losses.vgg import Vgg16Features
@@ -50,6 +50,11 @@ class StyleTargets(NamedTuple):
     def grams(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The Gram matrices, finest first."""
         return self[1], self[2], self[3], self[4]
+
+    @property
+    def covariance(self) -> Tensor:
+        """Of the colours, (B, 3, 3)."""
+        return colour_covariance(self.descriptor)
 
 
 class StyleCrops:
@@ -115,7 +120,7 @@ class StyleCrops:
             for picture in self.pictures.validation_tensors(self.side):
                 yield self.of(picture)
             return
-        for number in range(_ASIDE, _ASIDE + 100 * _DRAWN_ASIDE, 100):  # no two of the same picture
+        for number in range(_ASIDE, _ASIDE + 113 * _DRAWN_ASIDE, 113):  # no two by the same painter
             yield self.of(torch.from_numpy(to_array(fit(self.painted(number), self.side)))[None])
 
     def crop(self, number: int) -> Tensor:

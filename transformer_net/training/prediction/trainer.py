@@ -15,7 +15,13 @@ from torch import Tensor
 from transformer_net.errors import ContentError
 from transformer_net.prediction.predictor import StylePredictor, save_predictor
 from transformer_net.training.execution.distributed import ALONE, Ranks
-from transformer_net.training.losses.perceptual import CONTENT_TAP, Losses, gram_matrix, total_variation
+from transformer_net.training.losses.perceptual import (
+    CONTENT_TAP,
+    Losses,
+    gram_matrix,
+    layout_distance,
+    total_variation,
+)
 from transformer_net.training.losses.stability import lattice
 from transformer_net.training.losses.vgg import TAPS, Vgg16Features
 from transformer_net.training.optimizer import MuonAdam
@@ -86,7 +92,9 @@ class PredictorTrainer(Trainer):
             if self.config.shift > 1:
                 seen, photo = (cut_out(t, batch.rows, batch.columns) for t in (seen, photo))
             terms = self._compare(seen, photo, targets)
-        total, losses = terms.total, terms.detached()
+            layout = layout_distance(seen, photo, targets.covariance)
+        total = terms.total + self.config.layout * layout
+        losses = terms.detached() | {"layout": layout.detach(), "total": total.detach()}
         if smooths:
             shared = lattice(painting, self.ranks.average, self.config.batch_size)
             total = total + self.config.lattice * shared
@@ -139,6 +147,8 @@ class PredictorTrainer(Trainer):
                     grainy = add_grain(photo, self.config.grain).to(self.device)
                     painting, plain = painter(grainy).clamp(0, 1), photo.to(self.device)
                     losses = self._compare(painting, plain, targets).as_dict()
+                    losses["layout"] = layout_distance(painting, plain, targets.covariance).item()
+                    losses["total"] += self.config.layout * losses["layout"]
                     before += self._distance(plain, targets)
                     after += self._distance(painting, targets)
                 for name, value in losses.items():
