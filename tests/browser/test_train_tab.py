@@ -57,7 +57,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     )
     expect(page.locator("#training-run-sample")).to_contain_text("painted after 63 steps")
     expect(page.locator(".training-run progress")).to_have_attribute("max", "500")
-    _check(page, "training")
+    check(page, "training")
     page.reload()  # the training goes on, and the page finds it again
     wait_until_ready(page)
     page.get_by_role("tab", name="New style").click()
@@ -68,7 +68,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     )
     page.get_by_test_id("toast-close").click()
     expect(page.locator("#training-run-curves svg")).to_have_count(2)
-    _check(page, "stopped")
+    check(page, "stopped")
 
     page.click("#train-use")
     expect(page.locator("#style").get_by_label("Small-cat")).to_be_checked()
@@ -101,10 +101,10 @@ def test_a_server_that_does_not_train_says_how_to(page: Page) -> None:
     expect(page.locator("#training-off")).to_contain_text("STYLIZER_ALLOW_TRAINING=true")
     expect(page.locator("#training-off")).to_contain_text("python train_style.py")
     expect(page.locator("#train")).to_have_count(0)
-    _check(page, "off")
+    check(page, "off")
 
 
-def _check(page: Page, name: str) -> None:
+def check(page: Page, name: str) -> None:
     """It fits a desktop's and a phone's window, light and dark, and axe has nothing to complain about."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     for scheme, width in (("light", 1280), ("light", 390), ("dark", 1280)):
