@@ -365,7 +365,7 @@ def test_every_choice_of_a_style_offers_what_is_new(tmp_path, live):
     updates = pickers.offer(found, "small-cat")
     assert len(updates) == len(pickers.components()) == 3 + live
     assert [update.choices for update in updates] == [
-        offered,
+        [("Your picture", ":picture"), *offered],
         [("No other style", ""), *offered],
         *[offered] * (1 + live),
     ]
