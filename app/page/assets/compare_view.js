@@ -142,17 +142,23 @@
     true,
   );
 
-  let due = false;
-  const observer = new MutationObserver(() => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      sync();
+  // Calls `sync` in a frame after results or captions have changed.
+  function afterChanges(sync) {
+    let due = false;
+    const observer = new MutationObserver(() => {
+      if (due) return;
+      due = true;
+      requestAnimationFrame(() => {
+        due = false;
+        sync();
+      });
     });
-  });
-  const start = () =>
-    observer.observe(document.body, { childList: true, subtree: true, attributeFilter: ["src", "data-state"] });
-  if (document.body) start();
-  else document.addEventListener("DOMContentLoaded", start);
+    const start = () =>
+      observer.observe(document.body, { childList: true, subtree: true, attributeFilter: ["src", "data-state"] });
+    if (document.body) start();
+    else document.addEventListener("DOMContentLoaded", start);
+  }
+
+  afterChanges(sync);
+  window.compareView = { afterChanges, scrollTo }; // for page.js
 })();

@@ -4,11 +4,7 @@
   const NORMS = ["bn", "in", "bn-se", "iebn"];
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-  function scrollTo(element, block) {
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    element.scrollIntoView({ block, behavior: calm ? "auto" : "smooth" });
-  }
+  const { afterChanges, scrollTo } = window.compareView; // that script comes before this one
 
   function text(element, value) {
     if (element.textContent !== value) element.textContent = value;
@@ -73,17 +69,5 @@
     true,
   );
 
-  let due = false;
-  const observer = new MutationObserver(() => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => {
-      due = false;
-      sync();
-    });
-  });
-  const start = () =>
-    observer.observe(document.body, { childList: true, subtree: true, attributeFilter: ["src", "data-state"] });
-  if (document.body) start();
-  else document.addEventListener("DOMContentLoaded", start);
+  afterChanges(sync);
 })();
