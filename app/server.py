@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import os
 import resource
@@ -44,6 +45,10 @@ _FILES_EACH: Final = 2
 
 _FEWEST: Final = 16
 """Connections with which a page can be opened and a health check comes through."""
+
+_UNSENT: Final = 131_072
+"""Bytes that the system takes of an answer beside those that are on their way. By default it takes megabytes,
+also for who never reads them."""
 
 _NO_PLACE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -120,7 +125,7 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.close()
             return
         self._entered = address
-        _notice_when_gone(transport.get_extra_info("socket"))
+        _prepare(transport.get_extra_info("socket"))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -148,6 +153,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.abort()
         elif self._idle and self._head is None:
             self._await_head()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body, dropped at once where the answer was given early and no other request follows:
+        a refused upload is not worth waking the application for each part of it."""
+        if self.cycle.keep_alive or not self.cycle.response_started:
+            super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """The head is there."""
@@ -230,6 +241,10 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and print the address once the models are warm."""
         await super().startup(sockets)
+        # Nothing of what is loaded now becomes garbage. To look for some among it stops all threads for 0.2 s
+        # and more, every few seconds where many connections come and go.
+        gc.collect()
+        gc.freeze()
         if self.started and self.servers:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
@@ -318,12 +333,19 @@ def _refusal() -> bytes:
     return head.encode() + body
 
 
-def _notice_when_gone(connection: Any) -> None:
+def _prepare(connection: Any) -> None:
     """Have the system ask after a minute of silence whether the other end is still there, and give up after
-    another."""
+    another; and keep little of what the other end does not read."""
     if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("KEEPIDLE", 60), ("KEEPINTVL", 15), ("KEEPCNT", 4), ("USER_TIMEOUT", 120_000)):
+    values = {
+        "KEEPIDLE": 60,
+        "KEEPINTVL": 15,
+        "KEEPCNT": 4,
+        "USER_TIMEOUT": 120_000,
+        "NOTSENT_LOWAT": _UNSENT,
+    }
+    for name, value in values.items():
         if hasattr(socket, f"TCP_{name}"):  # not on every system
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_{name}"), value)

@@ -219,6 +219,23 @@ def test_slow_uploads_do_not_keep_others_out(service):
         assert _status(slow[0]) == 408
 
 
+def test_what_is_loaded_at_the_start_is_not_searched_for_garbage(monkeypatch, capsys):
+    frozen = []
+    monkeypatch.setattr(room.gc, "freeze", lambda: frozen.append(1))
+
+    async def scenario():
+        config = uvicorn.Config(_app, port=0, lifespan="off", log_level="critical", ws="none")
+        server = room.Server(config, SimpleNamespace(settings=SimpleNamespace(root_path="", page=False)))
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        await server.shutdown()
+
+    asyncio.run(scenario())
+    assert frozen
+    assert "Ready at http://127.0.0.1:" in capsys.readouterr().out
+
+
 def test_silent_connections_are_closed(monkeypatch):
     monkeypatch.setattr(room, "HEAD_SECONDS", 0.3)
     with listening(_app) as (address, bounds), ExitStack() as open_:
@@ -256,6 +273,56 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
             received += len(steady.recv(100_000))
             time.sleep(0.001)
         until(lambda: sum(bounds._of.values()) <= 1, 5)
+
+
+def test_little_is_kept_of_what_nobody_reads():
+    sent = []
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while len(sent) < 1000:
+            await send({"type": "http.response.body", "body": bytes(64_000), "more_body": True})
+            sent.append(64_000)
+
+    with listening(app) as (address, bounds), _connect(address) as connection:
+        connection.sendall(_ask(address))
+        until(lambda: sent)
+        time.sleep(0.5)
+        assert sum(sent) < 1_500_000
+    until(lambda: not bounds._of)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_the_rest_of_a_refused_upload_is_dropped_and_the_answer_seen(chunked):
+    messages = []
+
+    async def app(scope, receive, send):
+        async def noted():
+            messages.append(await receive())
+            return messages[-1]
+
+        headers = [(b"content-length", b"2"), (b"connection", b"close")]
+        patient = admission.lingering(noted, send)
+        await patient({"type": "http.response.start", "status": 429, "headers": headers})
+        await patient({"type": "http.response.body", "body": b"no"})
+
+    head = _ask(None, "/stylize", LARGE)
+    part = bytes(LARGE // 8)
+    if chunked:
+        head = head.replace(b"Content-Length: %d" % LARGE, b"Transfer-Encoding: chunked")
+        part = b"%x\r\n%b\r\n" % (len(part), part)
+    with listening(app) as (address, bounds), _connect(address) as connection:
+        connection.sendall(head)
+        until(lambda: bounds._of)
+        time.sleep(0.1)
+        for _ in range(8):
+            connection.sendall(part)
+        connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert answer.endswith(b"no")
+    assert [message["type"] for message in messages] == ["http.request"]  # woken once, at the end
+    assert not messages[0]["body"]
 
 
 def test_who_leaves_makes_no_trouble():
