@@ -5,13 +5,17 @@ tests/app/test_gradio_parts.py fails where one did.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 from gradio.context import LocalContext
+
+_LOOK_SECONDS: Final = 0.1
+"""How often it is looked whether a visitor is still there."""
 
 
 class GuardedBlocks(gr.Blocks):
@@ -61,13 +65,16 @@ def forget_deleted_files(page: gr.Blocks) -> None:
         names.difference_update([name for name in tuple(names) if not Path(name).exists()])
 
 
-def leaving() -> Callable[[], Awaitable[bool]]:
-    """Whether the visitor whose event this is has left; Gradio itself looks between two yields only."""
+def leaving() -> Callable[[], Coroutine[Any, Any, None]]:
+    """Returns when the visitor whose event this is has left; Gradio itself looks between two yields only."""
     blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
 
-    async def gone() -> bool:
-        known = blocks._queue.event_ids_to_events.get(event) if blocks and event else None
-        return known is not None and not known.alive
+    async def gone() -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            known = blocks._queue.event_ids_to_events.get(event) if blocks and event else None
+            if known is not None and not known.alive:
+                return
 
     return gone
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from typing import IO, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, File, Form, Path, Query, Request, UploadFile
@@ -50,8 +51,8 @@ from transformer_net.prediction.style_picture import StylePicture, predicted_nor
 router = APIRouter()
 
 
-def get_service(request: Request) -> PaintingService:
-    """What the application paints with."""
+async def get_service(request: Request) -> PaintingService:
+    """What the application paints with; a coroutine, since the framework calls functions in threads."""
     service: PaintingService = request.app.state.service
     return service
 
@@ -222,7 +223,7 @@ async def stylize(
     where = await service.read_mask(_file(service, mask), photo.size) if mask else None
     timing.lap("decode")
     paintings = await service.paint_all(
-        photo, wanted, norms, max_side, options, request.is_disconnected, where, precision
+        photo, wanted, norms, max_side, options, partial(_left, request), where, precision
     )
     seconds = sum(painting.seconds for painting in paintings)
     timing.lap("queue", less=seconds)
@@ -334,6 +335,12 @@ async def readyz(service: Service) -> State:
 async def metrics(service: Service) -> Response:
     """Requests by route and status, seconds per painting, the queue, refusals, memory."""
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+async def _left(request: Request) -> None:
+    """Returns when the client of a request whose body was read has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _only_known_fields(form: Any, query: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -39,7 +39,7 @@ _PATIENCE = 5
 """How often a comparison that has started asks again for a place in a full queue."""
 
 Shown = list[str | None]
-Gone = Callable[[], Awaitable[bool]]
+Gone = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)

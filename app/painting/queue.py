@@ -11,19 +11,16 @@ import asyncio
 import concurrent.futures
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from app.errors import ClientGoneError, DeadlineError, QueueFullError, ShuttingDownError
 
 T = TypeVar("T")
 
 _Calls: TypeAlias = SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
-
-_POLL_SECONDS: Final = 0.1
-"""How often a waiting job asks whether its client is still there."""
 
 
 class JobQueue:
@@ -96,17 +93,18 @@ class JobQueue:
         self,
         work: Callable[[], T],
         *,
-        gone: Callable[[], Awaitable[bool]] | None = None,
+        gone: Callable[[], Coroutine[Any, Any, None]] | None = None,
         spare: bool = False,
     ) -> T:
         """Call `work` in a worker thread, in its turn, and give its result.
 
-        If the caller is cancelled, or `gone` becomes true, a job that still waits leaves the queue at once.
+        If the caller is cancelled, or `gone` returns, a job that still waits leaves the queue at once.
         A job that runs is finished, for it cannot be interrupted, and its result dropped.
 
         Args:
             work: What to compute.
-            gone: Asked ten times a second whether the client has left.
+            gone: Called beside the job; returns when the client has left, and is cancelled where the job is
+                done before.
             spare: Take it for spare time: at once if nothing runs or waits, else not at all. It takes no
                 place away from other jobs.
 
@@ -114,43 +112,41 @@ class JobQueue:
             QueueFullError: There is no place, or no spare time; nothing was started.
             ShuttingDownError: The queue is closed, or was closed while the job waited.
             DeadlineError: The result was not there in time.
-            ClientGoneError: `gone` became true.
+            ClientGoneError: `gone` returned.
         """
         job = self._enter(work, spare)
-        deadline = time.monotonic() + self._deadline
         finished = asyncio.wrap_future(job)
+        left = asyncio.create_task(gone()) if gone else None
         try:
-            while not finished.done():
-                await asyncio.wait(
-                    {finished}, timeout=min(_POLL_SECONDS, max(0.0, deadline - time.monotonic()))
-                )
-                if not finished.done():
-                    await self._still_wanted(job, deadline, gone)
+            waited: set[asyncio.Future[Any]] = {finished, left} if left else {finished}
+            await asyncio.wait(waited, timeout=self._deadline, return_when=asyncio.FIRST_COMPLETED)
             if finished.cancelled():
                 raise ShuttingDownError
-            return finished.result()
+            if finished.done():
+                return finished.result()
+            if left and left.done():
+                left.result()
+                self._on_refused("gone")
+                raise ClientGoneError("The client closed the connection.")
+            raise self._late(job)
         except asyncio.CancelledError:
             self._on_refused("gone")
             raise
         finally:
             finished.cancel()  # and the job with it, unless it has started
+            if left:
+                left.cancel()
 
-    async def _still_wanted(
-        self, job: Future[Any], deadline: float, gone: Callable[[], Awaitable[bool]] | None
-    ) -> None:
-        if time.monotonic() >= deadline:
-            self._on_refused("deadline")
-            if job.cancel():
-                raise DeadlineError(
-                    f"The painting was not started within {self._deadline:g} seconds.", self.retry_after
-                )
-            raise DeadlineError(
-                f"The painting was not finished within {self._deadline:g} seconds; a smaller max_side takes "
-                "less time."
+    def _late(self, job: Future[Any]) -> DeadlineError:
+        self._on_refused("deadline")
+        if job.cancel():
+            return DeadlineError(
+                f"The painting was not started within {self._deadline:g} seconds.", self.retry_after
             )
-        if gone is not None and await gone():
-            self._on_refused("gone")
-            raise ClientGoneError("The client closed the connection.")
+        return DeadlineError(
+            f"The painting was not finished within {self._deadline:g} seconds; a smaller max_side takes less "
+            "time."
+        )
 
     def _enter(self, work: Callable[[], T], spare: bool) -> Future[T]:
         if self._closed:

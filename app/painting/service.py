@@ -7,10 +7,10 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
 from PIL import Image
 
@@ -193,7 +193,7 @@ class PaintingService:
         style: str | StylePicture,
         norm: str,
         options: StyleOptions = DEFAULT_OPTIONS,
-        gone: Callable[[], Awaitable[bool]] | None = None,
+        gone: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> Painting:
         """Paint `photo` once; see `paint_all`."""
         return (await self.paint_all(photo, style, [norm], options=options, gone=gone))[0]
@@ -205,7 +205,7 @@ class PaintingService:
         norms: Sequence[str],
         max_side: int | None = None,
         options: StyleOptions = DEFAULT_OPTIONS,
-        gone: Callable[[], Awaitable[bool]] | None = None,
+        gone: Callable[[], Coroutine[Any, Any, None]] | None = None,
         mask: Image.Image | None = None,
         precision: str = "fp32",
         spare: bool = False,
@@ -218,7 +218,7 @@ class PaintingService:
             norms: Normalizers, in any accepted spelling.
             max_side: Shrink the photo to this longer side first; None: to the largest that is painted.
             options: How strong the paintings are, and whose colours they have.
-            gone: Called while the job waits; true if the client has left.
+            gone: Returns when the client has left; see `JobQueue.run`.
             mask: Where which of the two styles is that `style` then names; see `MaskedStylizer`.
             precision: A key of `PRECISIONS`. Models are loaded in other than fp32 when first asked for.
             spare: Paint only if nothing else is being painted; see `JobQueue.run`.

@@ -99,16 +99,12 @@ def test_a_client_that_leaves_frees_its_place(how):
     jobs = JobQueue(1, 10, refused.append)
 
     async def scenario():
-        left = False
-
-        async def gone():
-            return left
-
-        task = asyncio.create_task(jobs.run(lambda: ran.append(1), gone=gone))
+        left = asyncio.Event()
+        task = asyncio.create_task(jobs.run(lambda: ran.append(1), gone=left.wait))
         await asyncio.sleep(0.05)
         assert jobs.full
         if how == "gone":
-            left = True
+            left.set()
             with pytest.raises(ClientGoneError):
                 await asyncio.wait_for(task, 1)
         else:
