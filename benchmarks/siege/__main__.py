@@ -24,6 +24,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,10 @@ def measure(seconds: float, scale: float, clients: int, threads: int, side: int)
     head = f"POST /stylize HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
     request = (head + f"Content-Type: {_HEADERS['Content-Type']}\r\n\r\n").encode() + body
     phases: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as place:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other,
+    ):
         home = Path(place) / "tmp"
         home.mkdir()
         server = Besieged(home, threads)
@@ -181,16 +185,13 @@ def measure(seconds: float, scale: float, clients: int, threads: int, side: int)
             for name in ("before", "during", "after"):
                 tell(name)
                 logged = server.log()
-                attackers = multiprocessing.get_context("spawn").Process(
-                    target=attack, args=(server.port, seconds + 5, scale, request)
-                )
                 if name == "during":
-                    attackers.start()
+                    attackers = other.submit(attack, server.port, seconds + 5, scale, request)
                     time.sleep(5)  # they are many, and come one after the other
                 with Watch(server) as watch:
                     phases[name] = honest.for_seconds(seconds)
                 if name == "during":
-                    attackers.join()
+                    connections = attackers.result()
                     ended = time.monotonic()
                     while not (server.ready() and not honest.paint(0)) and time.monotonic() - ended < 60:
                         time.sleep(0.2)
@@ -204,7 +205,13 @@ def measure(seconds: float, scale: float, clients: int, threads: int, side: int)
             server.process.wait()
             server = Besieged(home, threads)
             again = not Honest(server.port, body, 1).paint(0)
-            return {"phases": phases, "back": back, "restart": server.seconds, "paints again": again}
+            return {
+                "phases": phases,
+                "connections": connections,
+                "back": back,
+                "restart": server.seconds,
+                "paints again": again,
+            }
         finally:
             server.process.kill()
             server.process.wait()
@@ -241,6 +248,8 @@ def main() -> None:
     ]
     columns = ("siege", "requests", "succeed", "p50, s", "p99, s", "RSS, MB", "disk, MB", "log, kB")
     print_table("Honest clients before, during and after the siege", columns, rows)
+    opened = ", ".join(f"{count} {kind}" for kind, count in sorted(figures["connections"].items()))
+    print(f"The attackers opened, in {given.seconds + 5:.0f} s: {opened}.")
     print(f"Back to normal after {figures['back']:.1f} s.")
     print(f"Killed and started again in {figures['restart']:.1f} s; paints: {figures['paints again']}.")
 

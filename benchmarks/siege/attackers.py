@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -46,21 +47,25 @@ class Siege:
         scale: How many there are, as a share of 200 slow writers, 200 slow readers, 500 silent connections,
             100 uploads a second, 20 fuzzers and 20 who leave at random.
         request: A whole request for a painting, head and body.
+
+    Attributes:
+        connections: How many each kind of attacker has opened.
     """
 
     def __init__(self, port: int, seconds: float, scale: float, request: bytes) -> None:
         self._port, self._seconds, self._request = port, seconds, request
         self._uploads = max(1.0, 100 * scale)
-        numbers = {
-            self._write_slowly: 200,
-            self._read_slowly: 200,
-            self._be_silent: 500,
-            self._fuzz: 20,
-            self._leave: 20,
+        self.connections: Counter[str] = Counter()
+        attacks = {
+            "slow writers": (self._write_slowly, 200),
+            "slow readers": (self._read_slowly, 200),
+            "silent": (self._be_silent, 500),
+            "fuzzers": (self._fuzz, 20),
+            "leavers": (self._leave, 20),
         }
         self._clients = [
-            (attack, kind, client)
-            for kind, (attack, number) in enumerate(numbers.items(), 1)
+            (kind, attack, f"127.1.{net}.{1 + client % 40}")
+            for net, (kind, (attack, number)) in enumerate(attacks.items(), 1)
             for client in range(max(1, round(number * scale)))
         ]
 
@@ -75,15 +80,16 @@ class Siege:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _again(self, attack: Callable[[Streams], Awaitable[None]], kind: int, client: int) -> None:
+    async def _again(self, kind: str, attack: Callable[[Streams], Awaitable[None]], address: str) -> None:
         while True:
-            await self._once(attack, f"127.1.{kind}.{1 + client % 40}")
+            await self._once(kind, attack, address)
             await asyncio.sleep(random.uniform(0.05, 0.5))  # a client that is refused comes again
 
-    async def _once(self, attack: Callable[[Streams], Awaitable[None]], address: str) -> None:
+    async def _once(self, kind: str, attack: Callable[[Streams], Awaitable[None]], address: str) -> None:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(self._seconds):
                 streams = await asyncio.open_connection(HOST, self._port, local_addr=(address, 0), limit=1024)
+                self.connections[kind] += 1
                 try:
                     await attack(streams)
                 finally:
@@ -122,13 +128,14 @@ class Siege:
     async def _upload_often(self) -> None:
         """Uploads to the page that nobody paints."""
         running: set[asyncio.Task[None]] = set()
-        number = 0
+        loop, number = asyncio.get_running_loop(), 0
+        begun = loop.time()
         while True:
             number += 1
-            task = asyncio.create_task(self._once(self._upload, f"127.1.9.{1 + number % 200}"))
+            task = asyncio.create_task(self._once("uploads", self._upload, f"127.1.9.{1 + number % 200}"))
             running.add(task)
             task.add_done_callback(running.discard)
-            await asyncio.sleep(1 / self._uploads)
+            await asyncio.sleep(max(0.0, begun + number / self._uploads - loop.time()))
 
     async def _upload(self, streams: Streams) -> None:
         part = b'--b\r\nContent-Disposition: form-data; name="files"; filename="x.jpg"\r\n\r\n'
@@ -155,11 +162,16 @@ def fuzz_schema(port: int, seconds: float) -> subprocess.Popen[bytes] | None:
     )
 
 
-def attack(port: int, seconds: float, scale: float, request: bytes) -> None:
-    """Run all attackers; for a process of their own, so that they do not slow the honest clients."""
+def attack(port: int, seconds: float, scale: float, request: bytes) -> Counter[str]:
+    """Run all attackers; gives the connections that they opened.
+
+    For a process of their own, so that they do not slow the honest clients.
+    """
     fuzzer = fuzz_schema(port, seconds)
+    siege = Siege(port, seconds, scale, request)
     try:
-        asyncio.run(Siege(port, seconds, scale, request).run())
+        asyncio.run(siege.run())
+        return siege.connections
     finally:
         if fuzzer:
             fuzzer.kill()

@@ -18,5 +18,8 @@ def test_honest_clients_are_served_in_a_siege():
     assert figures["phases"]["during"]["success"] >= 0.95
     assert figures["phases"]["during"]["log"] < 50_000
     assert figures["phases"]["during"]["disk"] < 900
+    assert figures["connections"].keys() == {
+        "slow writers", "slow readers", "silent", "fuzzers", "leavers", "uploads"
+    }  # fmt: skip
     assert figures["back"] < 10
     assert figures["paints again"]
