@@ -111,7 +111,8 @@ def train(
         seed=seed,
     )
     target = pick_device(own_device(device))
-    photos, pictures = open_content(content), styles and ContentPhotos.from_folder(styles)
+    photos = open_content(content)
+    pictures = ContentPhotos.from_folder(styles) if styles else None
     folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
     check_folders([folder], resume, overwrite, several=False)
     network = _beginning(config)

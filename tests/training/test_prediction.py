@@ -114,6 +114,12 @@ def test_the_loss_of_predicted_paintings_falls(photo_folder, vgg, few):
     assert sum(totals[-8:]) < 0.9 * sum(totals[:8])
 
 
+def test_three_batches_of_four_are_enlarged_from_the_first_on(photo_folder, vgg, few):
+    one, photo = trainer(photo_folder, vgg, iterations=200), torch.rand(2, 3, 48, 48)
+    whole = sum(torch.equal(one.prepare(photo, iteration).photo, photo) for iteration in range(80))
+    assert 10 <= whole <= 30
+
+
 def test_batch_norms_keep_their_statistics_in_the_second_half(photo_folder, vgg, few):
     made = trainer(photo_folder, vgg, norm="bn", iterations=4)
     made.standardize()

@@ -29,6 +29,7 @@ from transformer_net.training.execution.cuda_graph import GraphedFunction
 from transformer_net.training.execution.distributed import ALONE, Ranks
 from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.losses.stability import (
+    ZOOMS,
     SecondView,
     consistency,
     enlarged,
@@ -164,8 +165,8 @@ class Trainer:
         photo = photo.contiguous(memory_format=torch.channels_last)
         first = self.ranks.rank * len(photo)
         rng = np.random.default_rng([config.seed, 2, iteration])
-        if self.schedule.smooths(iteration):
-            photo = enlarged(photo, rng)
+        if zooms := self._zooms(iteration):
+            photo = enlarged(photo, rng, zooms)
         grainy = add_grain(photo, config.grain, seed=iteration + 1, first=first)
         seen = _part(rng, photo.shape[-1], max(0, config.shift - 1))
         view = SecondView(photo[:0], *seen)
@@ -192,6 +193,10 @@ class Trainer:
 
     def _optimizer(self) -> MuonAdam:
         return MuonAdam(self.network)
+
+    def _zooms(self, iteration: int) -> Sequence[int]:
+        """How much the photos of `iteration` may be enlarged; none where they are not."""
+        return ZOOMS if self.schedule.smooths(iteration) else ()
 
     def _compute(self, *inputs: Any) -> dict[str, Tensor]:
         """All of a step that the device does, for the tensors of a batch and the learning rate."""

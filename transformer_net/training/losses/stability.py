@@ -11,7 +11,7 @@ that repeats every 4 px is the easiest way to lower the perceptual losses. Two t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ _MOVED = 3
 _SENSOR, _EXPOSURE = 0.008, 0.03
 """What else changes from frame to frame: noise, its standard deviation, and the share of light."""
 
-_ZOOM = (1, 1, 2, 4)
+ZOOMS = (1, 1, 2, 4)
 """How much photos are enlarged, each as often as it stands here."""
 
 _UNSEEN = 1e-9
@@ -52,14 +52,16 @@ class SecondView(NamedTuple):
     columns: Tensor
 
 
-def enlarged(photo: Tensor, rng: np.random.Generator) -> Tensor:
+def enlarged(photo: Tensor, rng: np.random.Generator, zooms: Sequence[int] = ZOOMS) -> Tensor:
     """A part of each photo (B, 3, H, H), the same in all, at the size of the whole; or the whole.
+
+    `zooms` are how much photos are enlarged, one of them at random.
 
     A lattice shows where photos have few details: in print, or at 12 megapixels. A network that sees only
     small crops, which are full of details, can cheat: it learns one pattern there and the opposite one in
     calm areas, and the mean has no lattice.
     """
-    zoom, side = int(rng.choice(_ZOOM)), photo.shape[-1]
+    zoom, side = int(rng.choice(zooms)), photo.shape[-1]
     if zoom == 1:
         return photo
     part = side // zoom

@@ -14,7 +14,7 @@ class PredictorConfig(TrainConfig):
 
     The defaults that differ from those of `TrainConfig` are for a training of hours: small crops first, and
     terms against the lattice that appears in long trainings. There is no warm-up, because the training begins
-    at the gallery's mean.
+    at the base, which reproduces the photo.
 
     Attributes:
         hidden: Units of the two inner layers of the predictor.
@@ -27,15 +27,16 @@ class PredictorConfig(TrainConfig):
         painted: Share of the crops that are of drawn pictures, where there are others.
     """
 
-    iterations: int = 1400
+    iterations: int = 3000
     warmup_iterations: int = 0
     early_size: int = 128
     size: int = 144
-    lr: float = 2.4e-3
+    lr: float = 2e-3
     tv_weight: float = 10.0
     lattice: float = 10.0
     layout: float = 20.0
     style_weight: float = 20.0
+    layer_weights: tuple[float, float, float, float] = (1.0, 1.0, 1.5, 2.0)
     palette_weight: float = 300.0
     init: str = "base"
     hidden: int = 512

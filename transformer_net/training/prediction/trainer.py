@@ -29,6 +29,10 @@ from transformer_net.training.prediction.config import PredictorConfig
 from transformer_net.training.prediction.styles import StyleCrops, StyleTargets
 from transformer_net.training.trainer import Trainer, TrainingBatch, add_grain, cut_out
 
+_ZOOMS = (1, 2, 4, 4)
+"""How much photos are enlarged. Crops show much of a small photo; those that people bring are larger and so
+smoother, and what was learned on small ones alone paints them too faintly."""
+
 _SHOWN = 4
 """Styles in a sample picture."""
 
@@ -80,6 +84,9 @@ class PredictorTrainer(Trainer):
 
     def _optimizer(self) -> MuonAdam:
         return MuonAdam(self.network, self.network.predictor)
+
+    def _zooms(self, iteration: int) -> Sequence[int]:
+        return _ZOOMS
 
     def _losses(self, *inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         own = len(TrainingBatch._fields)
