@@ -80,8 +80,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         form_limits={"max_files": 3, "max_fields": len(api.FIELDS), "max_part_size": 1024},
     )
     app.add_api_route("/", _home, include_in_schema=False)
+    painter = None
     if settings.page:
-        app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings))
+        from app.site import served
+
+        painter = served.offer(app, service)
+        headers = served.ISOLATING if painter else {}
+        app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings), headers=headers)
     if settings.keys or settings.rate:
         app.add_middleware(AccessMiddleware, settings=settings)
     app.add_middleware(AdmissionMiddleware, service=service)
@@ -98,7 +103,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         from app.page import mount  # here, because it takes seconds and the API alone does not need it
         from app.transport import guard
 
-        app = mount(app, service, manager)
+        app = mount(app, service, manager, painter)
         chores.append(partial(forget_deleted_files, guard(app, service.places)))
     return app
 

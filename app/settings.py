@@ -222,6 +222,16 @@ class Settings(BaseSettings):
             "30 ms in int8.",
         ),
     ] = 320
+    live_browser_rate: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="Frames that a visitor's browser has to paint in its first second to paint its own "
+            "camera from then on. It loads 5 MB to find out. 0: the server paints all, as it does where "
+            "onnxruntime-web is not in node_modules, or the package onnx is missing.",
+        ),
+    ] = 10
     allow_training: Annotated[
         bool | None,
         Field(

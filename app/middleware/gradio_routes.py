@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -128,10 +129,11 @@ class GradioRouteMiddleware:
     Args:
         app: What comes next.
         largest: Bytes that an upload may have.
+        headers: What the answer with the page itself says besides.
     """
 
-    def __init__(self, app: ASGIApp, largest: int) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, largest: int, headers: Mapping[str, str] | None = None) -> None:
+        self._app, self._headers = app, headers or {}
         self._upload = RequestBodyLimitMiddleware(app, largest)
         self._event = RequestBodyLimitMiddleware(app, min(largest, _LARGEST_EVENT))
 
@@ -150,7 +152,10 @@ class GradioRouteMiddleware:
         # In place, for what is outside looks at the scope when all is done.
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] not in dropped]
         if path.startswith(PAGE + FILE):
-            await self._app(scope, receive, _private(send))
+            # A visitor's own pictures: no cache shared with others may keep them.
+            await self._app(scope, receive, _with({"Cache-Control": "private"}, send))
+        elif path == f"{PAGE}/":
+            await self._app(scope, receive, _with(self._headers, send))
         elif path == PAGE + UPLOAD:
             await self._upload(scope, receive, send)
         else:
@@ -164,12 +169,13 @@ def is_open(path: str) -> bool:
     return any(pattern.match(path) for pattern in _OPEN)
 
 
-def _private(send: Send) -> Send:
-    """`send` for a visitor's own pictures, which no cache shared with others may keep."""
+def _with(headers: Mapping[str, str], send: Send) -> Send:
+    """`send` that adds these headers to an answer, unless it has them."""
 
     async def marked(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).setdefault("Cache-Control", "private")
+            for name, value in headers.items():
+                MutableHeaders(scope=message).setdefault(name, value)
         await send(message)
 
     return marked

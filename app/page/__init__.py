@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
@@ -15,6 +16,7 @@ from app.page import file_access
 from app.page.layout import build
 from app.page.theme import css, theme
 from app.painting.service import PaintingService
+from app.settings import Settings
 from app.training.manager import TrainingManager
 from transformer_net.imaging.formats import SUFFIXES
 
@@ -30,7 +32,9 @@ ICON = (
 """Four squares in the colours of the four normalizers."""
 
 
-def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> FastAPI:
+def mount(
+    app: FastAPI, service: PaintingService, manager: TrainingManager, painter: str | None = None
+) -> FastAPI:
     """Serve the page at /ui.
 
     Routes of `app` that are declared later are shadowed where they begin with /ui.
@@ -39,6 +43,8 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
         app: The application; its lifespan runs before the page's.
         service: Where the page paints.
         manager: Who trains new styles.
+        painter: Where the scripts are that paint in the visitor's browser, as the page names it; None: the
+            server paints everything.
     """
     app.add_api_route(
         "/favicon.ico", _icon, include_in_schema=False
@@ -56,7 +62,7 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
         root_path=service.settings.root_path + "/ui" if service.settings.root_path else None,
         theme=theme(),
         css=css(service.registry.styles()),
-        head=_head(),
+        head=_head(_painter(painter, service.settings) if painter else None),
         max_file_size=service.settings.max_upload_bytes,
         footer_links=[],
         run_history=False,
@@ -68,10 +74,15 @@ def mount(app: FastAPI, service: PaintingService, manager: TrainingManager) -> F
     return mounted
 
 
-def _head() -> str:
-    known = f"window.pictureSuffixes = {json.dumps(sorted(SUFFIXES))};"
-    scripts = [known, *(script.read_text(encoding="utf-8") for script in _SCRIPTS)]
+def _head(painter: dict[str, Any] | None) -> str:
+    known = {"pictureSuffixes": sorted(SUFFIXES), "painterHere": painter}
+    said = "".join(f"window.{name} = {json.dumps(value)};" for name, value in known.items())
+    scripts = [said, *(script.read_text(encoding="utf-8") for script in _SCRIPTS)]
     return "".join(f"<script>{script}</script>" for script in scripts)
+
+
+def _painter(address: str, settings: Settings) -> dict[str, Any]:
+    return {"address": address, "side": settings.live_side, "rate": settings.live_browser_rate}
 
 
 def _icon() -> Response:

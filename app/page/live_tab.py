@@ -73,7 +73,8 @@ class LiveHandlers:
         except StylizerError as error:
             return gr.skip(), f"<p>{escape(str(error), quote=False)}</p>"  # it may repeat what came in
         width, height = photo.size
-        said = f"<p>{width} × {height}, {precision}, {1000 * painted.seconds:.0f} ms a frame</p>"
+        facts = f"{width} × {height}, {precision}, {1000 * painted.seconds:.0f} ms a frame"
+        said = f"<p>Painted by the server: {facts}</p>"
         # An address with the picture in it: a file for each frame would fill the disk.
         return {"url": _HEAD + base64.b64encode(jpeg).decode("ascii")}, said
 
@@ -109,6 +110,7 @@ def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
             said = gr.HTML(_READY, elem_id="live-said", apply_default_css=False)
         with gr.Column(elem_id="live-choices", min_width=0):
             off = gr.Button("Turn the camera off", elem_id="camera-off", min_width=0)
+            hang = gr.Button("Hang a painting", elem_id="live-hang", visible="hidden")
             style = style_pickers.with_pictures(offered, "live-style")
             norm = gr.Radio(
                 [(card_captions.title(norm), norm) for norm in NORMS],
@@ -120,6 +122,8 @@ def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gone = off.click(None, None, camera, js=_shown(False), **quiet)
     gone.then(None, None, camera, js=_shown(True), **quiet)
+    # A painting that the visitor's browser made itself takes the place of one of the server's; see live.js.
+    hang.click(None, None, [painting, said], js="() => window.paintedHere", **quiet)
     camera.stream(
         LiveHandlers(service).paint,
         inputs=[camera, style, norm],

@@ -19,34 +19,18 @@ from string import Template
 from app.page import ICON, card_captions, compare_view, layout
 from app.page.file_access import EXAMPLES
 from app.page.theme import look
+from app.site import parts
 from styles.catalog import Style, shipped
 from transformer_net.checkpoint import load_model
 from transformer_net.errors import SettingError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
-from transformer_net.inference.engines.onnx_graph import pixel_graph
-from transformer_net.inference.export import describe
 from transformer_net.inference.options.style_options import DECLARED
 from transformer_net.network import MIN_SIDE, parameter_count
 from transformer_net.norms import NORMS, norm_slug
 
-_ROOT = Path(__file__).parents[2]
-_ASSETS = Path(__file__).parent / "assets"
-_PAGE_ASSETS = _ROOT / "app" / "page" / "assets"
-
-RUNTIME = _ROOT / "node_modules" / "onnxruntime-web"
-"""What `npm ci` installs."""
-
-_BUILDS = (
-    "ort.wasm.min.mjs",
-    "ort-wasm-simd-threaded.mjs",
-    "ort-wasm-simd-threaded.wasm",
-    "ort.jspi.min.mjs",
-    "ort-wasm-simd-threaded.jspi.mjs",
-    "ort-wasm-simd-threaded.jspi.wasm",
-)
-"""Of the runtime: for processors, and for graphics cards."""
+_PAGE_ASSETS = parts.ROOT / "app" / "page" / "assets"
 
 _PHOTOS = sorted(EXAMPLES.glob("*.jpg"))
 _SMALL_SIDE = 176
@@ -65,21 +49,21 @@ def build(target: Path, styles: Sequence[Style]) -> None:
     Raises:
         SettingError: The runtime is not there, a package is missing, or `target` has something else in it.
     """
-    if not RUNTIME.is_dir():
+    if not parts.RUNTIME.is_dir():
         raise SettingError("onnxruntime-web is not there. Run: npm ci --ignore-scripts")
     if target.exists() and any(target.iterdir()) and not (target / "sw.js").is_file():
         raise SettingError(f"{target} has other files in it; choose another folder.")
     shutil.rmtree(target, ignore_errors=True)
     (target / "vendor").mkdir(parents=True)
-    for name in _BUILDS:
-        shutil.copyfile(RUNTIME / "dist" / name, target / "vendor" / name)
+    for name in parts.BUILDS:
+        shutil.copyfile(parts.RUNTIME / "dist" / name, target / "vendor" / name)
     parameters = _models(styles, target / "models")
-    for script in (*_ASSETS.glob("*.js"), _PAGE_ASSETS / "compare_view.js"):
+    for script in (*parts.ASSETS.glob("*.js"), _PAGE_ASSETS / "compare_view.js"):
         shutil.copyfile(script, target / script.name)
     _examples(target / "examples")
     (target / "icon.svg").write_text(ICON)
     (target / "licences.txt").write_text(_licences())
-    (target / "site.css").write_text(look(styles) + (_ASSETS / "site.css").read_text())
+    (target / "site.css").write_text(look(styles) + (parts.ASSETS / "site.css").read_text())
     (target / "index.html").write_text(_page(styles, parameters))
     _finish_service_worker(target)
 
@@ -100,7 +84,7 @@ def _models(styles: Sequence[Style], folder: Path) -> dict[str, int]:
         (folder / style.name).mkdir(parents=True)
         for norm in NORMS:
             network, info = load_model(style.model(norm))
-            data = pixel_graph(network.eval(), info.grain, describe(info, "CC0-1.0"))
+            data = parts.model(network.eval(), info, "CC0-1.0")
             (folder / style.name / f"{norm_slug(norm)}.onnx").write_bytes(data)
             parameters[norm_slug(norm)] = parameter_count(network)
     return parameters
@@ -126,7 +110,7 @@ def _page(styles: Sequence[Style], parameters: dict[str, int]) -> str:
         for name in ("strength", "keep_colour")
         for suffix, text in (("", DECLARED[name].label), ("_help", DECLARED[name].help))
     }
-    return Template((_ASSETS / "index.html").read_text()).substitute(
+    return Template((parts.ASSETS / "index.html").read_text()).substitute(
         title=layout.TITLE,
         header=layout.HEADER,
         examples="".join(
@@ -164,15 +148,15 @@ def _card(norm: str) -> str:
 
 def _licences() -> str:
     """This project's licence, and the runtime's, which Python's package of the same project has in full."""
-    parts = {
-        "Stylizer (the models and style pictures: CC0)": (_ROOT / "LICENSE").read_text(),
+    texts = {
+        "Stylizer (the models and style pictures: CC0)": (parts.ROOT / "LICENSE").read_text(),
         "Example photos": (EXAMPLES / "README.md").read_text(),
     }
     runtime = importlib.metadata.distribution("onnxruntime")
     for name in ("LICENSE", "ThirdPartyNotices.txt"):
         path = Path(str(runtime.locate_file(f"onnxruntime/{name}")))
-        parts[f"ONNX Runtime: {name}"] = path.read_text(encoding="utf-8", errors="replace")
-    return "\n\n".join(f"{title}\n{'=' * len(title)}\n\n{text}" for title, text in parts.items())
+        texts[f"ONNX Runtime: {name}"] = path.read_text(encoding="utf-8", errors="replace")
+    return "\n\n".join(f"{title}\n{'=' * len(title)}\n\n{text}" for title, text in texts.items())
 
 
 def _finish_service_worker(target: Path) -> None:

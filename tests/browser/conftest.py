@@ -22,7 +22,11 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running application."""
-    settings = {"STYLIZER_MAX_UPLOAD_BYTES": "3000000", "STYLIZER_ALLOW_TRAINING": "false"}
+    settings = {
+        "STYLIZER_MAX_UPLOAD_BYTES": "3000000",
+        "STYLIZER_ALLOW_TRAINING": "false",
+        "STYLIZER_LIVE_BROWSER_RATE": "0",  # whether a browser is quick enough depends on the machine
+    }
     with served(tmp_path_factory.mktemp("gradio"), **settings) as address:
         yield address
 

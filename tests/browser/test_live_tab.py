@@ -1,18 +1,20 @@
-"""The Live tab: the camera is painted, and lets go of."""
+"""The Live tab: the camera is painted, by the server or by the browser, and lets go of."""
 
 from __future__ import annotations
 
 import base64
 import io
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from PIL import Image, ImageChops, ImageStat
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.driver import ROOT, STYLE, choose, open_page, paint, wait_until_ready
+from tests.browser.conftest import PATIENCE, SCREENSHOTS
+from tests.browser.driver import ROOT, STYLE, choose, open_page, paint, served, wait_until_ready
 from tests.browser.test_page import DARK, PHONE, _check
 
 _FRAME = """() => {
@@ -28,7 +30,9 @@ def test_the_camera_is_painted_until_it_is_stopped(page: Page) -> None:
     painting = page.locator("#out-live img")
     assert painting.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [320, 240]
     expect(page.locator("#live-rate p")).to_have_text(re.compile(r"^\d+\.\d frames a second$"))
-    expect(page.locator("#live-said p")).to_contain_text(re.compile(r"^320 × 240, \w+, \d+ ms a frame$"))
+    expect(page.locator("#live-said p")).to_contain_text(
+        re.compile(r"^Painted by the server: 320 × 240, \w+, \d+ ms a frame$")
+    )
     # The fake camera is green all over; the style is not.
     seen, painted = _opened(page.evaluate(_FRAME)), _opened(painting.get_attribute("src"))
     assert min(ImageStat.Stat(ImageChops.difference(seen, painted)).mean) > 5
@@ -97,6 +101,105 @@ def test_it_fits_and_is_accessible(page: Page) -> None:
     _start(page)
     page.get_by_label("Stop painting").wait_for()
     _check(page)
+
+
+@pytest.fixture(scope="module")
+def willing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address, below a path, of a server that lets browsers paint that make a small frame in a second."""
+    settings = {"LIVE_SIDE": "32", "LIVE_BROWSER_RATE": "1", "ROOT_PATH": "/some/path"}
+    settings = {f"STYLIZER_{name}": value for name, value in settings.items()}
+    with served(tmp_path_factory.mktemp("gradio"), **settings) as address:
+        assert address.endswith("/some/path")
+        yield address
+
+
+@pytest.fixture
+def visit(request: pytest.FixtureRequest, willing: str, browser: Browser) -> Iterator[Page]:
+    """Its page with the Live tab open; afterwards, nothing may have failed."""
+    context = browser.new_context(**PHONE)  # type: ignore[arg-type]
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    failed: list[str] = []
+    page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    # How long each painting takes at least, in milliseconds: on a slow machine.
+    page.add_init_script(
+        "window.slow = 0; const post = Worker.prototype.postMessage; Worker.prototype.postMessage ="
+        " function (...message) { setTimeout(() => post.apply(this, message), message[0].norms ? slow : 0) }"
+    )
+    page.goto(f"{willing}/ui/")
+    wait_until_ready(page)
+    yield page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
+    context.close()
+    assert not failed
+
+
+_HERE = re.compile(r"^Painted in your browser: 24 × 32, WebAssembly, \d threads?, \d+ ms a frame$")
+_THERE = re.compile(r"^Painted by the server: 24 × 32, \w+, \d+ ms a frame$")
+
+
+def test_a_quick_browser_paints_itself(visit: Page) -> None:
+    assert visit.evaluate("crossOriginIsolated")
+    _start(visit)
+    said = visit.locator("#live-said p")
+    expect(said).to_have_text(_HERE)
+    sent: list[str] = []
+    visit.on("request", lambda request: request.url.startswith("http") and sent.append(request.url))
+    _changes(visit)
+    # Gradio's own buttons go with what was painted here.
+    with visit.expect_download() as download:
+        visit.locator("#out-live a[download]").click()
+    with Image.open(download.value.path()) as painting:
+        assert (painting.format, painting.size) == ("JPEG", (24, 32))
+    expect(visit.locator("#live-rate p")).to_have_text(re.compile(r"^\d+\.\d frames a second$"))
+    visit.locator("#live-style").get_by_label("Ink").check()
+    visit.locator("#live-norm").get_by_label("Batch norm + SE").check()
+    _changes(visit)
+    _check(visit)
+
+    visit.get_by_label("Stop painting").click()
+    visit.get_by_label("Start painting").wait_for()
+    visit.wait_for_timeout(500)
+    stopped = visit.locator("#out-live img").get_attribute("src")
+    visit.wait_for_timeout(700)
+    assert visit.locator("#out-live img").get_attribute("src") == stopped
+    visit.get_by_label("Start painting").click()
+    _changes(visit)
+    visit.get_by_role("button", name="Turn the camera off").click()
+    expect(visit.locator("#camera-off")).to_be_hidden()
+    visit.get_by_text("Click to Access Webcam").locator("visible=true").click()
+    _changes(visit)
+    expect(said).to_have_text(_HERE)
+    assert not [url for url in sent if "/live/models/ink/" not in url]  # no frame was sent
+
+
+def test_a_browser_that_becomes_slow_leaves_it_to_the_server(visit: Page) -> None:
+    _start(visit)
+    said = visit.locator("#live-said p")
+    expect(said).to_have_text(_HERE)
+    visit.evaluate("window.slow = 2100")
+    expect(said).to_have_text(_THERE)
+    _changes(visit)
+    visit.get_by_label("Stop painting").click()
+    visit.get_by_label("Start painting").click()
+    _changes(visit)
+    expect(said).to_have_text(_THERE)
+
+
+def test_a_slow_browser_never_begins(visit: Page) -> None:
+    given_up: list[str] = []
+    visit.on("worker", lambda worker: worker.on("close", lambda _: given_up.append(worker.url)))
+    visit.evaluate("window.slow = 1100")
+    _start(visit)
+    for _ in range(PATIENCE // 100):
+        if given_up:
+            break
+        visit.wait_for_timeout(100)
+    assert given_up
+    _changes(visit)
+    expect(visit.locator("#live-said p")).to_have_text(_THERE)
 
 
 def _start(page: Page) -> None:

@@ -67,13 +67,15 @@ export class Camera {
  * @param {number} width
  * @param {number} height
  * @param {number} most
+ * @param {boolean} mirrored
  */
-export function pixelsOf(source, width, height, most, canvas = document.createElement("canvas")) {
+export function pixelsOf(source, width, height, most, canvas = document.createElement("canvas"), mirrored = false) {
   const scale = Math.min(1, most / Math.max(width, height));
   canvas.width = Math.max(1, Math.round(width * scale));
   canvas.height = Math.max(1, Math.round(height * scale));
   const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d", { willReadFrequently: true }));
   context.imageSmoothingQuality = "high";
+  if (mirrored) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
   context.drawImage(source, 0, 0, canvas.width, canvas.height);
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
+import re
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -12,7 +15,8 @@ from PIL import Image
 from app.main import create_app
 from app.painting.service import PaintingService
 from app.settings import Settings
-from tests.app.conftest import SETTINGS, busy, file, picture
+from app.site import parts
+from tests.app.conftest import SETTINGS, assert_problem, busy, file, picture, serving
 
 gr = pytest.importorskip("gradio")
 
@@ -37,7 +41,7 @@ def test_a_frame_becomes_a_painting_at_the_working_size(client):
     head, _, data = painting["url"].partition(",")
     with Image.open(io.BytesIO(base64.b64decode(data))) as image:
         assert (head, image.format, image.size) == ("data:image/jpeg;base64", "JPEG", (320, 240))
-    assert said.startswith("<p>320 × 240, fp32, ")  # PyTorch computes in these tests
+    assert said.startswith("<p>Painted by the server: 320 × 240, fp32, ")  # PyTorch computes in these tests
 
 
 def test_cameras_take_turns(client):
@@ -109,3 +113,40 @@ def test_as_many_cameras_as_are_set(cameras):
     assert tabs == ["Compare", *(["Live"] if cameras else []), "New style", "Training", "Why"]
     streams = [fn for fn in page.get_blocks().fns.values() if fn.connection == "stream"]
     assert [fn.concurrency_limit for fn in streams] == ([cameras] if cameras else [])
+
+
+def _head(page: Any) -> Any:
+    """What the page's script is told of painting in the browser; Gradio wraps it into a string."""
+    said = re.search(r"window\.painterHere = (.*?);", page.text.replace('\\"', '"'))
+    assert said
+    return json.loads(said[1])
+
+
+def test_what_a_browser_paints_with_is_served():
+    with serving(page=True) as client:
+        page = client.get("/ui/")
+        assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+        assert _head(page) == {"address": "../live/", "side": 320, "rate": 10}
+        for name in (*parts.PAINTER, *(f"vendor/{name}" for name in parts.BUILDS)):
+            answer = client.get(f"/live/{name}", headers={"accept-encoding": "gzip"})
+            assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
+            assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
+        assert answer.headers["content-type"] == "application/wasm"
+        assert answer.content == (parts.RUNTIME / "dist" / parts.BUILDS[-1]).read_bytes()
+        model = client.get("/live/models/mosaic/bn-se.onnx", headers={"accept-encoding": "identity"})
+        stylizer = client.app.state.service.registry.model("mosaic", "bn+se").stylizer
+        assert model.content == parts.model(stylizer.network, stylizer.info)
+        again = client.get("/live/models/mosaic/bn-se.onnx", headers={"if-none-match": model.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        for name in ("sw.js", "main.js", "../app/main.py", "vendor/", "models/mosaic/xn.onnx"):
+            assert_problem(client.get(f"/live/{name}"), 404)
+        assert_problem(client.get("/live/models/vangogh/bn.onnx"), 404, "unknown-style")
+
+
+def test_the_server_paints_where_there_is_nothing_to_serve(monkeypatch, tmp_path):
+    monkeypatch.setattr(parts, "RUNTIME", tmp_path / "none")
+    with serving(page=True) as client:
+        page = client.get("/ui/")
+        assert "cross-origin-embedder-policy" not in page.headers
+        assert _head(page) is None
+        assert_problem(client.get("/live/worker.js"), 404)
