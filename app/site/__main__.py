@@ -6,13 +6,15 @@ It lies beside the server's page, whose words and looks it has; see docs/site.md
 from __future__ import annotations
 
 import argparse
+import gzip
 import hashlib
 import importlib.metadata
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import chain
 from pathlib import Path
 from string import Template
 
@@ -55,7 +57,7 @@ def build(target: Path, styles: Sequence[Style]) -> None:
         raise SettingError(f"{target} has other files in it; choose another folder.")
     shutil.rmtree(target, ignore_errors=True)
     (target / "vendor").mkdir(parents=True)
-    for name in parts.BUILDS:
+    for name in chain(*parts.BUILDS.values()):
         shutil.copyfile(parts.RUNTIME / "dist" / name, target / "vendor" / name)
     parameters = _models(styles, target / "models")
     for script in (*parts.ASSETS.glob("*.js"), _PAGE_ASSETS / "compare_view.js"):
@@ -172,6 +174,30 @@ def _finish_service_worker(target: Path) -> None:
     (target / "sw.js").write_text(script)
 
 
+def transferred(target: Path, style: str) -> dict[str, dict[str, int]]:
+    """What a visitor loads to see a photo in a first style, in bytes, each file compressed by gzip.
+
+    Args:
+        target: Where the page was built.
+        style: The style.
+
+    Returns:
+        For each way to compute, the bytes of page, runtime and models.
+    """
+    page = [path for path in target.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")]
+    page += (target / "examples" / "small").iterdir()
+    models = (target / "models" / style).iterdir()
+    shared = {"page": _compressed(page), "models": _compressed(models)}
+    return {
+        backend: {**shared, "runtime": _compressed(target / "vendor" / name for name in builds)}
+        for backend, builds in parts.BUILDS.items()
+    }
+
+
+def _compressed(files: Iterable[Path]) -> int:
+    return sum(len(gzip.compress(path.read_bytes(), 6)) for path in files)
+
+
 def main() -> None:
     """Build the page into a folder."""
     parser = argparse.ArgumentParser(description="Build the page that paints in the visitor's browser.")
@@ -182,7 +208,12 @@ def main() -> None:
     except SettingError as error:
         sys.exit(str(error))
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    sys.stdout.write(f"{target}: {size / 1e6:.0f} MB. Try it: python -m http.server -d {target}\n")
+    sys.stdout.write(f"{target}: {size / 1e6:.0f} MB.\n")
+    for backend, parts_of_it in transferred(target, shipped()[0].name).items():
+        sums = " + ".join(f"{size / 1e6:.2f} {part}" for part, size in parts_of_it.items())
+        total = sum(parts_of_it.values()) / 1e6
+        sys.stdout.write(f"First style by {backend}, compressed by gzip: {total:.2f} MB ({sums}).\n")
+    sys.stdout.write(f"Try it: python -m http.server -d {target}\n")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,11 @@ ASSETS: Final = Path(__file__).parent / "assets"
 RUNTIME: Final = ROOT / "node_modules" / "onnxruntime-web"
 """What `npm ci` installs."""
 
-BUILDS: Final = (
-    "ort.wasm.min.mjs",
-    "ort-wasm-simd-threaded.mjs",
-    "ort-wasm-simd-threaded.wasm",
-    "ort.jspi.min.mjs",
-    "ort-wasm-simd-threaded.jspi.mjs",
-    "ort-wasm-simd-threaded.jspi.wasm",
-)
-"""Of the runtime: for processors, and for graphics cards."""
+BUILDS: Final = {
+    "WebAssembly": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"),
+    "WebGPU": ("ort.jspi.min.mjs", "ort-wasm-simd-threaded.jspi.mjs", "ort-wasm-simd-threaded.jspi.wasm"),
+}
+"""Files of the runtime, by what computes. A browser loads one of these."""
 
 PAINTER: Final = ("painter.js", "worker.js", "grain.js", "options.js", "live.js")
 """The scripts that paint, without those of the static page itself."""

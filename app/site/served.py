@@ -7,6 +7,7 @@ import gzip
 import hashlib
 from collections.abc import AsyncIterator
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +34,7 @@ _TYPES: Final = {
 
 _FILES: Final = {
     **{name: parts.ASSETS / name for name in parts.PAINTER},
-    **{f"vendor/{name}": parts.RUNTIME / "dist" / name for name in parts.BUILDS},
+    **{f"vendor/{name}": parts.RUNTIME / "dist" / name for name in chain(*parts.BUILDS.values())},
 }
 
 _PIECE: Final = 65_536

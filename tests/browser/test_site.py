@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from app.site.__main__ import build
+from app.site.__main__ import build, transferred
 from styles.catalog import find_style
 from tests.browser.conftest import PATIENCE, SCREENSHOTS
 from tests.browser.driver import CHROMIUM, NORMS, STYLE
@@ -34,13 +34,20 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where a static host serves the page, below a path."""
-    root = tmp_path_factory.mktemp("host")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page's files."""
+    folder = tmp_path_factory.mktemp("host") / "some" / "path"
     try:
-        build(root / "some" / "path", [find_style(STYLE)])
+        build(folder, [find_style(STYLE)])
     except SettingError as error:
         pytest.fail(str(error), pytrace=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    """Where a static host serves the page, below a path."""
+    root = built.parents[1]
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Files, directory=root))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/some/path/"
@@ -140,6 +147,12 @@ def test_webgpu_paints_as_the_library_does(address: str, browser: Browser) -> No
     ours = Stylizer.from_style(STYLE, "iebn", engine="torch").paint(photo)
     difference = np.reshape(painted, (20, 21, 4)).astype(int) - np.asarray(ours.convert("RGBA"))
     assert np.abs(difference).max() <= 2
+
+
+def test_the_first_style_is_at_most_8_mb(built: Path) -> None:
+    sums = {backend: sum(files.values()) for backend, files in transferred(built, STYLE).items()}
+    assert set(sums) == {"WebAssembly", "WebGPU"}
+    assert all(5_000_000 < size < 8_000_000 for size in sums.values()), sums
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (70, 51)])

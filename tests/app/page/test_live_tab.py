@@ -127,12 +127,15 @@ def test_what_a_browser_paints_with_is_served():
         page = client.get("/ui/")
         assert page.headers["cross-origin-embedder-policy"] == "require-corp"
         assert _head(page) == {"address": "../live/", "side": 320, "rate": 10}
-        for name in (*parts.PAINTER, *(f"vendor/{name}" for name in parts.BUILDS)):
+        for name in (
+            *parts.PAINTER,
+            *(f"vendor/{name}" for build in parts.BUILDS.values() for name in build),
+        ):
             answer = client.get(f"/live/{name}", headers={"accept-encoding": "gzip"})
             assert (answer.status_code, answer.headers["content-encoding"]) == (200, "gzip")
             assert answer.headers["cross-origin-embedder-policy"] == "require-corp"
         assert answer.headers["content-type"] == "application/wasm"
-        assert answer.content == (parts.RUNTIME / "dist" / parts.BUILDS[-1]).read_bytes()
+        assert answer.content == (parts.RUNTIME / "dist" / parts.BUILDS["WebGPU"][-1]).read_bytes()
         model = client.get("/live/models/mosaic/bn-se.onnx", headers={"accept-encoding": "identity"})
         stylizer = client.app.state.service.registry.model("mosaic", "bn+se").stylizer
         assert model.content == parts.model(stylizer.network, stylizer.info)
