@@ -1,0 +1,1 @@
+"""Painting in the browser: python -m benchmarks.browser"""
