@@ -46,6 +46,7 @@ $('[role="tablist"]').addEventListener("keydown", ({ key }) => {
   show(other);
   $(`#${other}`).focus();
 });
+for (const norm of document.querySelectorAll('input[name="norms"]')) norm.addEventListener("change", showCards);
 input("#strength").addEventListener("input", () => {
   $("#strength-value").textContent = `${input("#strength").value} %`;
 });
@@ -72,6 +73,17 @@ function style() {
   return input('input[name="style"]:checked').value;
 }
 
+/** The normalizers that the camera is painted with; in Live, the others have no card. */
+function wanted() {
+  const chosen = input('input[name="norms"]:checked').value;
+  return chosen === "all" ? gallery.norms : [chosen];
+}
+
+function showCards() {
+  const shown = document.body.dataset.mode === "live" ? wanted() : gallery.norms;
+  for (const norm of gallery.norms) $(`#card-${norm}`).hidden = !shown.includes(norm);
+}
+
 function options() {
   return { strength: Number(input("#strength").value) / 100, keepColour: input("#keep-colour").checked };
 }
@@ -90,6 +102,7 @@ function show(/** @type {string} */ mode) {
     tab.setAttribute("tabindex", tab.id === mode ? "0" : "-1");
   }
   $("#tab-compare").setAttribute("aria-labelledby", mode);
+  showCards();
   say(mode === "live" ? "Your camera's pictures stay on this machine." : "");
 }
 
@@ -160,6 +173,8 @@ async function paint() {
   document.body.dataset.busy = "";
   /** @type {HTMLButtonElement} */ ($("#paint")).disabled = true;
   say("Painting …");
+  const { scrollTo } = /** @type {any} */ (window).compareView;
+  if ($("#wall").getBoundingClientRect().top > innerHeight * 0.6) scrollTo($("#wall"), "start");
   const hung = [hang("photo", pixels, `${name}.png`)];
   try {
     const complete = await painter.paint(pixels, chosen, gallery.norms, options(), (step) => {
@@ -230,9 +245,7 @@ async function begin() {
   const rate = new Rate();
   let side = 128;
   while (live) {
-    const wanted = input('input[name="norms"]:checked').value;
-    const norms = wanted === "all" ? gallery.norms : [wanted];
-    for (const norm of gallery.norms) $(`#card-${norm}`).hidden = !norms.includes(norm);
+    const norms = wanted();
     const start = performance.now();
     const frame = camera.frame(side);
     try {
@@ -260,8 +273,5 @@ function end() {
   closeCamera();
   $("#begin").textContent = "Turn the camera on";
   $("#rate").textContent = "";
-  for (const norm of gallery.norms) {
-    $(`#card-${norm}`).hidden = false;
-    $(`#out-${norm} canvas`).hidden = true;
-  }
+  for (const norm of gallery.norms) $(`#out-${norm} canvas`).hidden = true;
 }
