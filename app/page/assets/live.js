@@ -146,6 +146,7 @@
     (event) => {
       if (!event.target.matches?.("#camera video") || event.target.dataset.begun) return;
       event.target.dataset.begun = "true";
+      if (!tried) tryHere(); // where the tab was not clicked, but chosen with the keyboard
       setTimeout(() => (painter ? run() : button()?.click()));
     },
     true,
