@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -115,7 +115,7 @@ def train(
     pictures = ContentPhotos.from_folder(styles) if styles else None
     folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
     check_folders([folder], resume, overwrite, several=False)
-    network = _beginning(config)
+    network, before = _beginning(config)
     config = replace(config, hidden=network.hidden, upsampling=network.upsampling)
     with (
         process_group(target) as ranks,
@@ -124,7 +124,7 @@ def train(
     ):
         vgg = Vgg16Features()
         crops = StyleCrops(pictures, partial(painted, seed=config.seed), vgg, target, config)
-        trainer = PredictorTrainer(config, crops, vgg, target, network, ranks)
+        trainer = PredictorTrainer(config, crops, vgg, target, network, ranks, before)
         sample = decode(EXAMPLES / "astronaut.jpg").rgb
         training = Run(
             trainer, photos, folder, sample, sample_every, line.update, stop.requested, began=began
@@ -146,11 +146,13 @@ def train(
     say(f"Trained in {duration(outcome.seconds)}. The predictor is {folder.model}.")
 
 
-def _beginning(config: PredictorConfig) -> StylePredictor:
+def _beginning(config: PredictorConfig) -> tuple[StylePredictor, dict[str, Any] | None]:
+    """The predictor to train, and the card of its training so far, where there was one."""
     if config.init == "shipped":
-        return load_predictor(predictor_file(config.norm))[0]
+        predictor, description = load_predictor(predictor_file(config.norm))
+        return predictor, description["training"]
     base = with_upsampling(load_base(config.norm), config.upsampling)
-    return StylePredictor.around(base, config.hidden, config.seed)
+    return StylePredictor.around(base, config.hidden, config.seed), None
 
 
 def main() -> None:

@@ -10,7 +10,9 @@ from styles.gallery import painted
 from tests.conftest import make_picture
 from transformer_net.errors import SettingError
 from transformer_net.network import TransformerNet
+from transformer_net.prediction import style_picture
 from transformer_net.prediction.predictor import StylePredictor, load_predictor
+from transformer_net.prediction.style_picture import StylePicture
 from transformer_net.training.content import ContentPhotos
 from transformer_net.training.losses.perceptual import relative_gram_distance
 from transformer_net.training.prediction import styles
@@ -167,7 +169,7 @@ def test_wrong_settings_are_refused():
 
 
 def test_training_goes_on_from_the_predictor_that_ships(predictors):
-    made = train_predictor._beginning(PredictorConfig(style="predictor", norm="iebn", init="shipped"))
+    made, before = train_predictor._beginning(PredictorConfig(style="predictor", norm="iebn", init="shipped"))
     shipped, description = load_predictor(predictors / "iebn.safetensors")
     assert made.state_dict().keys() == shipped.state_dict().keys()
     assert all(torch.equal(tensor, shipped.state_dict()[name]) for name, tensor in made.state_dict().items())
@@ -175,3 +177,15 @@ def test_training_goes_on_from_the_predictor_that_ships(predictors):
         PredictorConfig("predictor", "iebn", init="shipped").base_sha256
         == description["training"]["base_sha256"]
     )
+    assert before == description["training"]
+
+
+def test_a_card_has_the_training_before_and_models_tell_the_steps_of_both(
+    predictors, photo_folder, vgg, tmp_path, monkeypatch
+):
+    one = trainer(photo_folder, vgg)
+    one.before = load_predictor(predictors / "iebn.safetensors")[1]["training"]
+    one.save(tmp_path / "iebn.safetensors", {"iterations_done": 6})
+    monkeypatch.setattr(style_picture, "PREDICTORS", tmp_path)
+    _, info = StylePicture(make_picture(90, 80), "mine").model("iebn")
+    assert info.training["predictor_iterations"] == 13

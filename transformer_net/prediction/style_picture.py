@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ class StylePicture:
             "predicted": True,
             "style_size": self.size,
             "base_sha256": card.get("base_sha256", ""),
-            "predictor_iterations": card.get("iterations_done"),
+            "predictor_iterations": _steps(card),
         }
         network = predictor.for_style(self.descriptor)
         info = ModelInfo(
@@ -113,6 +114,12 @@ def predictor_file(norm: str) -> Path:
             f"there is one for: {', '.join(predicted_norms()) or 'none'}."
         )
     return path
+
+
+def _steps(card: Mapping[str, Any]) -> int:
+    """Steps of a predictor's training, with those of the trainings that it went on from."""
+    before = card.get("before")
+    return int(card["iterations_done"]) + (_steps(before) if before else 0)
 
 
 def _file(norm: str) -> Path:

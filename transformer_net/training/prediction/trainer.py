@@ -47,6 +47,7 @@ class PredictorTrainer(Trainer):
         device: Where to compute.
         network: The predictor, trained in place.
         ranks: The processes that share the batches.
+        before: The card of the training that made `network`, where one did.
     """
 
     network: StylePredictor
@@ -60,11 +61,12 @@ class PredictorTrainer(Trainer):
         device: torch.device,
         network: StylePredictor,
         ranks: Ranks = ALONE,
+        before: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(
             config, None, vgg.to(device).to(memory_format=torch.channels_last), device, network, ranks
         )
-        self.vgg, self.styles = vgg, styles
+        self.vgg, self.styles, self.before = vgg, styles, before
         names = "\n".join(path.name for path in styles.pictures.training) if styles.pictures else ""
         self.style_sha256, self.vgg_source = hashlib.sha256(names.encode()).hexdigest(), vgg.source
 
@@ -186,7 +188,8 @@ class PredictorTrainer(Trainer):
     def save(self, path: Path, card: Mapping[str, Any]) -> None:
         pictures = self.styles.pictures
         styles = {"name": pictures.name, "pictures": len(pictures.training)} if pictures else {}
-        save_predictor(path, self.network, self.config.grain, {**card, "styles": styles})
+        before = {"before": self.before} if self.before else {}
+        save_predictor(path, self.network, self.config.grain, {**card, "styles": styles, **before})
 
 
 def distance(gram: Tensor, target: Tensor) -> Tensor:
