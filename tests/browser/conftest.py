@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.driver import ROOT, chromium, open_page, served
 
@@ -48,6 +49,31 @@ def desktop(browser: Browser) -> Iterator[BrowserContext]:
         yield context
 
 
+@contextmanager
+def watched(context: BrowserContext, name: str, within: str = "http://127.0.0.1:") -> Iterator[Page]:
+    """A new page; afterwards it is photographed, and nothing may have failed, or left what begins with
+    `within`."""
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    foreign: list[str] = []
+    failed: list[str] = []
+
+    def note(sent: Request) -> None:  # also what a service worker sends, which no page knows of
+        if not sent.url.startswith((within, "data:", "blob:")):
+            foreign.append(sent.url)
+
+    context.on("request", note)
+    page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
+    page.on("pageerror", lambda error: failed.append(str(error)))
+    yield page
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    page.close()
+    context.remove_listener("request", note)
+    assert not foreign, f"requests left {within}"
+    assert not failed, "requests or scripts failed"
+
+
 @pytest.fixture
 def page(
     request: pytest.FixtureRequest, server: str, browser: Browser, desktop: BrowserContext
@@ -57,21 +83,12 @@ def page(
     `pytest.mark.parametrize("page", [{...}], indirect=True)` gives it a window with other options.
     """
     options = getattr(request, "param", None)
-    context = browser.new_context(**options) if options else desktop
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    foreign: list[str] = []
-    failed: list[str] = []
-    page.on("request", lambda r: _is_local(r.url) or foreign.append(r.url))
-    page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
-    page.on("pageerror", lambda error: failed.append(str(error)))
-    open_page(page, server)
-    yield page
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
-    (context if options else page).close()
-    assert not foreign, "requests left this machine"
-    assert not failed, "requests or scripts failed"
+    with (
+        browser.new_context(**options) if options else nullcontext(desktop) as context,
+        watched(context, request.node.name) as page,
+    ):
+        open_page(page, server)
+        yield page
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +98,3 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Image.open(ROOT / "examples" / "cat.jpg") as image:
         image.resize((180, 120)).save(path)
     return path
-
-
-def _is_local(url: str) -> bool:
-    return url.startswith(("http://127.0.0.1:", "data:", "blob:"))

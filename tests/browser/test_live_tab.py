@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PATIENCE, SCREENSHOTS
+from tests.browser.conftest import PATIENCE, watched
 from tests.browser.driver import ROOT, STYLE, choose, open_page, paint, served, wait_until_ready
 from tests.browser.test_page import DARK, PHONE, _check
 
@@ -116,24 +116,19 @@ def willing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def visit(request: pytest.FixtureRequest, willing: str, browser: Browser) -> Iterator[Page]:
     """Its page with the Live tab open; afterwards, nothing may have failed."""
-    context = browser.new_context(**PHONE)  # type: ignore[arg-type]
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    failed: list[str] = []
-    page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
-    page.on("pageerror", lambda error: failed.append(str(error)))
-    # How long each painting takes at least, in milliseconds: on a slow machine.
-    page.add_init_script(
-        "window.slow = 0; const post = Worker.prototype.postMessage; Worker.prototype.postMessage ="
-        " function (...message) { setTimeout(() => post.apply(this, message), message[0].norms ? slow : 0) }"
-    )
-    page.goto(f"{willing}/ui/")
-    wait_until_ready(page)
-    yield page
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
-    context.close()
-    assert not failed
+    with (
+        browser.new_context(**PHONE) as context,  # type: ignore[arg-type]
+        watched(context, request.node.name) as page,
+    ):
+        # How long each painting takes at least, in milliseconds: on a slow machine.
+        page.add_init_script(
+            "window.slow = 0; const post = Worker.prototype.postMessage; Worker.prototype.postMessage ="
+            " function (...message)"
+            " { setTimeout(() => post.apply(this, message), message[0].norms ? slow : 0) }"
+        )
+        page.goto(f"{willing}/ui/")
+        wait_until_ready(page)
+        yield page
 
 
 _HERE = re.compile(r"^Painted in your browser: 24 × 32, WebAssembly, \d threads?, \d+ ms a frame$")

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from app.site.__main__ import build, transferred
 from styles.catalog import find_style
-from tests.browser.conftest import PATIENCE, SCREENSHOTS
+from tests.browser.conftest import PATIENCE, watched
 from tests.browser.driver import CHROMIUM, NORMS, STYLE
 from tests.browser.test_page import PHONE, _check
 from tests.conftest import make_picture
@@ -58,25 +58,17 @@ def address(built: Path) -> Iterator[str]:
 @pytest.fixture
 def page(request: pytest.FixtureRequest, address: str, browser: Browser) -> Iterator[Page]:
     """The page on a phone, opened; afterwards, nothing may have left the path that it lies in, or failed."""
-    context = browser.new_context(**PHONE)  # type: ignore[arg-type]
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    foreign: list[str] = []
-    failed: list[str] = []
-    context.on("request", lambda r: r.url.startswith((address, "blob:", "data:")) or foreign.append(r.url))
-    page.on("pageerror", lambda error: failed.append(str(error)))
-    page.goto(address)
-    page.wait_for_selector("#paint:enabled")  # from here on, the page does not load itself again
-    # On a slow machine, the page does not wait for its service worker: it is there at the next visit.
-    page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
-    page.reload()
-    page.wait_for_selector("#paint:enabled")
-    yield page
-    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png", full_page=True)
-    context.close()
-    assert not foreign
-    assert not failed
+    with (
+        browser.new_context(**PHONE) as context,  # type: ignore[arg-type]
+        watched(context, request.node.name, within=address) as page,
+    ):
+        page.goto(address)
+        page.wait_for_selector("#paint:enabled")  # from here on, the page does not load itself again
+        # On a slow machine, the page does not wait for its service worker: it is there at the next visit.
+        page.evaluate("navigator.serviceWorker.ready.then(() => undefined)")
+        page.reload()
+        page.wait_for_selector("#paint:enabled")
+        yield page
 
 
 def test_it_paints_as_the_library_does_and_without_a_connection(page: Page, tmp_path: Path) -> None:
