@@ -82,10 +82,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_api_route("/", _home, include_in_schema=False)
     painter = None
     if settings.page:
-        from app.site import served
+        from app.site import parts, served
 
         painter = served.offer(app, service)
-        headers = served.ISOLATING if painter else {}
+        headers = parts.ISOLATING if painter else {}
         app.add_middleware(GradioRouteMiddleware, largest=largest_body(settings), headers=headers)
     if settings.keys or settings.rate:
         app.add_middleware(AccessMiddleware, settings=settings)

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Final
+from weakref import ref
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
@@ -18,10 +19,7 @@ from app.http.problems import not_found
 from app.painting.registry import Model
 from app.painting.service import PaintingService
 from app.site import parts
-from app.site.parts import ISOLATING
 from transformer_net.norms import NORMS, norm_slug
-
-__all__ = ["ISOLATING", "offer"]
 
 _ADDRESS: Final = "/live"
 
@@ -41,7 +39,9 @@ _PIECE: Final = 65_536
 """Bytes that are given to a connection at once: a client that reads slowly must not fill the memory."""
 
 _KEPT: Final = 48
-"""Models that are kept: each has a megabyte."""
+"""Exported models that are kept: each has a megabyte."""
+
+_NORMS: Final = {norm_slug(norm): norm for norm in NORMS}
 
 
 def offer(app: FastAPI, service: PaintingService) -> str | None:
@@ -59,11 +59,10 @@ def offer(app: FastAPI, service: PaintingService) -> str | None:
         return None
 
     async def model(request: Request, style: str, norm: str) -> Response:
-        known = {norm_slug(name): name for name in NORMS}
-        if norm not in known:
+        if norm not in _NORMS:
             return not_found()
-        found = service.registry.model(style, known[norm])
-        return _response(request, ".onnx", *await asyncio.to_thread(_exported, found))
+        found = service.registry.model(style, _NORMS[norm])
+        return _response(request, ".onnx", *await asyncio.to_thread(_exported, ref(found)))
 
     async def file(request: Request, path: str) -> Response:
         if path not in _FILES:
@@ -77,7 +76,10 @@ def offer(app: FastAPI, service: PaintingService) -> str | None:
 
 
 @lru_cache(maxsize=_KEPT)
-def _exported(model: Model) -> tuple[bytes, str]:
+def _exported(loaded: ref[Model]) -> tuple[bytes, str]:
+    """By a weak reference: no model that the registry has replaced shall stay loaded for its export."""
+    model = loaded()
+    assert model is not None  # who asks holds it
     return _packed(parts.model(model.stylizer.network, model.stylizer.info))
 
 
@@ -92,7 +94,7 @@ def _packed(data: bytes) -> tuple[bytes, str]:
 
 
 def _response(request: Request, suffix: str, packed: bytes, tag: str) -> Response:
-    headers = {**ISOLATING, "ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+    headers = {**parts.ISOLATING, "ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     if "gzip" in request.headers.get("accept-encoding", ""):

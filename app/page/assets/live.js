@@ -156,7 +156,8 @@
     (event) => {
       if (!painter || !event.target.closest?.("#camera .capture-button")) return;
       event.stopImmediatePropagation();
-      running = !running && (run(), true);
+      if (running) running = false;
+      else run();
     },
     true,
   );
