@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from transformer_net.training.losses.stability import SecondView, consistency, enlarged, lattice, second_view
+from transformer_net.training.losses.stability import (
+    ZOOMS,
+    SecondView,
+    consistency,
+    enlarged,
+    lattice,
+    second_view,
+)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def test_photos_are_enlarged_now_and_then():
     across = torch.linspace(0, 1, 96).expand(2, 3, 96, 96).contiguous()
     generator, slopes = rng(), []
     for _ in range(40):
-        part = enlarged(across, generator)
+        part = enlarged(across, generator, ZOOMS)
         assert part.shape == across.shape
         assert part.min() >= 0
         assert part.max() <= 1

@@ -52,7 +52,7 @@ class SecondView(NamedTuple):
     columns: Tensor
 
 
-def enlarged(photo: Tensor, rng: np.random.Generator, zooms: Sequence[int] = ZOOMS) -> Tensor:
+def enlarged(photo: Tensor, rng: np.random.Generator, zooms: Sequence[int]) -> Tensor:
     """A part of each photo (B, 3, H, H), the same in all, at the size of the whole; or the whole.
 
     `zooms` are how much photos are enlarged, one of them at random.
