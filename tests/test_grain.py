@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
-from transformer_net.grain import grain
+from transformer_net.grain import grain, kept_grain
+from transformer_net.inference.tiling.tiles import grained
 
 
 def test_mean_zero_and_unit_deviation_at_every_scale():
@@ -50,3 +52,21 @@ def test_the_finest_octave_is_white():
     spectrum = np.abs(np.fft.fft2(grain(256, 256)[0])) ** 2
     middle = spectrum[96:160, 96:160]
     assert middle.max() / middle.mean() < 20
+
+
+def test_what_is_kept_is_the_grain_of_the_last_two_sizes():
+    for size in ((40, 50), (50, 40), (40, 50), (30, 30), (40, 50)):
+        np.testing.assert_array_equal(kept_grain(*size), grain(*size))
+    assert kept_grain(40, 50) is kept_grain(40, 50)
+    assert kept_grain.cache_info().currsize <= 2
+    with pytest.raises(ValueError, match="read-only"):
+        kept_grain(40, 50)[:] = 0
+
+
+@pytest.mark.parametrize(("size", "top", "left"), [((48, 64), 0, 0), ((48, 64), 16, 0), ((48, 64), 0, 16)])
+def test_pictures_and_tiles_get_the_grain_of_their_place(size, top, left):
+    region = Image.new("RGB", size, (51, 102, 204))
+    wanted = np.full((3, size[1], size[0]), 0.2, np.float32) * np.array([1, 2, 4], np.float32)[:, None, None]
+    wanted += 0.25 * grain(size[1], size[0], top, left)
+    for _ in range(2):
+        np.testing.assert_allclose(grained(region, 0.25, top, left), wanted, atol=1e-6)

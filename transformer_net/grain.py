@@ -10,6 +10,7 @@ tile has the same grain as the whole.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,17 @@ def grain(height: int, width: int, top: int = 0, left: int = 0, seed: int = 0) -
     smooth = (_lattice(rows, columns, 4, seed ^ 1 << 28) + coarse) * np.float32(1 / _SPLINE_VARIANCE)
     across = _interpolate(smooth.swapaxes(1, 2), columns).swapaxes(1, 2)
     noise += _interpolate(np.ascontiguousarray(across), rows)  # four times as fast as with strides
+    return noise
+
+
+@lru_cache(maxsize=2)
+def kept_grain(height: int, width: int) -> Floats:
+    """`grain` of a whole picture, read-only; that of the last two sizes is kept, 12 bytes a pixel each.
+
+    The frames of a video, and the paintings of one photo, have one size.
+    """
+    noise = grain(height, width)
+    noise.setflags(write=False)
     return noise
 
 

@@ -30,9 +30,10 @@ def from_array(array: npt.NDArray[Any]) -> Image.Image:
         raise ValueError(f"expected shape (3, H, W), got {array.shape}")
     if not bool(np.isfinite(array).all()):
         raise ValueError("the painting has values that are not finite")
-    levels = np.clip(array, 0, 1).astype(np.float32, copy=False) * np.float32(255)
-    pixels = np.rint(levels, out=levels).astype(np.uint8).transpose(1, 2, 0)
-    return Image.fromarray(np.ascontiguousarray(pixels))
+    levels = np.clip(array, 0, 1).astype(np.float32, copy=False)
+    levels *= 255
+    planes = np.rint(levels, out=levels).astype(np.uint8)
+    return Image.merge("RGB", [Image.fromarray(plane) for plane in planes])  # faster than NumPy's transpose
 
 
 def fit(rgb: Image.Image, max_side: int | None) -> Image.Image:

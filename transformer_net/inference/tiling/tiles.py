@@ -25,7 +25,7 @@ from PIL import Image
 from torch import Tensor
 
 from transformer_net.errors import SettingError
-from transformer_net.grain import grain
+from transformer_net.grain import grain, kept_grain
 from transformer_net.imaging.arrays import from_array, to_array
 from transformer_net.inference.tiling.fold_norms import (
     Affine,
@@ -70,6 +70,9 @@ _FROZEN, _WITH_NORMS = 28, 40
 # the rows kept, their successors, and what they are copied from.
 _STRIP = 12
 
+_KEPT_GRAIN = 2**21
+"""Pixels of the largest picture whose grain is kept for the next one of its size: 25 MB."""
+
 ProgressCallback = Callable[[float], None]
 """Called with the share that is done, 0 to 1."""
 
@@ -98,7 +101,9 @@ def grained(region: Image.Image, amount: float, top: int = 0, left: int = 0) -> 
     """
     pixels = to_array(region)
     if amount:
-        pixels += amount * grain(region.height, region.width, top, left)
+        height, width = pixels.shape[1:]
+        kept = not top and not left and height * width <= _KEPT_GRAIN
+        pixels += amount * (kept_grain(height, width) if kept else grain(height, width, top, left))
     return pixels
 
 
