@@ -4,6 +4,13 @@
 #   docker run --rm -p 7860:7860 --read-only --tmpfs /tmp stylizer
 
 ARG PYTHON=3.11
+ARG NODE=24
+
+# What paints in visitors' browsers.
+FROM node:${NODE}-slim AS browser
+WORKDIR /src
+COPY package.json package-lock.json ./
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM python:${PYTHON}-slim AS build
 # An index with the CPU wheels of torch, which are a tenth of the size; empty: the default index.
@@ -15,12 +22,21 @@ RUN if [ -n "$TORCH_INDEX" ]; then pip install --index-url "$TORCH_INDEX" --cons
 # The dependencies alone: this layer stays as long as pyproject.toml does.
 COPY pyproject.toml /src/
 RUN python -c "import tomllib; print(*tomllib.load(open('/src/pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /src/requirements.txt \
-    && pip install --constraint /src/constraints.txt -r /src/requirements.txt
+    && pip install --constraint /src/constraints.txt -r /src/requirements.txt onnx
 
 FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin stylizer
 COPY --from=build /venv /venv
 WORKDIR /srv/stylizer
+COPY --from=browser /src/node_modules/onnxruntime-web/package.json node_modules/onnxruntime-web/
+COPY --from=browser \
+    /src/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs \
+    /src/node_modules/onnxruntime-web/dist/ort.jspi.min.mjs \
+    /src/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.mjs \
+    /src/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.wasm \
+    /src/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.jspi.mjs \
+    /src/node_modules/onnxruntime-web/dist/ort-wasm-simd-threaded.jspi.wasm \
+    node_modules/onnxruntime-web/dist/
 COPY LICENSE pyproject.toml ./
 COPY examples examples
 COPY transformer_net transformer_net

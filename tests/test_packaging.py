@@ -1,6 +1,7 @@
 """What pyproject.toml promises: commands that exist, versions that were tested, a wheel that works."""
 
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from app.site import parts
 from styles.catalog import ROOT
 
 PROJECT = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
@@ -36,6 +38,17 @@ def test_each_requirement_has_a_tested_version():
     for requirement in REQUIREMENTS:
         version = tested[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement} is not {version}"
+
+
+def test_the_image_has_what_paints_in_the_visitors_browser():
+    steps = (ROOT.parent / "Dockerfile").read_text().replace("\\\n", " ").splitlines()
+    (copied,) = (step.split() for step in steps if "--from=browser" in step and "/dist/" in step)
+    *sources, target = copied[2:]
+    runtime = parts.RUNTIME.relative_to(parts.ROOT)
+    assert target == f"{runtime}/dist/"
+    assert set(sources) == {f"/src/{runtime}/dist/{name}" for build in parts.BUILDS.values() for name in build}
+    lock = json.loads((ROOT.parent / "package-lock.json").read_text())
+    assert "dev" not in lock["packages"][str(runtime)]  # npm ci --omit=dev installs it
 
 
 _PAINT = """
