@@ -17,6 +17,7 @@ from pydantic import DirectoryPath, Field, FilePath, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from transformer_net.cores import available_cores
+from transformer_net.imaging.decode import DEFAULT_LIMITS
 
 _PREFIX: Final = "STYLIZER_"
 
@@ -43,10 +44,10 @@ class Settings(BaseSettings):
             description="Largest width x height, read from the header before decoding. Phones take 108 "
             "megapixels. Decoding one takes up to 16 bytes a pixel (WebP; JPEG a few), two at a time.",
         ),
-    ] = 120_000_000
+    ] = DEFAULT_LIMITS.max_pixels
     min_side: Annotated[
         int, Field(ge=16, description="Shortest side of a photo, in pixels. The network needs 16.")
-    ] = 16
+    ] = DEFAULT_LIMITS.min_side
     max_side: Annotated[
         int,
         Field(
