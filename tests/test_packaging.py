@@ -46,7 +46,8 @@ def test_the_image_has_what_paints_in_the_visitors_browser():
     *sources, target = copied[2:]
     runtime = parts.RUNTIME.relative_to(parts.ROOT)
     assert target == f"{runtime}/dist/"
-    assert set(sources) == {f"/src/{runtime}/dist/{name}" for build in parts.BUILDS.values() for name in build}
+    files = {name for build in parts.BUILDS.values() for name in build}
+    assert set(sources) == {f"/src/{runtime}/dist/{name}" for name in files}
     lock = json.loads((ROOT.parent / "package-lock.json").read_text())
     assert "dev" not in lock["packages"][str(runtime)]  # npm ci --omit=dev installs it
 
