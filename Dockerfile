@@ -28,7 +28,6 @@ FROM python:${PYTHON}-slim
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin stylizer
 COPY --from=build /venv /venv
 WORKDIR /srv/stylizer
-COPY --from=browser /src/node_modules/onnxruntime-web/package.json node_modules/onnxruntime-web/
 COPY --from=browser \
     /src/node_modules/onnxruntime-web/dist/ort.wasm.min.mjs \
     /src/node_modules/onnxruntime-web/dist/ort.jspi.min.mjs \
