@@ -69,7 +69,7 @@ _SETTING = """\
   total loss is content + {weight:g} · style. Evaluation mode, unless training is named: on 8 held-out photos,
   at 256 px. Optimizer: Muon and Adam, as everywhere here. The paper trains Johnson's network (width 32, 256
   px, Adam).
-- **The longer runs** ("three styles, ten seeds"): the same with {long[iterations]} iterations, in mosaic,
+- **The longer runs** ("three styles"): the same with {long[iterations]} iterations, in mosaic,
   wave and starry. Each seed counts once, with the mean of its three styles. They are measured in evaluation
   mode and by the statistics of batches of {style[batch_size]} ("training mode"): on the held-out photos at
   256 px, on the example photos at 512.
