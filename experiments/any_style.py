@@ -21,8 +21,9 @@ from torch import Tensor
 
 from experiments.harness.drawing import COLOURS, dots, markdown
 from experiments.harness.experiment import main
-from experiments.harness.intervals import Claim, Estimate, change, difference, judged
+from experiments.harness.intervals import Claim, Estimate, change, difference, judged, what_it_takes
 from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
+from experiments.harness.stylization import TOLD
 from styles.gallery.painted import painted
 from transformer_net.errors import SettingError
 from transformer_net.norms import NORMS, norm_slug, running_statistics_kept
@@ -187,7 +188,9 @@ def claims(store: Store) -> list[Claim]:
         for text, by_style, unit in rows:
             gain = Estimate.of(by_style)
             ran = "the style predictors, held-out styles, one training each"
-            found.append(Claim("new", text, ran, gain, COMMAND, gain.show(1, f" {unit}", signed=True)))
+            figure = gain.show(1, f" {unit}", signed=True)
+            hint = what_it_takes(gain, TOLD, " %", len(OTHERS) * len(rows), "held-out styles")
+            found.append(Claim("new", text, ran, gain, COMMAND, figure, hint=hint, least=TOLD))
     return judged(found)
 
 

@@ -4,7 +4,8 @@
 
 Ten seeds in each of three styles decide: how many it takes follows from the spread of three seeds' shorter
 runs. The gallery's models, one seed in each of six styles (`styles/*/curves.json`), are judged beside them.
-The paper shows training losses; evaluation mode on held-out photos stands beside.
+The paper shows training losses; evaluation mode on held-out photos stands beside, and how far the two are
+apart, which is what batch noise does (section 3).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import math
 import statistics
 import sys
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -32,6 +34,7 @@ from experiments.harness.intervals import (
     judged,
     per_seed,
     seeds_needed,
+    what_it_takes,
 )
 from experiments.harness.runner import Store, Trial
 from experiments.harness.stylization import TOLD
@@ -41,15 +44,20 @@ from transformer_net.norms import NORMS
 
 TITLE = "Training curves (Figures 3 and 5)"
 COMMAND = "python -m experiments.curves"
-MAIN_STYLE, MORE_STYLES = "mosaic", ("wave", "starry")
-STYLES = (MAIN_STYLE, *MORE_STYLES)
+STYLES = ("mosaic", "wave", "starry")
 LONG_SEEDS = tuple(range(10))
 OTHERS = {"iebn": "IEBN", "bn+se": "SE", "in": "IN"}
-FAMILY = 12
-"""Claims about one set of runs: three normalizers, two losses, two modes."""
 TERMS = ("content", "style")
-MODES = {"training": "training", "final": "evaluation"}
-"""Key of a run's metrics → what mode it was taken in."""
+MODES = ("training", "evaluation")
+LONG = "three styles, ten seeds"
+FAMILY = 32
+"""Claims about the longer runs: three normalizers, two losses, two modes and two sides, and eight others."""
+
+SHORT = {"training": "training", "evaluation": "final"}
+"""Mode → key of a short run's metrics."""
+
+Losses = Mapping[str, Mapping[str, float]]
+"""Of a run: mode → term → value."""
 
 
 def trials(quick: bool = False) -> list[Trial]:
@@ -59,54 +67,79 @@ def trials(quick: bool = False) -> list[Trial]:
         for seed in (SEEDS[:1] if quick else SEEDS)
         for norm in NORMS
     ]
-    long = [
+    return short + [
         stylization.trial(norm, seed, style=style, long=True, quick=quick)
         for seed in (LONG_SEEDS[:1] if quick else LONG_SEEDS)
         for style in (STYLES[:1] if quick else STYLES)
         for norm in (("bn", "iebn") if quick else NORMS)
     ]
-    more = [stylization.trial(norm, style=style, stage=2) for style in MORE_STYLES for norm in NORMS]
-    return short + long + (more if not quick else [])
 
 
-def losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
-    """Loss at the end of training on the mosaic, by seed; infinite if it diverged."""
+def short_losses(store: Store, norm: str, mode: str, term: str) -> dict[int, float]:
+    """Loss at the end of a short training on the mosaic, by seed; infinite if it diverged."""
     return per_seed(
         store,
         lambda s: stylization.trial(norm, s),
-        lambda m: math.inf if m["diverged"] else m[mode][term],
+        lambda m: math.inf if m["diverged"] else m[SHORT[mode]][term],
     )
 
 
-def below_bn(store: Store, norm: str, mode: str, term: str, side: int = 256) -> dict[int, float]:
-    """By how many percent a long run's loss is below BN's, by seed: the mean of the three styles."""
+def long_runs(
+    store: Store, norm: str, side: int, value: Callable[[Losses], float]
+) -> dict[str, dict[int, float]]:
+    """`value` of the longer runs' losses on squares of `side` px, by style and seed; infinite if diverged."""
 
-    def held_out(metrics: Any) -> float | None:
+    def of(metrics: Any) -> float | None:
         if metrics["diverged"]:
             return math.inf
-        modes = metrics["held_out"].get(str(side))  # quick runs have smaller sides
-        return modes[mode][term] if modes else None
+        found = metrics["held_out"].get(str(side))  # quick runs have smaller sides
+        return value(found) if found else None
 
-    gains = []
-    for style in STYLES:
-        ours, bn = (
-            per_seed(store, partial(stylization.trial, n, style=style, long=True), held_out, LONG_SEEDS)
-            for n in (norm, "bn")
-        )
-        gains.append(relative(ours, bn))
     return {
-        seed: statistics.fmean(gain[seed] for gain in gains)
-        for seed in LONG_SEEDS
-        if all(seed in gain for gain in gains)
+        style: per_seed(store, partial(stylization.trial, norm, style=style, long=True), of, LONG_SEEDS)
+        for style in STYLES
     }
 
 
+def mean_of_styles(styles: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
+    """By seed, where all styles are known."""
+    return {
+        seed: statistics.fmean(values[seed] for values in styles.values())
+        for seed in LONG_SEEDS
+        if all(seed in values for values in styles.values())
+    }
+
+
+def losses(store: Store, norm: str, mode: str, term: str, side: int) -> dict[str, dict[int, float]]:
+    """A loss of the longer runs."""
+    return long_runs(store, norm, side, lambda found: found[mode][term])
+
+
+def below_bn(store: Store, norm: str, mode: str, term: str, side: int) -> dict[int, float]:
+    """By how many percent a longer run's loss is below BN's, by seed: the mean of the three styles."""
+    ours, bn = (losses(store, n, mode, term, side) for n in (norm, "bn"))
+    return mean_of_styles({style: relative(ours[style], bn[style]) for style in STYLES})
+
+
+def batch_noise(store: Store, norm: str, side: int) -> dict[int, float]:
+    """By how many percent the losses change from evaluation mode to the statistics of batches, by seed.
+
+    Up or down, the mean of content and style and of the three styles.
+    """
+
+    def moved(found: Losses) -> float:
+        evaluation = found["evaluation"]
+        return statistics.fmean(abs(100 * (found["training"][term] / evaluation[term] - 1)) for term in TERMS)
+
+    return mean_of_styles(long_runs(store, norm, side, moved))
+
+
 def gallery(norm: str, mode: str, term: str) -> dict[str, float]:
-    """The same of the shipped models, by style: the last validation, or the last tenth of training."""
+    """A loss of the shipped models, by style: the last validation, or the last tenth of training."""
     found = {}
     for style, curves in _gallery_curves(norm).items():
-        points = curves["validation" if mode == "final" else "training"]
-        last = points[-1:] if mode == "final" else points[-max(1, len(points) // 10) :]
+        points = curves["validation" if mode == "evaluation" else "training"]
+        last = points[-1:] if mode == "evaluation" else points[-max(1, len(points) // 10) :]
         found[style] = statistics.fmean(point[term] for point in last)
     return found
 
@@ -132,49 +165,79 @@ def relative(ours: dict[Any, float], theirs: dict[Any, float]) -> dict[Any, floa
 
 
 def table(store: Store) -> str:
-    """Losses at the end, ours and the gallery's."""
+    """Losses of the longer runs, by how much the gallery's are below BN's, and how many seeds it takes."""
     rows = []
-    for mode, mode_name in MODES.items():
-        for norm in NORMS:
-            ours = [Estimate.of(losses(store, norm, mode, term)) for term in TERMS]
-            if ours[0].count:
-                long = [Estimate.of(relative(gallery(norm, mode, t), gallery("bn", mode, t))) for t in TERMS]
-                below = ["" if norm == "bn" else e.show(1, " %", signed=True) for e in long]
-                rows.append([mode_name, f"`{norm}`", ours[0].show(2), ours[1].show(3), *below])
-    columns = ["mode", "norm", "content", "style", "gallery: content below `bn`", "gallery: style below `bn`"]
-    return f"{markdown(columns, rows)}\n{_power(store)}"
+    for mode, norm in product(MODES, NORMS):
+        ours = [
+            Estimate.of(mean_of_styles(losses(store, norm, mode, term, side))).show(digits)
+            for side in stylization.SIDES
+            for term, digits in zip(TERMS, (2, 3), strict=True)
+        ]
+        shipped_models = [
+            Estimate.of(relative(gallery(norm, mode, t), gallery("bn", mode, t))) for t in TERMS
+        ]
+        below = ["" if norm == "bn" else e.show(1, " %", signed=True) for e in shipped_models]
+        rows.append([mode, f"`{norm}`", *ours, *below])
+    columns = [
+        *("mode", "norm"),
+        *(f"{term}, {side} px" for side in stylization.SIDES for term in TERMS),
+        *(f"gallery: {term} below `bn`" for term in TERMS),
+    ]
+    return f"{markdown(columns, rows)}\n{_noise_table(store)}\n{_power(store)}"
+
+
+def _noise_table(store: Store) -> str:
+    """What batch statistics do to a finished network."""
+    rows = [
+        [f"`{norm}`", *(Estimate.of(batch_noise(store, norm, s)).show(1, " %") for s in stylization.SIDES)]
+        for norm in NORMS
+    ]
+    columns = ["norm", *(f"{side} px" for side in stylization.SIDES)]
+    return (
+        "**Batch noise.** By how much the losses of a finished network change, up or down, from\n"
+        "evaluation mode to the statistics of batches; the mean of content and style. Batches are of\n"
+        f"{stylization.SETTING['batch_size']} photos.\n"
+        f"\n{markdown(columns, rows)}"
+    )
 
 
 def _power(store: Store) -> str:
     """How many seeds a small difference takes."""
     rows = []
-    for mode, mode_name in MODES.items():
-        for term in TERMS:
-            bn = losses(store, "bn", mode, term)
-            for norm in OTHERS:
-                short = Estimate.of(relative(losses(store, norm, mode, term), bn))
-                long = Estimate.of(below_bn(store, norm, mode_name, term))
-                if math.isfinite(short.deviation):
-                    rows.append([mode_name, term, f"`{norm}`", *_seeds(short), *_seeds(long)])
-    flat = Estimate.of(
-        {
-            trial.label: stylization.fell(metrics["curves"]["validation"])
-            for trial in trials()
-            if "-long-" in trial.label and (metrics := store.metrics(trial)) and not metrics["diverged"]
-        }
-    )
+    for mode, term, norm in product(MODES, TERMS, OTHERS):
+        bn = short_losses(store, "bn", mode, term)
+        short = Estimate.of(relative(short_losses(store, norm, mode, term), bn))
+        long = [Estimate.of(below_bn(store, norm, mode, term, side)) for side in stylization.SIDES]
+        if math.isfinite(short.deviation):
+            rows.append([mode, term, f"`{norm}`", *_seeds(short), *(c for e in long for c in _seeds(e)[::2])])
     columns = ["mode", "loss", "norm beside `bn`", "deviation", "seeds", f"seeds, {FAMILY} claims"]
-    columns += [f"three styles: {name}" for name in columns[-3:]]
-    minutes = len(NORMS) * len(STYLES) * stylization.MINUTES[True]
-    fell = f"\nIn the last fifth of the longer runs the total loss fell by {flat.show(1, ' %')}.\n"
+    columns += [f"longer, {side} px: {name}" for side in stylization.SIDES for name in columns[-3::2]]
+    flat = [
+        f"`{norm}` {fall.show(1, ' %')}"
+        for norm in NORMS
+        for fall in stylization.falls(store, _long_trials(norm)).values()
+    ]
+    fell = (
+        f"\nIn the last fifth of the longer runs the total loss fell by: {', '.join(flat)}.\n" if flat else ""
+    )
     return (
         f"**Power.** Pairs of runs that find a difference of {TOLD:g} % with a probability of {POWER:.0%}:\n"
         "by the standard deviation of the short runs' differences in percent, for one claim alone and for\n"
-        f"one of {FAMILY}; and the same of the {len(LONG_SEEDS)} longer runs in three styles, as far as\n"
-        f"they are run; a seed of these takes {minutes:.0f} minutes of one core. A deviation of three\n"
-        "seeds is itself known to a factor of two or three only.\n\n"
-        f"{markdown(columns, rows)}{fell if flat.count else ''}"
+        f"one of {FAMILY}; and by that of the longer runs in three styles, a seed of which takes\n"
+        f"{_minutes_a_seed():.0f} minutes of one core. A deviation of three seeds is itself known to a\n"
+        f"factor of two or three only.\n\n{markdown(columns, rows)}{fell}"
     )
+
+
+def _minutes_a_seed() -> float:
+    return len(NORMS) * len(STYLES) * stylization.MINUTES[True]
+
+
+def _long_trials(*norms: str) -> list[Trial]:
+    return [
+        stylization.trial(norm, seed, style=style, long=True)
+        for norm, seed, style in product(norms, LONG_SEEDS, STYLES)
+    ]
 
 
 def _seeds(estimate: Estimate) -> list[str]:
@@ -185,27 +248,33 @@ def _seeds(estimate: Estimate) -> list[str]:
 
 
 def against_bn(store: Store) -> dict[str, dict[str, dict[str, Estimate]]]:
-    """By how many percent losses are below BN's: of the runs by seed that are done, and of the gallery."""
+    """By how many percent losses are below BN's, of the longer runs and of the gallery, and batch noise."""
     long = {
-        f"{term}, {mode}": {norm: Estimate.of(below_bn(store, norm, mode, term)) for norm in OTHERS}
-        for mode, term in product(MODES.values(), TERMS)
-    }
-    short, shipped_models = (
-        {
-            f"{term}, {name}": {
-                norm: Estimate.of(relative(of(norm, mode, term), of("bn", mode, term))) for norm in OTHERS
-            }
-            for (mode, name), term in product(MODES.items(), TERMS)
+        f"{term}, {mode}, {side} px": {
+            norm: Estimate.of(below_bn(store, norm, mode, term, side)) for norm in OTHERS
         }
-        for of in (partial(losses, store), gallery)
-    )
+        for side, mode, term in product(stylization.SIDES, MODES, TERMS)
+    }
+    noise = {
+        f"{side} px": {
+            norm: Estimate.of(difference(batch_noise(store, "bn", side), batch_noise(store, norm, side)))
+            for norm in OTHERS
+        }
+        for side in stylization.SIDES
+    }
+    shipped_models = {
+        f"{term}, {mode}": {
+            norm: Estimate.of(relative(gallery(norm, mode, term), gallery("bn", mode, term)))
+            for norm in OTHERS
+        }
+        for mode, term in product(MODES, TERMS)
+    }
     seeds = max(estimate.count for group in long.values() for estimate in group.values())
-    ours = (
-        {f"three styles, {seeds} seeds: % below BN": long}
-        if seeds
-        else {"mosaic, runs too short for verdicts: % below BN": short}
-    )
-    return {**ours, "the gallery, six styles: % below BN": shipped_models}
+    return {
+        f"three styles, {seeds} seeds: % below BN": long,
+        "their batch noise: points below BN": noise,
+        "the gallery, six styles: % below BN": shipped_models,
+    }
 
 
 def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
@@ -215,8 +284,9 @@ def figures(store: Store, folder: Path) -> list[tuple[Path, str]]:
         runs = {
             norm: [
                 m["curves"]
-                for seed in SEEDS
-                if (m := store.metrics(stylization.trial(norm, seed, style=style))) and not m["diverged"]
+                for seed in LONG_SEEDS
+                if (m := store.metrics(stylization.trial(norm, seed, style=style, long=True)))
+                and not m["diverged"]
             ]
             for norm in NORMS
         }
@@ -253,86 +323,128 @@ def _draw(style: str, runs: dict[str, list[dict[str, Any]]], path: Path) -> tupl
 
 
 def claims(store: Store) -> list[Claim]:
-    """SE and IEBN are below BN and near IN; IN is lowest."""
+    """SE and IEBN are below BN and near IN, and depend less on the batch."""
+    return judged([*_longer(store), *_batch_noise(store), *_nearness(store), *_gallery(store)])
+
+
+def _longer(store: Store) -> list[Claim]:
+    found = []
+    for mode, term, (norm, name), side in product(MODES, TERMS, OTHERS.items(), stylization.SIDES):
+        gain = Estimate.of(below_bn(store, norm, mode, term, side))
+        found.append(
+            Claim(
+                "Figures 3, 5",
+                f"{name} has a lower {term} loss than BN",
+                _ran(side, mode),
+                gain,
+                COMMAND,
+                gain.show(1, " %", signed=True),
+                **_of_longer_runs(store, gain, "bn", norm),
+            )
+        )
+    return found
+
+
+def _batch_noise(store: Store) -> list[Claim]:
+    found = []
+    for norm, side in product(("iebn", "bn+se"), stylization.SIDES):
+        bn, ours = (batch_noise(store, n, side) for n in ("bn", norm))
+        less = Estimate.of(difference(bn, ours))
+        changed = (
+            f"{Estimate.of(bn).show(1, ' %')} with BN, {Estimate.of(ours).show(1, ' %')} with {OTHERS[norm]}"
+        )
+        found.append(
+            Claim(
+                "section 3",
+                f"{OTHERS[norm]}'s losses change less than BN's from evaluation mode to batch statistics",
+                _ran(side),
+                less,
+                COMMAND,
+                f"{less.show(1, ' points', signed=True)}: {changed}",
+                **_of_longer_runs(store, less, "bn", norm),
+            )
+        )
+    return found
+
+
+def _nearness(store: Store) -> list[Claim]:
+    found = []
+    for side, mode in product(stylization.SIDES, MODES):
+        bn, ours, best = (
+            mean_of_styles(long_runs(store, norm, side, lambda modes: stylization.total(modes[mode])))  # noqa: B023
+            for norm in ("bn", "iebn", "in")
+        )
+        gaps = [
+            {seed: 100 * gap / bn[seed] for seed, gap in difference(a, b).items()}
+            for a, b in ((bn, ours), (ours, best))
+        ]
+        nearer = Estimate.of({seed: abs(gaps[0][seed]) - abs(gaps[1][seed]) for seed in gaps[0]})
+        to_bn, to_in = (Estimate.of(gap).show(1, " %", signed=True) for gap in gaps)
+        share = nearer.show(1, " % of the loss", signed=True)
+        found.append(
+            Claim(
+                "Figure 5",
+                "IEBN is nearer to IN than to BN in total loss",
+                _ran(side, mode),
+                nearer,
+                COMMAND,
+                f"{share}: BN − IEBN {to_bn}, IEBN − IN {to_in}",
+                **_of_longer_runs(store, nearer, "bn", "iebn", "in"),
+            )
+        )
+    return found
+
+
+def _ran(side: int, mode: str = "") -> str:
+    """What the longer runs were measured on."""
+    photos = "held-out photos" if side == min(stylization.SIDES) else "example photos"
+    return f"{LONG}, {photos} at {side} px" + (f", {mode} mode" if mode else "")
+
+
+def _of_longer_runs(store: Store, estimate: Estimate, *norms: str) -> dict[str, Any]:
+    """What all claims about the longer runs have in common."""
+    pairs = f"seeds of {_minutes_a_seed():.0f} minutes of one core"
+    return {
+        "family": LONG,
+        "hint": what_it_takes(estimate, TOLD, " %", FAMILY, pairs),
+        "least": TOLD,
+        "finished": stylization.are_finished(store, _long_trials(*norms)),
+    }
+
+
+def _gallery(store: Store) -> list[Claim]:
     # Once: a book reads the files of all models, to know whether it is still about them.
     examples: dict[int, Tables] = {
         side: {style.name: QualityFigures(style, side).table() for style in shipped()} for side in SIDES
     }
     found = []
-    for (mode, mode_name), term, (norm, name) in product(MODES.items(), TERMS, OTHERS.items()):
-        sets = {
-            f"three styles, longer runs, held-out photos at {side} px": below_bn(
-                store, norm, mode_name, term, side
-            )
-            for side in stylization.SIDES
-        }
-        sets["mosaic, short runs"] = relative(
-            losses(store, norm, mode, term), losses(store, "bn", mode, term)
-        )
-        long = "the gallery's styles, one seed each"
-        sets[long] = relative(gallery(norm, mode, term), gallery("bn", mode, term))
-        if mode == "final":
+    for mode, term, (norm, name) in product(MODES, TERMS, OTHERS.items()):
+        ran = "the gallery's styles, one seed each"
+        sets = {ran: relative(gallery(norm, mode, term), gallery("bn", mode, term))}
+        if mode == "evaluation":
             for side, tables in examples.items():
-                sets[f"{long}, example photos at {side} px"] = relative(
+                sets[f"{ran}, example photos at {side} px"] = relative(
                     on_examples(tables, norm, term), on_examples(tables, "bn", term)
                 )
-        for ran, gains in sets.items():
+        curves = [*_gallery_curves("bn").values(), *_gallery_curves(norm).values()]
+        finished = all(stylization.fell(curve["validation"]) < TOLD for curve in curves)
+        for family, gains in sets.items():
             gain = Estimate.of(gains)
-            text = f"{name} has a lower {term} loss than BN"
-            figure = gain.show(1, " % lower", signed=True)
-            by_seed = math.isfinite(gain.deviation) and not ran.startswith(long)
-            hint = f"{TOLD:g} % would take {_seeds(gain)[2]} seeds" if by_seed else ""
-            if ran.startswith(long):
-                curves = [*_gallery_curves("bn").values(), *_gallery_curves(norm).values()]
-                finished = all(stylization.fell(curve["validation"]) < TOLD for curve in curves)
-            else:
-                finished = _are_finished(store, "bn", norm, long=ran.startswith("three"))
+            hint = what_it_takes(gain, TOLD, " %", len(OTHERS) * len(TERMS), "styles with four models each")
             found.append(
                 Claim(
                     "Figures 3, 5",
-                    text,
-                    f"{ran}, {mode_name} mode",
+                    f"{name} has a lower {term} loss than BN",
+                    f"{family}, {mode} mode",
                     gain,
                     COMMAND,
-                    figure,
-                    family=ran,
+                    gain.show(1, " %", signed=True),
+                    family=family,
                     hint=hint,
                     finished=finished,
                 )
             )
-    return judged(found + [_nearness(store, mode, mode_name) for mode, mode_name in MODES.items()])
-
-
-def _are_finished(store: Store, *norms: str, long: bool = False) -> bool:
-    styles, seeds = (STYLES, LONG_SEEDS) if long else (STYLES[:1], SEEDS)
-    runs = product(norms, seeds, styles)
-    return stylization.are_finished(
-        store, (stylization.trial(norm, seed, style=style, long=long) for norm, seed, style in runs)
-    )
-
-
-def _nearness(store: Store, mode: str, mode_name: str) -> Claim:
-    bn, ours, best = (
-        {
-            seed: stylization.total({"content": content, "style": style[seed]})
-            for seed, content in found.items()
-        }
-        for norm in ("bn", "iebn", "in")
-        for found, style in [(losses(store, norm, mode, "content"), losses(store, norm, mode, "style"))]
-    )
-    nearer = Estimate.of(
-        {s: abs(bn[s] - ours[s]) - abs(ours[s] - best[s]) for s in ours if s in bn and s in best}
-    )
-    gaps = [Estimate.of(difference(a, b)).show(2, signed=True) for a, b in ((bn, ours), (ours, best))]
-    return Claim(
-        "Figure 5",
-        "IEBN is nearer to IN than to BN in total loss",
-        f"mosaic, short runs, {mode_name} mode",
-        nearer,
-        COMMAND,
-        f"{nearer.show(2, signed=True)}: BN − IEBN {gaps[0]}, IEBN − IN {gaps[1]}",
-        finished=_are_finished(store, "bn", "iebn", "in"),
-    )
+    return found
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ python -m experiments.figures
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -27,14 +28,14 @@ from experiments import (
 from experiments.harness import classification, stylization
 from experiments.harness.drawing import COLOURS, Groups, dots, markdown
 from experiments.harness.experiment import Experiment, plan, timetable
-from experiments.harness.intervals import NOT_RUN, UNFINISHED, Claim, Estimate, difference
+from experiments.harness.intervals import NOT_RUN, UNFINISHED, Claim, Estimate, Verdict, difference
 from experiments.harness.paper import CAPTIONS
 from experiments.harness.runner import RESULTS, ROOT, Store
 from transformer_net.checkpoint import write_atomically
 from transformer_net.commandline import run, say
 
 EXPERIMENTS: tuple[Experiment, ...] = (
-    any_style, inside, pictures, curves, accuracy, ablations, noise, mixed, machines,
+    curves, inside, any_style, pictures, accuracy, ablations, noise, mixed, machines,
 )  # fmt: skip
 """Most telling first."""
 
@@ -52,11 +53,15 @@ style networks and, in small, on CIFAR-100. Nobody writes a verdict here: each i
 {summary}
 
 **How sure.** A claim **holds**, or **does not hold**, where a paired t-test says so with less than 5 % risk
-of any such verdict being wrong in its family, the claims about the same runs (Holm's correction). Otherwise
-it is **not decidable**: that is no evidence for either side. A claim about accuracy is judged from trainings
-that came to their end alone: the learning rate at its lowest over the last fifth of the epochs, and less than
-a point gained there. One about losses is judged where the total loss fell by less than {told:g} % over that
-fifth. Intervals are 95 % intervals of one mean. The figure shows all of it against batch norm.
+of any such verdict being wrong in its family, the claims about the same runs (Holm's correction). There is
+**no difference** where the interval, corrected for the family as well (Bonferroni), lies within ±{told:g} %.
+Otherwise a claim is **not decidable**, which is no evidence for either side; the table then says how many
+seeds or styles would find a difference of {told:g} % four times in five. They are more than the twelve hours
+of two cores that all of this was to take. Only trainings that came to their end are judged. For accuracy: the
+learning rate is at its lowest over the last fifth of the epochs, and less than a point is gained there. For
+losses: each network's total loss falls by less than {told:g} % over the last fifth, by the upper end of the
+interval of its seeds' mean. Intervals are 95 % intervals of one mean. The figure shows all of it against
+batch norm.
 """
 
 _SETTING = """\
@@ -69,10 +74,10 @@ _SETTING = """\
   total loss is content + {weight:g} · style. Evaluation mode, unless training is named: on 8 held-out photos,
   at 256 px. Optimizer: Muon and Adam, as everywhere here. The paper trains Johnson's network (width 32, 256
   px, Adam).
-- **The longer runs** ("three styles"): the same with {long[iterations]} iterations, in mosaic,
-  wave and starry. Each seed counts once, with the mean of its three styles. They are measured in evaluation
-  mode and by the statistics of batches of {style[batch_size]} ("training mode"): on the held-out photos at
-  256 px, on the example photos at 512.
+- **The longer runs** ("three styles, ten seeds"): the same with {long[iterations]} iterations, in mosaic,
+  wave and starry. The short runs said how many seeds these take. Each seed counts once, with the mean of its
+  three styles. They are measured in evaluation mode and by the statistics of batches of {style[batch_size]}
+  ("training mode"): on the held-out photos at 256 px, on the example photos at 512.
 - **CIFAR-100**: 100 training and 20 test images a class; ResNet-20 (width {resnet[width]}),
   {resnet[epochs]} epochs, batches of {resnet[batch_size]}, random crops of the image with a rim of 4 black
   pixels, mirrored every second time, SGD with momentum {resnet[momentum]:g}, a learning rate of
@@ -145,18 +150,12 @@ def summary(claims: Sequence[Claim]) -> str:
     """What holds and what does not, a line a claim, and where nobody can tell yet."""
     counts = Counter(claim.verdict for claim in claims)
     lines = [
-        f"**In short**: {counts['holds']} of {len(claims)} claims hold, {counts['does not hold']} do not, "
-        f"and {counts['not decidable']} cannot be told from the runs so far.\n"
+        f"**In short**: of {len(claims)} claims {counts['holds']} hold and {counts['does not hold']} do not; "
+        f"in {counts['no difference']} there is no difference of {stylization.TOLD:g} %; "
+        f"{counts['not decidable']} cannot be told from the runs so far.\n"
     ]
-    for verdict in ("holds", "does not hold"):
-        found: dict[str, list[str]] = {}
-        for claim in claims:
-            if claim.verdict == verdict:
-                found.setdefault(claim.text, []).append(f"{claim.figure}, {claim.ran}")
-        lines.append(f"**What {verdict}**{'' if found else ': nothing yet.'}\n")
-        for text, figures in found.items():
-            lines += [f"- {text}:", *(f"  - {figure}" for figure in figures)]
-        lines.append("")
+    for text in dict.fromkeys(claim.text for claim in claims if claim.verdict != "not decidable"):
+        lines.append(_decided(text, [claim for claim in claims if claim.text == text]))
     undecided = [claim for claim in claims if claim.verdict == "not decidable"]
     reasons = Counter(
         claim.absent
@@ -169,10 +168,28 @@ def summary(claims: Sequence[Claim]) -> str:
     why = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     decided = {claim.source for claim in claims if claim.verdict != "not decidable"}
     nothing = ", ".join(dict.fromkeys(claim.source for claim in undecided if claim.source not in decided))
-    lines.append(f"**What nobody can tell yet**: {why or 'nothing'}.")
+    lines.append(f"\n**What nobody can tell yet**: {why or 'nothing'}.")
     if nothing:
         lines.append(f"There is no verdict at all on: {nothing.replace('new', 'what is not in the paper')}.")
     return "\n".join(lines)
+
+
+def _decided(text: str, claims: Sequence[Claim]) -> str:
+    """A claim and its verdicts: the figure of each, or the lowest and the highest where there are several."""
+    parts = []
+    for verdict in get_args(Verdict):
+        alike = sorted((c for c in claims if c.verdict == verdict), key=lambda claim: claim.estimate.mean)
+        figures = list(dict.fromkeys(re.split("[:;]", claim.figure)[0] for claim in alike))
+        if not alike:
+            continue
+        if verdict == "not decidable":
+            parts.append(f"{verdict} in {len(alike)}")
+        elif len(alike) == 1:
+            parts.append(f"**{verdict}**, {figures[0]}, {alike[0].ran}")
+        else:
+            ends = f", {figures[0]} to {figures[-1]}" if len(figures) > 1 else f", {figures[0]}"
+            parts.append(f"**{verdict}** in {len(alike)} comparisons{ends}")
+    return f"- {text}: {'; '.join(parts)}."
 
 
 def glance(store: Store, folder: Path) -> list[tuple[Path, str]]:

@@ -22,7 +22,7 @@ from torch import Tensor, split
 
 from experiments.harness.drawing import COLOURS, markdown, new_figure, save
 from experiments.harness.experiment import main
-from experiments.harness.intervals import Claim, Estimate, difference, judged
+from experiments.harness.intervals import Claim, Estimate, difference, judged, what_it_takes
 from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
 from styles.catalog import find_style, shipped
 from styles.gallery.quality import gallery_loss
@@ -284,6 +284,7 @@ def claims(store: Store) -> list[Claim]:
                 less,
                 COMMAND,
                 less.show(1, " % less change", signed=True),
+                hint=what_it_takes(less, 10, " %", len(GATED), "styles with four models each"),
             ),
         ]
     return judged(found)

@@ -30,8 +30,10 @@ from experiments.harness.intervals import (
     difference,
     judged,
     per_seed,
+    what_it_takes,
 )
 from experiments.harness.runner import Store, Trial
+from experiments.harness.stylization import TOLD
 
 TITLE = "Noise attack (Table 2)"
 COMMAND = "python -m experiments.noise"
@@ -158,7 +160,19 @@ def claims(store: Store) -> list[Claim]:
             ran = f"{task}; (N_a, N_b) = {', '.join(map(str, noises))}"
             figure = harm.show(1, f" % {what}", signed=True)
             finished = of is accuracies or curves_are_flat
-            found.append(Claim("Table 2", text, ran, harm, COMMAND, figure, absent=absent, finished=finished))
+            found.append(
+                Claim(
+                    "Table 2",
+                    text,
+                    ran,
+                    harm,
+                    COMMAND,
+                    figure,
+                    absent=absent,
+                    hint=what_it_takes(harm, TOLD, " %", len(tasks) * len(rows), "seeds"),
+                    finished=finished,
+                )
+            )
     return judged(found)
 
 

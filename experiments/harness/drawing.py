@@ -67,7 +67,7 @@ def dots(
         path: Where to write.
         colours: By name; without, everything is grey and there is no legend.
         least: Rows that have to be known, where one alone tells nothing.
-        line: A value to draw a line at.
+        line: A value to draw a line at, in sight everywhere.
     """
     known = {
         label: {row: group for row, group in groups.items() if any(_is_known(e) for e in group.values())}
@@ -85,6 +85,8 @@ def dots(
         axes.set_xlabel(label)
         if line is not None:
             axes.axvline(line, color="#404040", lw=1)
+            low, high = axes.get_xlim()
+            axes.set_xlim(min(low, line - 0.05 * (high - line)), max(high, line + 0.05 * (line - low)))
     if colours:
         handles, labels = everywhere[0].get_legend_handles_labels()
         figure.legend(

@@ -12,7 +12,7 @@ from scipy import stats
 
 from experiments.harness.runner import Store, Trial
 
-Verdict = Literal["holds", "does not hold", "not decidable"]
+Verdict = Literal["holds", "does not hold", "no difference", "not decidable"]
 
 SEEDS = (0, 1, 2)
 
@@ -63,6 +63,19 @@ class Estimate:
         t = (self.mean - margin) / self.deviation * math.sqrt(self.count)
         return float(2 * stats.t.sf(abs(t), self.count - 1))
 
+    def is_within(self, distance: float, margin: float = 0.0, tests: int = 1) -> bool:
+        """Whether the mean is surely nearer to `margin` than `distance`: the test of equivalence.
+
+        The interval lies between the two bounds (Schuirmann 1987), one of `LEVEL` by `tests`, Bonferroni's
+        correction for so many claims.
+        """
+        if not math.isfinite(self.half):
+            return False
+        half = (
+            float(stats.t.ppf(1 - LEVEL / tests / 2, self.count - 1)) * self.deviation / math.sqrt(self.count)
+        )
+        return abs(self.mean - margin) + half < distance
+
     def show(self, digits: int = 2, unit: str = "", signed: bool = False) -> str:
         """For example `+1.20 ± 0.31 pp (n = 3)`; the range is left out where there is but one run."""
         if not self.count:
@@ -91,6 +104,14 @@ def seeds_needed(deviation: float, difference: float, tests: int = 1) -> int:
         if shift == math.inf or stats.nct.sf(quantile, count - 1, shift) >= POWER:
             return count
     return MOST_SEEDS
+
+
+def what_it_takes(estimate: Estimate, least: float, unit: str, tests: int, pairs: str) -> str:
+    """The hint of a claim: how many `pairs` find a difference of `least`; empty where nobody can tell yet."""
+    if not math.isfinite(estimate.deviation):
+        return ""
+    count = seeds_needed(estimate.deviation, least, tests)
+    return f"{least:g}{unit} would take {count}{' or more' * (count == MOST_SEEDS)} {pairs}"
 
 
 def per_seed(
@@ -134,8 +155,10 @@ class Claim:
         family: Claims that are corrected for their number together; of the same source, where empty.
         absent: Why there are no values, where there are none.
         hint: What it would take to decide it, where that is known.
+        least: The smallest difference from `margin` that would matter; 0 where nobody has named one.
         finished: Whether its runs came to their end; of others there is no verdict.
         p: Two-sided p-value, corrected by `judged`; None where there is no test.
+        equal: Whether the difference is surely smaller than `least`, as `judged` finds.
         counted: The verdict where it follows from counting and not from runs.
     """
 
@@ -149,17 +172,22 @@ class Claim:
     family: str = ""
     absent: str = NOT_RUN
     hint: str = ""
+    least: float = 0.0
     finished: bool = True
     p: float | None = None
+    equal: bool = False
     counted: Verdict | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """By the corrected p-value: holds if the mean is above the margin, does not if it is below."""
+        """By the corrected p-value: holds if the mean is above the margin, does not if it is below.
+
+        Where there is none, but what there may be is too small to matter, that is a verdict as well.
+        """
         if self.counted:
             return self.counted
         if self.p is None or self.p >= LEVEL:
-            return "not decidable"
+            return "no difference" if self.equal else "not decidable"
         return "holds" if self.estimate.mean > self.margin else "does not hold"
 
     @property
@@ -181,7 +209,7 @@ class Claim:
 
 
 def judged(claims: Iterable[Claim]) -> list[Claim]:
-    """`claims` with p-values corrected for their number within each family (Holm 1979)."""
+    """`claims` with p-values corrected for their number within each family (Holm 1979), and equivalence."""
     found = [
         replace(claim, p=claim.estimate.p_value(claim.margin) if claim.finished else None) for claim in claims
     ]
@@ -193,5 +221,7 @@ def judged(claims: Iterable[Claim]) -> list[Claim]:
         least = 0.0
         for rank, place in enumerate(sorted(places, key=lambda i: found[i].p or 0.0)):
             least = max(least, min(1.0, (len(places) - rank) * (found[place].p or 0.0)))
-            found[place] = replace(found[place], p=least)
+            claim = found[place]
+            equal = claim.estimate.is_within(claim.least, claim.margin, len(places))
+            found[place] = replace(claim, p=least, equal=equal)
     return found

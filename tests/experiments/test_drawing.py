@@ -5,6 +5,7 @@ import math
 import pytest
 from matplotlib.axes import Axes
 
+from experiments.harness import drawing
 from experiments.harness.drawing import _limits, dots
 from experiments.harness.intervals import Estimate
 from transformer_net.imaging.decode import decode
@@ -52,3 +53,12 @@ def test_a_panel_of_which_nothing_is_known_is_left_out(tmp_path):
     assert dots({"loss": diverged, "accuracy": {}}, tmp_path / "none.png") == []
     one = decode(dots({"loss": known}, tmp_path / "one.png")[0]).rgb
     assert decode(dots({"loss": known, "accuracy": diverged}, tmp_path / "dots.png")[0]).rgb.size == one.size
+
+
+@pytest.mark.parametrize("value", [9.0, -9.0])
+def test_a_line_is_in_sight_on_every_panel(tmp_path, monkeypatch, value):
+    saved = []
+    monkeypatch.setattr(drawing, "save", lambda figure, path: saved.append(figure) or path)
+    dots({"loss": {"bn": {"bn": Estimate(value, 0.1, 3)}}}, tmp_path / "dots.png", line=0.0)
+    low, high = saved[0].axes[0].get_xlim()
+    assert low < 0 < high

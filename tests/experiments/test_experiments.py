@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from PIL import Image
 
 from experiments import ablations, accuracy, any_style, curves, figures, inside, mixed, noise, pictures
 from experiments.figures import EXPERIMENTS
-from experiments.harness import classification
+from experiments.harness import classification, stylization
 from experiments.harness.experiment import measure, plan, timetable
-from experiments.harness.intervals import SEEDS, UNFINISHED
+from experiments.harness.intervals import SEEDS, UNFINISHED, Verdict
 from experiments.harness.paper import CAPTIONS
 from experiments.harness.runner import Inputs, Store, run_trials
 from transformer_net.errors import SettingError
@@ -61,7 +62,7 @@ def test_quick_mode_runs_from_end_to_end(experiment, quick, capsys):
     assert experiment.TITLE in printed
     for claim in experiment.claims(store):
         assert claim.text in printed
-        assert claim.verdict in ("holds", "does not hold", "not decidable")
+        assert claim.verdict in get_args(Verdict)
         assert bool(claim.reason) == (claim.verdict == "not decidable")
 
 
@@ -96,28 +97,61 @@ def test_a_second_run_computes_nothing(quick):
 def test_a_run_that_diverged_decides_nothing_but_is_told(tmp_path):
     store = Store(tmp_path)
     for trial in curves.trials():
-        diverged = trial.label.startswith("mosaic-iebn-seed1")
+        diverged = trial.label.startswith("mosaic-iebn-long-seed1")
         metrics = {"diverged": "at 20", "curves": {}} if diverged else HEALTHY
         store.keep(trial, metrics, 1, 1, "")
-    reasons = {
-        claim.text: claim.reason
-        for claim in curves.claims(store)
-        if claim.ran.startswith("mosaic, short runs")
-    }
+    ours = [claim for claim in curves.claims(store) if claim.ran.startswith(curves.LONG)]
+    reasons = {claim.text: claim.reason for claim in ours}
     assert reasons["IEBN has a lower content loss than BN"] == "a training diverged"
-    assert reasons["SE has a lower content loss than BN"].startswith("the interval contains 0")
-    assert "not a number (n = 3)" in curves.table(store)
+    assert {c.verdict for c in ours if c.text.startswith("SE has")} == {"no difference"}
+    assert "not a number (n = 10)" in curves.table(store)
 
 
 @pytest.mark.parametrize("diverged", [["bn"], ["bn", "iebn"]])
 def test_a_baseline_that_diverged_decides_nothing(tmp_path, diverged):
     store = Store(tmp_path)
     for trial in curves.trials():
-        broken = any(trial.label.startswith(f"mosaic-{norm}-seed{i}") for i, norm in enumerate(diverged))
+        broken = any(trial.label.startswith(f"mosaic-{norm}-long-seed{i}") for i, norm in enumerate(diverged))
         store.keep(trial, {"diverged": "at 20", "curves": {}} if broken else HEALTHY, 1, 1, "")
-    ours = [claim for claim in curves.claims(store) if claim.ran.startswith("mosaic")]
-    reasons = {claim.reason for claim in ours if claim.text == "IEBN has a lower content loss than BN"}
-    assert reasons == {"a training diverged"}
+    ours = [claim for claim in curves.claims(store) if claim.ran.startswith(curves.LONG)]
+    assert {c.reason for c in ours if "IEBN" in c.text} == {"a training diverged"}
+
+
+def test_claims_about_the_longer_runs_are_corrected_for_their_number(tmp_path):
+    ours = [claim for claim in curves.claims(Store(tmp_path)) if claim.ran.startswith(curves.LONG)]
+    assert len(ours) == curves.FAMILY
+    assert {claim.family for claim in ours} == {curves.LONG}
+
+
+@pytest.mark.parametrize(
+    ("falls", "finished"),
+    [
+        ([2.0, 2.4, 1.8, 3.1, 2.2], True),  # one of them above, the mean surely below
+        ([2.0, 4.5, 2.6, 3.6, 1.7], False),  # the mean is below 3 %, not surely
+        ([2.0], False),  # of one nobody can say
+        ([-1.0, -2.0, -1.5], True),
+    ],
+)
+def test_losses_are_flat_where_their_mean_surely_is(tmp_path, falls, finished):
+    store, runs = Store(tmp_path), [stylization.trial("iebn", seed) for seed in range(len(falls))]
+    for trial, fall in zip(runs, falls, strict=True):
+        before = {name: loss / (1 - fall / 100) for name, loss in LOSSES.items()}
+        validation = [{"iteration": 400, **before}, {"iteration": 500, **LOSSES}]
+        store.keep(trial, {**HEALTHY, "curves": {"validation": validation}}, 1, 1, "")
+    assert stylization.are_finished(store, runs) == finished
+
+
+def test_seeds_count_once_with_the_mean_of_their_styles(tmp_path):
+    store = Store(tmp_path)
+    for style, fall in (("mosaic", 4.0), ("wave", 1.0)):
+        for seed in range(2):
+            before = {name: loss / (1 - fall / 100) for name, loss in LOSSES.items()}
+            validation = [{"iteration": 400, **before}, {"iteration": 500, **LOSSES}]
+            trial = stylization.trial("iebn", seed, style=style, long=True)
+            store.keep(trial, {**HEALTHY, "curves": {"validation": validation}}, 1, 1, "")
+    runs = [stylization.trial("iebn", s, style=t, long=True) for s in range(2) for t in ("mosaic", "wave")]
+    (fall,) = stylization.falls(store, runs).values()
+    assert (fall.mean, fall.count) == (pytest.approx(2.5), 2)
 
 
 def curve(accuracies, rates):

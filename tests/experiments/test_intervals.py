@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.harness.intervals import Claim, Estimate, difference, judged, seeds_needed
+from experiments.harness.intervals import Claim, Estimate, difference, judged, seeds_needed, what_it_takes
 
 
 def claim(values, margin=0.0, **more):
@@ -36,6 +36,28 @@ def test_interval_of_three_runs():
 def test_verdicts(values, margin, verdict, reason):
     (found,) = judged([claim(values, margin)])
     assert (found.verdict, found.reason) == (verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("values", "family", "verdict"),
+    [
+        ([-1.0, 1.1, 0.9], 1, "not decidable"),  # ± 2.9 around 0.3
+        ([-0.5, 0.6, 0.4], 1, "no difference"),
+        ([-0.5, 0.6, 0.4], 9, "not decidable"),  # corrected for nine, the interval is three times as wide
+        ([1.0, 1.1, 0.9], 1, "holds"),  # there is one, though it be small
+    ],
+)
+def test_a_difference_too_small_to_matter_is_a_verdict(values, family, verdict):
+    claims = [claim(values, least=3.0) for _ in range(family)]
+    assert {one.verdict for one in judged(claims)} == {verdict}
+    assert judged([claim(values, least=3.0, finished=False)])[0].verdict == "not decidable"
+
+
+def test_what_a_verdict_takes():
+    estimate = Estimate(0.0, 2.0, 3, 6.0)
+    assert what_it_takes(estimate, 3, " %", 1, "seeds") == "3 % would take 34 seeds"
+    assert what_it_takes(Estimate.of({0: 1.0}), 3, " %", 1, "seeds") == ""
+    assert what_it_takes(Estimate(0.0, 2.0, 3, 600.0), 3, " %", 1, "seeds").endswith("500 or more seeds")
 
 
 def test_p_values_are_corrected_within_a_family_alone():
