@@ -51,8 +51,8 @@ QUICK: dict[str, Any] = {
     "batch_size": 50,
 }
 
-SECONDS_PER_EPOCH = {"bn": 24.0, "in": 36.0, "bn+se": 28.0, "iebn": 29.0}
-"""Measured on one thread of an AMD EPYC with bfloat16, beside other load: good for plans only."""
+SECONDS_PER_EPOCH = {"bn": 12.0, "in": 18.0, "bn+se": 15.0, "iebn": 15.0}
+"""Measured on one thread of an AMD EPYC with bfloat16, beside another run: good for plans only."""
 
 CHANCE = 2.0
 """Accuracy in percent, of a hundred classes, up to which a network has learned nothing: it collapsed."""
