@@ -24,7 +24,6 @@ from experiments.harness import stylization
 from experiments.harness.drawing import COLOURS, markdown, new_figure, plain_numbers, save
 from experiments.harness.experiment import main
 from experiments.harness.intervals import (
-    MOST_SEEDS,
     POWER,
     SEEDS,
     Claim,
@@ -33,8 +32,7 @@ from experiments.harness.intervals import (
     difference,
     judged,
     per_seed,
-    seeds_needed,
-    what_it_takes,
+    shown_seeds,
 )
 from experiments.harness.runner import Store, Trial
 from experiments.harness.stylization import TOLD
@@ -196,8 +194,7 @@ def _noise_table(store: Store) -> str:
     return (
         "**Batch noise.** By how much the losses of a finished network change, up or down, from\n"
         "evaluation mode to the statistics of batches; the mean of content and style. Batches are of\n"
-        f"{stylization.SETTING['batch_size']} photos.\n"
-        f"\n{markdown(columns, rows)}"
+        f"{stylization.SETTING['batch_size']} photos.\n\n{markdown(columns, rows)}"
     )
 
 
@@ -243,8 +240,8 @@ def _long_trials(*norms: str) -> list[Trial]:
 def _seeds(estimate: Estimate) -> list[str]:
     if not math.isfinite(estimate.deviation):
         return ["", "", ""]
-    needed = (seeds_needed(estimate.deviation, TOLD, tests) for tests in (1, FAMILY))
-    return [f"{estimate.deviation:.1f} %", *(str(n) if n < MOST_SEEDS else f"{n} or more" for n in needed)]
+    needed = (shown_seeds(estimate.deviation, TOLD, tests) for tests in (1, FAMILY))
+    return [f"{estimate.deviation:.1f} %", *needed]
 
 
 def against_bn(store: Store) -> dict[str, dict[str, dict[str, Estimate]]]:
@@ -339,7 +336,7 @@ def _longer(store: Store) -> list[Claim]:
                 gain,
                 COMMAND,
                 gain.show(1, " %", signed=True),
-                **_of_longer_runs(store, gain, "bn", norm),
+                **_of_longer_runs(store, "bn", norm),
             )
         )
     return found
@@ -361,7 +358,7 @@ def _batch_noise(store: Store) -> list[Claim]:
                 less,
                 COMMAND,
                 f"{less.show(1, ' points', signed=True)}: {changed}",
-                **_of_longer_runs(store, less, "bn", norm),
+                **_of_longer_runs(store, "bn", norm),
             )
         )
     return found
@@ -389,7 +386,7 @@ def _nearness(store: Store) -> list[Claim]:
                 nearer,
                 COMMAND,
                 f"{share}: BN − IEBN {to_bn}, IEBN − IN {to_in}",
-                **_of_longer_runs(store, nearer, "bn", "iebn", "in"),
+                **_of_longer_runs(store, "bn", "iebn", "in"),
             )
         )
     return found
@@ -401,13 +398,12 @@ def _ran(side: int, mode: str = "") -> str:
     return f"{LONG}, {photos} at {side} px" + (f", {mode} mode" if mode else "")
 
 
-def _of_longer_runs(store: Store, estimate: Estimate, *norms: str) -> dict[str, Any]:
+def _of_longer_runs(store: Store, *norms: str) -> dict[str, Any]:
     """What all claims about the longer runs have in common."""
-    pairs = f"seeds of {_minutes_a_seed():.0f} minutes of one core"
     return {
         "family": LONG,
-        "hint": what_it_takes(estimate, TOLD, " %", FAMILY, pairs),
         "least": TOLD,
+        "pairs": f"seeds of {_minutes_a_seed():.0f} minutes of one core",
         "finished": stylization.are_finished(store, _long_trials(*norms)),
     }
 
@@ -430,7 +426,6 @@ def _gallery(store: Store) -> list[Claim]:
         finished = all(stylization.fell(curve["validation"]) < TOLD for curve in curves)
         for family, gains in sets.items():
             gain = Estimate.of(gains)
-            hint = what_it_takes(gain, TOLD, " %", len(OTHERS) * len(TERMS), "styles with four models each")
             found.append(
                 Claim(
                     "Figures 3, 5",
@@ -440,7 +435,8 @@ def _gallery(store: Store) -> list[Claim]:
                     COMMAND,
                     gain.show(1, " %", signed=True),
                     family=family,
-                    hint=hint,
+                    least=TOLD,
+                    pairs="styles with four models each",
                     finished=finished,
                 )
             )

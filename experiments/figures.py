@@ -56,12 +56,12 @@ style networks and, in small, on CIFAR-100. Nobody writes a verdict here: each i
 of any such verdict being wrong in its family, the claims about the same runs (Holm's correction). There is
 **no difference** where the interval, corrected for the family as well (Bonferroni), lies within ±{told:g} %.
 Otherwise a claim is **not decidable**, which is no evidence for either side; the table then says how many
-seeds or styles would find a difference of {told:g} % four times in five. They are more than the twelve hours
-of two cores that all of this was to take. Only trainings that came to their end are judged. For accuracy: the
-learning rate is at its lowest over the last fifth of the epochs, and less than a point is gained there. For
-losses: each network's total loss falls by less than {told:g} % over the last fifth, by the upper end of the
-interval of its seeds' mean. Intervals are 95 % intervals of one mean. The figure shows all of it against
-batch norm.
+seeds or styles would find a difference of {told:g} % four times in five. Where these are more than were
+trained, they are more than the twelve hours of two cores that all of this was to take. Only trainings that
+came to their end are judged. For accuracy: the learning rate is at its lowest over the last fifth of the
+epochs, and less than a point is gained there. For losses: each network's total loss falls by less than
+{told:g} % over the last fifth, by the upper end of the interval of its seeds' mean. Intervals are 95 %
+intervals of one mean. The figure shows all of it against batch norm.
 """
 
 _SETTING = """\
@@ -179,16 +179,16 @@ def _decided(text: str, claims: Sequence[Claim]) -> str:
     parts = []
     for verdict in get_args(Verdict):
         alike = sorted((c for c in claims if c.verdict == verdict), key=lambda claim: claim.estimate.mean)
-        figures = list(dict.fromkeys(re.split("[:;]", claim.figure)[0] for claim in alike))
         if not alike:
             continue
+        ends = dict.fromkeys(re.split("[:;]", claim.figure)[0] for claim in (alike[0], alike[-1]))
+        figures = " to ".join(ends)
         if verdict == "not decidable":
             parts.append(f"{verdict} in {len(alike)}")
         elif len(alike) == 1:
-            parts.append(f"**{verdict}**, {figures[0]}, {alike[0].ran}")
+            parts.append(f"**{verdict}**, {figures}, {alike[0].ran}")
         else:
-            ends = f", {figures[0]} to {figures[-1]}" if len(figures) > 1 else f", {figures[0]}"
-            parts.append(f"**{verdict}** in {len(alike)} comparisons{ends}")
+            parts.append(f"**{verdict}** in {len(alike)} comparisons, {figures}")
     return f"- {text}: {'; '.join(parts)}."
 
 

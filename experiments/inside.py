@@ -22,8 +22,9 @@ from torch import Tensor, split
 
 from experiments.harness.drawing import COLOURS, markdown, new_figure, save
 from experiments.harness.experiment import main
-from experiments.harness.intervals import Claim, Estimate, difference, judged, what_it_takes
+from experiments.harness.intervals import Claim, Estimate, difference, judged
 from experiments.harness.runner import Inputs, Metrics, Store, Trial, rounded
+from experiments.harness.stylization import TOLD
 from styles.catalog import find_style, shipped
 from styles.gallery.quality import gallery_loss
 from transformer_net.checkpoint import load_model
@@ -284,7 +285,8 @@ def claims(store: Store) -> list[Claim]:
                 less,
                 COMMAND,
                 less.show(1, " % less change", signed=True),
-                hint=what_it_takes(less, 10, " %", len(GATED), "styles with four models each"),
+                least=TOLD,
+                pairs="styles with four models each",
             ),
         ]
     return judged(found)

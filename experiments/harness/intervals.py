@@ -51,8 +51,7 @@ class Estimate:
         if count == 1:
             return cls(numbers[0], math.inf, count)
         deviation = statistics.stdev(numbers)
-        half = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * deviation / math.sqrt(count)
-        return cls(statistics.fmean(numbers), half, count, deviation)
+        return cls(statistics.fmean(numbers), _half(deviation, count, LEVEL), count, deviation)
 
     def p_value(self, margin: float = 0.0) -> float | None:
         """Two-sided, of the hypothesis that the mean is `margin`; None where nothing can be said."""
@@ -71,10 +70,7 @@ class Estimate:
         """
         if not math.isfinite(self.half):
             return False
-        half = (
-            float(stats.t.ppf(1 - LEVEL / tests / 2, self.count - 1)) * self.deviation / math.sqrt(self.count)
-        )
-        return abs(self.mean - margin) + half < distance
+        return abs(self.mean - margin) + _half(self.deviation, self.count, LEVEL / tests) < distance
 
     def show(self, digits: int = 2, unit: str = "", signed: bool = False) -> str:
         """For example `+1.20 ± 0.31 pp (n = 3)`; the range is left out where there is but one run."""
@@ -85,6 +81,11 @@ class Estimate:
         mean = f"{self.mean:{'+' if signed else ''}z.{digits}f}"  # z: no minus before a zero
         spread = f" ± {self.half:.{digits}f}" if math.isfinite(self.half) else ""
         return f"{mean}{spread}{unit} (n = {self.count})"
+
+
+def _half(deviation: float, count: int, level: float) -> float:
+    """Half the interval of a mean that misses it with a probability of `level` (Student's t)."""
+    return float(stats.t.ppf(1 - level / 2, count - 1)) * deviation / math.sqrt(count)
 
 
 def seeds_needed(deviation: float, difference: float, tests: int = 1) -> int:
@@ -106,12 +107,10 @@ def seeds_needed(deviation: float, difference: float, tests: int = 1) -> int:
     return MOST_SEEDS
 
 
-def what_it_takes(estimate: Estimate, least: float, unit: str, tests: int, pairs: str) -> str:
-    """The hint of a claim: how many `pairs` find a difference of `least`; empty where nobody can tell yet."""
-    if not math.isfinite(estimate.deviation):
-        return ""
-    count = seeds_needed(estimate.deviation, least, tests)
-    return f"{least:g}{unit} would take {count}{' or more' * (count == MOST_SEEDS)} {pairs}"
+def shown_seeds(deviation: float, difference: float, tests: int = 1) -> str:
+    """What `seeds_needed` finds, for people to read."""
+    count = seeds_needed(deviation, difference, tests)
+    return str(count) if count < MOST_SEEDS else f"{count} or more"
 
 
 def per_seed(
@@ -154,11 +153,13 @@ class Claim:
         margin: See above.
         family: Claims that are corrected for their number together; of the same source, where empty.
         absent: Why there are no values, where there are none.
-        hint: What it would take to decide it, where that is known.
-        least: The smallest difference from `margin` that would matter; 0 where nobody has named one.
+        least: The smallest difference from `margin` that would matter, in percent; 0 where nobody has named
+            one.
+        pairs: What there would be more of for it to be decided.
         finished: Whether its runs came to their end; of others there is no verdict.
         p: Two-sided p-value, corrected by `judged`; None where there is no test.
         equal: Whether the difference is surely smaller than `least`, as `judged` finds.
+        hint: How many `pairs` find a difference of `least`, as `judged` finds.
         counted: The verdict where it follows from counting and not from runs.
     """
 
@@ -171,11 +172,12 @@ class Claim:
     margin: float = 0.0
     family: str = ""
     absent: str = NOT_RUN
-    hint: str = ""
     least: float = 0.0
+    pairs: str = "seeds"
     finished: bool = True
     p: float | None = None
     equal: bool = False
+    hint: str = ""
     counted: Verdict | None = None
 
     @property
@@ -209,19 +211,33 @@ class Claim:
 
 
 def judged(claims: Iterable[Claim]) -> list[Claim]:
-    """`claims` with p-values corrected for their number within each family (Holm 1979), and equivalence."""
+    """`claims` with what follows from the other claims of their families.
+
+    p-values are corrected for the number of those that are finished (Holm 1979), and so is equivalence; hints
+    are for the number of all.
+    """
     found = [
         replace(claim, p=claim.estimate.p_value(claim.margin) if claim.finished else None) for claim in claims
     ]
     families: dict[str, list[int]] = {}
     for place, claim in enumerate(found):
-        if claim.p is not None:
-            families.setdefault(claim.family or claim.source, []).append(place)
-    for places in families.values():
+        families.setdefault(claim.family or claim.source, []).append(place)
+    for family in families.values():
+        for place in family:
+            found[place] = replace(found[place], hint=_what_it_takes(found[place], len(family)))
+        tested = [place for place in family if found[place].p is not None]
         least = 0.0
-        for rank, place in enumerate(sorted(places, key=lambda i: found[i].p or 0.0)):
-            least = max(least, min(1.0, (len(places) - rank) * (found[place].p or 0.0)))
+        for rank, place in enumerate(sorted(tested, key=lambda i: found[i].p or 0.0)):
             claim = found[place]
-            equal = claim.estimate.is_within(claim.least, claim.margin, len(places))
+            least = max(least, min(1.0, (len(tested) - rank) * (claim.p or 0.0)))
+            equal = claim.estimate.is_within(claim.least, claim.margin, len(tested))
             found[place] = replace(claim, p=least, equal=equal)
     return found
+
+
+def _what_it_takes(claim: Claim, tests: int) -> str:
+    """How many pairs find the difference that matters; empty where nobody can tell, or has named one."""
+    deviation = claim.estimate.deviation
+    if not claim.least or not math.isfinite(deviation):
+        return ""
+    return f"{claim.least:g} % would take {shown_seeds(deviation, claim.least, tests)} {claim.pairs}"

@@ -33,6 +33,12 @@ HEALTHY = {
 }
 
 
+def falling(percent, end=LOSSES):
+    """Curves whose losses fall by so many percent in the last fifth."""
+    before = {name: loss / (1 - percent / 100) for name, loss in end.items()}
+    return {"validation": [{"iteration": 400, **before}, {"iteration": 500, **end}]}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def flat_styles():
     """In place of drawn ones, which take seconds each."""
@@ -135,21 +141,16 @@ def test_claims_about_the_longer_runs_are_corrected_for_their_number(tmp_path):
 def test_losses_are_flat_where_their_mean_surely_is(tmp_path, falls, finished):
     store, runs = Store(tmp_path), [stylization.trial("iebn", seed) for seed in range(len(falls))]
     for trial, fall in zip(runs, falls, strict=True):
-        before = {name: loss / (1 - fall / 100) for name, loss in LOSSES.items()}
-        validation = [{"iteration": 400, **before}, {"iteration": 500, **LOSSES}]
-        store.keep(trial, {**HEALTHY, "curves": {"validation": validation}}, 1, 1, "")
+        store.keep(trial, {**HEALTHY, "curves": falling(fall)}, 1, 1, "")
     assert stylization.are_finished(store, runs) == finished
 
 
 def test_seeds_count_once_with_the_mean_of_their_styles(tmp_path):
-    store = Store(tmp_path)
+    store, runs = Store(tmp_path), []
     for style, fall in (("mosaic", 4.0), ("wave", 1.0)):
         for seed in range(2):
-            before = {name: loss / (1 - fall / 100) for name, loss in LOSSES.items()}
-            validation = [{"iteration": 400, **before}, {"iteration": 500, **LOSSES}]
-            trial = stylization.trial("iebn", seed, style=style, long=True)
-            store.keep(trial, {**HEALTHY, "curves": {"validation": validation}}, 1, 1, "")
-    runs = [stylization.trial("iebn", s, style=t, long=True) for s in range(2) for t in ("mosaic", "wave")]
+            runs.append(stylization.trial("iebn", seed, style=style, long=True))
+            store.keep(runs[-1], {**HEALTHY, "curves": falling(fall)}, 1, 1, "")
     (fall,) = stylization.falls(store, runs).values()
     assert (fall.mean, fall.count) == (pytest.approx(2.5), 2)
 
@@ -193,9 +194,7 @@ def test_no_verdict_from_trainings_that_did_not_come_to_their_end(tmp_path, rate
             store.keep(trial, {**metrics, "diverged": False, "curve": curve(FLAT, rates)}, 1, 1, "")
         elif trial.kind == "stylize":
             end = {"content": 9.0 + number % 40 + trial.config["train"]["seed"] / 1e4, "style": 0.3}
-            before = {name: loss / (1 - fall) for name, loss in end.items()}
-            validation = [{"iteration": 400, **before}, {"iteration": 500, **end}]
-            metrics = {**HEALTHY, "final": end, "training": end, "curves": {"validation": validation}}
+            metrics = {**HEALTHY, "final": end, "training": end, "curves": falling(100 * fall, end)}
             store.keep(trial, metrics, 1, 1, "")
     about = [
         claim

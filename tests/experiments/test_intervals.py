@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from experiments.harness.intervals import Claim, Estimate, difference, judged, seeds_needed, what_it_takes
+from experiments.harness.intervals import Claim, Estimate, difference, judged, seeds_needed
 
 
 def claim(values, margin=0.0, **more):
@@ -53,11 +53,20 @@ def test_a_difference_too_small_to_matter_is_a_verdict(values, family, verdict):
     assert judged([claim(values, least=3.0, finished=False)])[0].verdict == "not decidable"
 
 
-def test_what_a_verdict_takes():
-    estimate = Estimate(0.0, 2.0, 3, 6.0)
-    assert what_it_takes(estimate, 3, " %", 1, "seeds") == "3 % would take 34 seeds"
-    assert what_it_takes(Estimate.of({0: 1.0}), 3, " %", 1, "seeds") == ""
-    assert what_it_takes(Estimate(0.0, 2.0, 3, 600.0), 3, " %", 1, "seeds").endswith("500 or more seeds")
+@pytest.mark.parametrize(
+    ("deviation", "family", "hint"),
+    [
+        (6.0, 1, "3 % would take 34 seeds"),
+        (6.0, 12, "3 % would take 60 seeds"),  # ((2.87 + 0.84) · 2)² = 55 by the normal distribution
+        (math.inf, 1, ""),  # of one run
+        (600.0, 1, "3 % would take 500 or more seeds"),
+    ],
+)
+def test_what_a_verdict_takes(deviation, family, hint):
+    one = replace(claim([1.0]), estimate=Estimate(0.0, 2.0, 3, deviation), least=3.0)
+    assert {found.hint for found in judged([one] * family)} == {hint}
+    assert judged([replace(one, finished=False)] * family)[0].hint == hint
+    assert judged([replace(one, least=0.0)])[0].hint == ""
 
 
 def test_p_values_are_corrected_within_a_family_alone():
