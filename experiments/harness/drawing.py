@@ -136,17 +136,22 @@ def _is_known(estimate: Estimate) -> bool:
 def _limits(estimates: Sequence[Estimate]) -> tuple[float, float]:
     """Where an axis begins and ends: at the last mean that is no farther off than four times the middle half.
 
-    Intervals are shown as far as that, too.
+    Intervals are shown as far as that, too; or, where the means are nearer to each other than they are sure,
+    as far as twice the usual interval.
     """
     means = [e.mean for e in estimates]
+    halves = [e.half if math.isfinite(e.half) else 0.0 for e in estimates]
     first, third = means[0], means[0]
     if len(means) > 1:
         first, _, third = statistics.quantiles(means, n=4, method="inclusive")
-    reach = 4 * (third - first) or math.inf
-    near = [e for e in estimates if first - reach <= e.mean <= third + reach]
-    halves = [min(e.half if math.isfinite(e.half) else 0.0, reach) for e in near]
-    low = min(e.mean - half for e, half in zip(near, halves, strict=True))
-    high = max(e.mean + half for e, half in zip(near, halves, strict=True))
+    reach = max(4 * (third - first), 2 * statistics.median(halves)) or math.inf
+    near = [
+        (mean, min(half, reach))
+        for mean, half in zip(means, halves, strict=True)
+        if first - reach <= mean <= third + reach
+    ]
+    low = min(mean - half for mean, half in near)
+    high = max(mean + half for mean, half in near)
     margin = 0.05 * (high - low) or 1.0
     return low - margin, high + margin
 

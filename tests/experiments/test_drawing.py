@@ -26,6 +26,12 @@ def test_an_axis_shows_long_intervals_as_far_as_they_do_not_hide_the_rest():
     assert 25.5 < high < 60
 
 
+def test_an_axis_shows_the_whole_intervals_of_means_that_are_near_to_each_other():
+    low, high = _limits([Estimate(45.88, 0.9, 3), Estimate(45.8, 1.14, 3)])
+    assert 44 < low < 45.8 - 1.14
+    assert 45.8 + 1.14 < high < 48
+
+
 @pytest.mark.parametrize("half", [0.0, 1.0, math.inf])
 def test_an_axis_of_equal_values_has_a_length(half):
     low, high = _limits([Estimate(5.0, half, 1)])
