@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -12,6 +12,7 @@ import gradio as gr
 
 from app.errors import QueueFullError, UploadTooLargeError
 from app.page import card_captions, style_pickers
+from app.page.compare_tab import toast
 from app.painting.service import PaintingService
 from styles.catalog import Style
 from transformer_net.errors import StylizerError, UnreadableImageError
@@ -78,10 +79,32 @@ class LiveHandlers:
         # An address with the picture in it: a file for each frame would fill the disk.
         return {"url": _HEAD + base64.b64encode(jpeg).decode("ascii")}, said
 
+    def offer_norms(self, style: str | None, norm: str) -> Any:
+        """An update: the normalizers that a style was trained with; `norm` stays chosen where it is one.
 
-def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
-    """Adds the tab's contents to the Blocks being built; gives the choice of styles."""
+        Raises:
+            gr.Error: There is no such style.
+        """
+        if style is None:  # there are no styles
+            return gr.skip()
+        try:
+            norms = self._service.registry.norms(str(style))
+        except StylizerError as error:
+            raise toast(error) from None
+        return gr.Radio(choices=_titled(norms), value=norm if norm in norms else norms[0])
+
+
+def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, tab: gr.Tab) -> gr.Radio:
+    """Adds the tab's contents to the page being built; gives the choice of styles.
+
+    Args:
+        service: Where the painting is done.
+        offered: The styles to choose from.
+        page: What is being built.
+        tab: The tab that is being filled.
+    """
     side = service.settings.live_side
+    handlers = LiveHandlers(service)
     with gr.Row(elem_id="stage"):
         camera = gr.Image(
             label="Camera",
@@ -113,7 +136,7 @@ def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
             hang = gr.Button("Hang a painting", elem_id="live-hang", visible="hidden")
             style = style_pickers.with_pictures(offered, "live-style")
             norm = gr.Radio(
-                [(card_captions.title(norm), norm) for norm in NORMS],
+                _titled(NORMS),
                 value="iebn",  # in int8, the four are about equally quick
                 label="Normalizer",
                 elem_id="live-norm",
@@ -124,8 +147,13 @@ def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
     gone.then(None, None, camera, js=_shown(True), **quiet)
     # A painting that the visitor's browser made itself takes the place of one of the server's; see live.js.
     hang.click(None, None, [painting, said], js="() => window.paintedHere", **quiet)
+    # The browser paints with what was agreed here: a choice of its own may lack the other for a moment.
+    chosen = [style, norm]
+    gr.on(
+        [page.load, tab.select, style.change, norm.change], handlers.offer_norms, chosen, norm, **quiet
+    ).then(None, chosen, None, js="(...chosen) => { window.chosenLive = chosen; return []; }", **quiet)
     camera.stream(
-        LiveHandlers(service).paint,
+        handlers.paint,
         inputs=[camera, style, norm],
         outputs=[painting, said],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
@@ -136,6 +164,10 @@ def build(service: PaintingService, offered: Sequence[Style]) -> gr.Radio:
         **quiet,
     )
     return style
+
+
+def _titled(norms: Iterable[str]) -> list[tuple[str, str]]:
+    return [(card_captions.title(norm), norm) for norm in norms]
 
 
 def _shown(visible: bool) -> str:

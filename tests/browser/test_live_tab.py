@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,8 +106,14 @@ def test_it_fits_and_is_accessible(page: Page) -> None:
 
 @pytest.fixture(scope="module")
 def willing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address, below a path, of a server that lets browsers paint that make a small frame in a second."""
+    """Address, below a path, of a server that lets browsers paint that make a small frame in a second. The
+    style "alone" has one normalizer."""
     settings = {"LIVE_SIDE": "32", "LIVE_BROWSER_RATE": "1", "ROOT_PATH": "/some/path"}
+    own = tmp_path_factory.mktemp("own")
+    (own / "alone").mkdir()
+    for name in ("in.safetensors", "style.png"):
+        shutil.copy(ROOT / "styles" / "ink" / name, own / "alone")
+    settings["OWN_STYLES"] = str(own)
     settings = {f"STYLIZER_{name}": value for name, value in settings.items()}
     with served(tmp_path_factory.mktemp("gradio"), **settings) as address:
         assert address.endswith("/some/path")
@@ -181,6 +188,22 @@ def test_a_browser_that_becomes_slow_leaves_it_to_the_server(visit: Page) -> Non
     visit.get_by_label("Start painting").click()
     _changes(visit)
     expect(said).to_have_text(_THERE)
+
+
+def test_a_style_is_painted_with_the_normalizers_that_it_has(visit: Page) -> None:
+    _start(visit)
+    said = visit.locator("#live-said p")
+    expect(said).to_have_text(_HERE)
+    norms = visit.locator("#live-norm")
+    with visit.expect_response(re.compile("/live/models/alone/in.onnx$")):
+        visit.locator("#live-style").get_by_label("Alone").check()
+        expect(norms.get_by_label("Instance norm")).to_be_checked()
+    expect(norms.get_by_role("radio")).to_have_count(1)
+    _changes(visit)
+    expect(said).to_have_text(_HERE)
+    visit.locator("#live-style").get_by_label("Ink").check()
+    expect(norms.get_by_role("radio")).to_have_count(4)
+    expect(norms.get_by_label("Instance norm")).to_be_checked()
 
 
 def test_a_slow_browser_never_begins(visit: Page) -> None:

@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import PATIENCE, SCREENSHOTS
+from tests.browser.conftest import PATIENCE, SCREENSHOTS, watched
 from tests.browser.driver import choose, served, wait_until_ready
 
 STARTING = 15 * PATIENCE
@@ -18,25 +18,22 @@ STARTING = 15 * PATIENCE
 
 
 @pytest.fixture
-def school(tmp_path: Path, browser: Browser) -> Iterator[Page]:
+def school(request: pytest.FixtureRequest, tmp_path: Path, browser: Browser) -> Iterator[Page]:
     """The page of a server that trains, with few models, at the tab."""
     environment = {
         "STYLIZER_OWN_STYLES": str(tmp_path / "own"),
         "STYLIZER_ENGINE": "torch",
     }
-    with served(tmp_path / "gradio", **environment) as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(PATIENCE)
-        failed: list[str] = []
-        page.on("response", lambda r: r.status < 400 or failed.append(f"{r.status} {r.url}"))
-        page.on("pageerror", lambda error: failed.append(str(error)))
+    with (
+        served(tmp_path / "gradio", **environment) as address,
+        browser.new_context(viewport={"width": 1280, "height": 900}) as context,
+        watched(context, request.node.name) as page,
+    ):
         page.goto(f"{address}/ui/")
         wait_until_ready(page)
         page.get_by_role("tab", name="New style").click()
         expect(page.locator(".training-run")).to_contain_text("will appear here")
         yield page
-        page.close()
-        assert not failed, "requests or scripts failed"
 
 
 def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: Path, tmp_path: Path) -> None:
@@ -83,6 +80,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     page.keyboard.press("Escape")
     page.get_by_role("tab", name="Live").click()
     page.locator("#live-style").get_by_label("Small-cat").check()
+    expect(page.locator("#live-norm").get_by_role("radio")).to_have_count(1)
     page.get_by_role("tab", name="Training").click()
     page.locator("#curves-style").get_by_label("Small-cat").check()
     expect(page.locator("#curves svg")).to_have_count(2)

@@ -18,6 +18,10 @@
   let running = false; // it paints now
   let tried = !here;
 
+  async function until(holds) {
+    while (!holds()) await new Promise((done) => setTimeout(done, 100));
+  }
+
   function show() {
     seen = seen.filter((time) => time > performance.now() - SPAN);
     const span = seen[seen.length - 1] - seen[0];
@@ -30,8 +34,6 @@
     button()?.setAttribute("aria-label", starts ? "Start painting" : "Stop painting");
   }
 
-  const chosen = (id) => $(`#${id} input:checked`).value;
-
   /** Makes what paints pictures here: pixels in, painting and milliseconds out. */
   async function makePainter() {
     const address = new URL(here.address, location.href);
@@ -43,7 +45,8 @@
     const canvas = document.createElement("canvas");
     async function paint(pixels) {
       const begin = performance.now();
-      const [style, norm] = [chosen("live-style"), chosen("live-norm").replace("+", "-")]; // as models are named
+      const [style, chosen] = window.chosenLive;
+      const norm = chosen.replace("+", "-"); // as models are named
       let picture;
       await painting.paint(pixels, style, [norm], { strength: 1, keepColour: false }, (step) => {
         picture = step.picture;
@@ -62,6 +65,7 @@
     tried = true;
     let made;
     try {
+      await until(() => window.chosenLive);
       made = await makePainter();
       const blank = new ImageData(here.side, Math.ceil((here.side * 3) / 4));
       await made.paint(blank); // the first one loads all that is needed
@@ -74,7 +78,7 @@
       made?.end();
       return;
     }
-    while (button()?.querySelector('[title="spinner"]')) await new Promise((done) => setTimeout(done, 100));
+    await until(() => !button()?.querySelector('[title="spinner"]'));
     const takesOver = sends();
     if (takesOver) button().click();
     painter = made;

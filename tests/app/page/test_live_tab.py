@@ -49,6 +49,19 @@ def test_cameras_take_turns(client):
     assert ["url" in painting for painting, _ in painted] == [True] * 4
 
 
+def test_the_normalizers_of_a_style_are_offered(client):
+    from app.page.live_tab import LiveHandlers
+
+    live = LiveHandlers(client.app.state.service)
+    offered = live.offer_norms("mosaic", "bn+se")
+    assert [norm for _, norm in offered.choices] == ["bn", "in", "bn+se", "iebn"]
+    assert offered.value == "bn+se"
+    assert live.offer_norms("mosaic", "none").value == "bn"
+    assert live.offer_norms(None, "bn") == gr.skip()
+    with pytest.raises(gr.Error, match="There is no style 'nothing'"):
+        live.offer_norms("nothing", "bn")
+
+
 def test_a_frame_is_left_out_while_a_photo_is_painted(client):
     service = client.app.state.service
     with busy(service.jobs):
