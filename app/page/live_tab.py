@@ -91,7 +91,9 @@ class LiveHandlers:
             norms = self._service.registry.norms(str(style))
         except StylizerError as error:
             raise toast(error) from None
-        return gr.Radio(choices=_titled(norms), value=norm if norm in norms else norms[0])
+        choices = _titled(norms)
+        # With the value that came in, this would undo what was chosen since.
+        return gr.Radio(choices=choices) if norm in norms else gr.Radio(choices=choices, value=norms[0])
 
 
 def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, tab: gr.Tab) -> gr.Radio:

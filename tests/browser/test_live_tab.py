@@ -156,8 +156,10 @@ def test_a_quick_browser_paints_itself(visit: Page) -> None:
         assert (painting.format, painting.size) == ("JPEG", (24, 32))
     expect(visit.locator("#live-rate p")).to_have_text(re.compile(r"^\d+\.\d frames a second$"))
     visit.locator("#live-style").get_by_label("Ink").check()
-    visit.locator("#live-norm").get_by_label("Batch norm + SE").check()
+    with visit.expect_response(re.compile("/live/models/ink/bn-se.onnx$")):
+        visit.locator("#live-norm").get_by_label("Batch norm + SE").check()
     _changes(visit)
+    expect(visit.locator("#live-norm").get_by_label("Batch norm + SE")).to_be_checked()
     _check(visit)
 
     visit.get_by_label("Stop painting").click()

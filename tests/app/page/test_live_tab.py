@@ -55,7 +55,7 @@ def test_the_normalizers_of_a_style_are_offered(client):
     live = LiveHandlers(client.app.state.service)
     offered = live.offer_norms("mosaic", "bn+se")
     assert [norm for _, norm in offered.choices] == ["bn", "in", "bn+se", "iebn"]
-    assert offered.value == "bn+se"
+    assert "value" not in offered._constructor_args[0]  # another one may have been chosen since
     assert live.offer_norms("mosaic", "none").value == "bn"
     assert live.offer_norms(None, "bn") == gr.skip()
     with pytest.raises(gr.Error, match="There is no style 'nothing'"):
