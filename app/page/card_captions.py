@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 
 from transformer_net.norms import NORM_TITLES, norm_slug
@@ -22,6 +23,11 @@ def title(norm: str) -> str:
     """The normalizer's name as a heading: `batch norm` becomes `Batch norm`."""
     name = NORM_TITLES[norm]
     return name[0].upper() + name[1:]
+
+
+def choices(norms: Iterable[str]) -> list[tuple[str, str]]:
+    """Each normalizer as it is written on the page, and its name."""
+    return [(title(norm), norm) for norm in norms]
 
 
 def empty(norm: str) -> str:

@@ -60,7 +60,7 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare", elem_id="tab-compare"):
                 compare = compare_tab.build(service, offered)
-            live_style = _live(service, offered, page)
+            live_style = _live(service, offered)
             with gr.Tab("New style", elem_id="tab-new") as new:
                 pass  # filled below: it knows the choices of all tabs
             with gr.Tab("Training", elem_id="tab-training"):
@@ -87,9 +87,9 @@ def _enable_when_ready(page: gr.Blocks) -> None:
     page.load(None, None, buttons, js=enabled, show_progress="hidden", api_visibility="private")
 
 
-def _live(service: PaintingService, offered: list[Style], page: gr.Blocks) -> gr.Radio | None:
+def _live(service: PaintingService, offered: list[Style]) -> gr.Radio | None:
     """Adds the Live tab, unless this server has none; gives its choice of styles."""
     if not service.settings.live_cameras:
         return None
     with gr.Tab("Live", elem_id="tab-live") as tab:
-        return live_tab.build(service, offered, page, tab)
+        return live_tab.build(service, offered, tab)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any, Final
 
@@ -91,18 +91,17 @@ class LiveHandlers:
             norms = self._service.registry.norms(str(style))
         except StylizerError as error:
             raise toast(error) from None
-        choices = _titled(norms)
+        choices = card_captions.choices(norms)
         # With the value that came in, this would undo what was chosen since.
         return gr.Radio(choices=choices) if norm in norms else gr.Radio(choices=choices, value=norms[0])
 
 
-def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, tab: gr.Tab) -> gr.Radio:
+def build(service: PaintingService, offered: Sequence[Style], tab: gr.Tab) -> gr.Radio:
     """Adds the tab's contents to the page being built; gives the choice of styles.
 
     Args:
         service: Where the painting is done.
         offered: The styles to choose from.
-        page: What is being built.
         tab: The tab that is being filled.
     """
     side = service.settings.live_side
@@ -138,7 +137,7 @@ def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, t
             hang = gr.Button("Hang a painting", elem_id="live-hang", visible="hidden")
             style = style_pickers.with_pictures(offered, "live-style")
             norm = gr.Radio(
-                _titled(NORMS),
+                card_captions.choices(NORMS),
                 value="iebn",  # in int8, the four are about equally quick
                 label="Normalizer",
                 elem_id="live-norm",
@@ -151,9 +150,9 @@ def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, t
     hang.click(None, None, [painting, said], js="() => window.paintedHere", **quiet)
     # The browser paints with what was agreed here: a choice of its own may lack the other for a moment.
     chosen = [style, norm]
-    gr.on(
-        [page.load, tab.select, style.change, norm.change], handlers.offer_norms, chosen, norm, **quiet
-    ).then(None, chosen, None, js="(...chosen) => { window.chosenLive = chosen; return []; }", **quiet)
+    gr.on([tab.select, style.change, norm.change], handlers.offer_norms, chosen, norm, **quiet).then(
+        None, chosen, None, js="(...chosen) => { window.chosenLive = chosen; return []; }", **quiet
+    )
     camera.stream(
         handlers.paint,
         inputs=[camera, style, norm],
@@ -166,10 +165,6 @@ def build(service: PaintingService, offered: Sequence[Style], page: gr.Blocks, t
         **quiet,
     )
     return style
-
-
-def _titled(norms: Iterable[str]) -> list[tuple[str, str]]:
-    return [(card_captions.title(norm), norm) for norm in norms]
 
 
 def _shown(visible: bool) -> str:

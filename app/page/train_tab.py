@@ -311,7 +311,7 @@ def _order() -> tuple[Any, ...]:
         elem_id="style-name",
     )
     norm = gr.Radio(
-        [(card_captions.title(norm), norm) for norm in NORMS],
+        card_captions.choices(NORMS),
         value="iebn",
         label="Normalizer",
         elem_id="training-run-norm",

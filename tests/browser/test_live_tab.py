@@ -108,12 +108,16 @@ def test_it_fits_and_is_accessible(page: Page) -> None:
 def willing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address, below a path, of a server that lets browsers paint that make a small frame in a second. The
     style "alone" has one normalizer."""
-    settings = {"LIVE_SIDE": "32", "LIVE_BROWSER_RATE": "1", "ROOT_PATH": "/some/path"}
     own = tmp_path_factory.mktemp("own")
     (own / "alone").mkdir()
     for name in ("in.safetensors", "style.png"):
         shutil.copy(ROOT / "styles" / "ink" / name, own / "alone")
-    settings["OWN_STYLES"] = str(own)
+    settings = {
+        "LIVE_SIDE": "32",
+        "LIVE_BROWSER_RATE": "1",
+        "ROOT_PATH": "/some/path",
+        "OWN_STYLES": str(own),
+    }
     settings = {f"STYLIZER_{name}": value for name, value in settings.items()}
     with served(tmp_path_factory.mktemp("gradio"), **settings) as address:
         assert address.endswith("/some/path")
