@@ -103,7 +103,7 @@ def train(
     config = PredictorConfig(
         style="predictor",
         norm=canonical_norm(norm),
-        iterations=iterations or PredictorConfig.iterations,
+        iterations=PredictorConfig.iterations if iterations is None else iterations,
         budget=parse_duration(budget) if budget else 0.0,
         batch_size=batch_size,
         hidden=hidden,

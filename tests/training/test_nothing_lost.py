@@ -134,3 +134,26 @@ def test_a_photo_that_vanishes_in_the_middle_is_skipped_and_named(photo_folder, 
     assert outcome.finished
     assert outcome.broken.keys() <= {str(path) for path in gone}
     assert outcome.broken
+
+
+def test_a_folder_without_a_run_keeps_what_it_has(tmp_path):
+    """`--out .` may name a folder of pictures."""
+    (tmp_path / "samples").mkdir()
+    kept = [tmp_path / name for name in ("samples/holiday.jpg", "samples/000100.jpg", "losses.png")]
+    for file in kept:
+        file.write_bytes(b"mine")
+    folder = RunFolder(tmp_path)
+    folder.create()
+    assert all(file.exists() for file in kept)
+    folder.model.touch()
+    folder.create()
+    assert [file.exists() for file in (*kept, folder.model)] == [True, False, False, False]
+
+
+def test_a_state_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    """`--overwrite` would lose a run that may be whole."""
+    folder = RunFolder(tmp_path)
+    folder.state.mkdir()
+    with pytest.raises(RunFolderError, match="cannot be read") as caught:
+        folder.load_state()
+    assert "--overwrite" not in str(caught.value)

@@ -55,7 +55,7 @@ class Ledger:
 
     def is_done(self, file: Path, of: str) -> bool:
         """Whether `file` is there and was made of just this."""
-        return self._known.get(self._name(file), ("", ""))[0] == of and file.is_file()
+        return bool(of) and self._known.get(self._name(file), ("", ""))[0] == of and file.is_file()
 
     def remark(self, file: Path) -> str:
         """What was noted with `file`; empty where nothing was."""

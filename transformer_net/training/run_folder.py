@@ -81,11 +81,14 @@ class RunFolder:
         return self.state.exists() or self.model.exists()
 
     def create(self) -> None:
-        """Make the folder and delete what an earlier run left in it."""
+        """Make the folder and delete what an earlier run left in it, and nothing where there was none."""
         with writing(self.path):
             self.samples.mkdir(parents=True, exist_ok=True)
-            left = [*self.samples.glob("*.jpg"), *self.path.glob("events.out.tfevents.*")]
-            for file in (self.state, self.model, self.metrics, self.curve, *left):
+            left: list[Path] = []
+            if self.exists():
+                left += [self.state, self.model, self.curve, *self.path.glob("events.out.tfevents.*")]
+                left += [file for file in self.samples.glob("*.jpg") if file.stem.isdecimal()]
+            for file in (self.metrics, *left):
                 file.unlink(missing_ok=True)
             self.metrics.touch()
 
@@ -136,7 +139,9 @@ class RunFolder:
                     finished=bool(description.get("finished", iteration == config.total_iterations)),
                     costs=tuple(map(float, description.get("costs", (0, 0)))),  # type: ignore[arg-type]
                 )
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, SettingError) as error:
+        except OSError as error:
+            raise RunFolderError(f"{self.state} cannot be read: {error.strerror}.") from error
+        except (SafetensorError, ValueError, KeyError, TypeError, SettingError) as error:
             raise RunFolderError(
                 f"{self.state} is damaged and cannot be resumed; --overwrite starts again."
             ) from error

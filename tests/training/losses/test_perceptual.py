@@ -154,3 +154,14 @@ def test_layout_is_about_where_the_colours_are():
     assert found["negative"] == pytest.approx(2 - found["same"], abs=1e-3)
     assert 0.2 < found["grey"] < 0.8
     assert 0.6 < found["elsewhere"] < 1.4
+
+
+def test_layout_distance_is_computed_in_fp32_under_autocast():
+    """Eigenvalues have no bfloat16; predictors on a GPU train under autocast."""
+    generator = torch.Generator().manual_seed(0)
+    painting, photo = torch.rand(2, 2, 3, 64, 64, generator=generator)
+    covariance = torch.eye(3).expand(2, 3, 3) * 0.05
+    with torch.autocast("cpu", torch.bfloat16):
+        lower = layout_distance(painting, photo, covariance.bfloat16())
+    assert lower.dtype == torch.float32
+    assert lower.item() == pytest.approx(layout_distance(painting, photo, covariance).item(), abs=1e-3)

@@ -146,7 +146,10 @@ def _walk(folder: Path, out: Path, painted: frozenset[Path], photos: list[Path],
 
 def _is_typescript(path: Path) -> bool:
     """Whether a file is called as transport streams are, and is none."""
-    return path.suffix.lower() == ".ts" and transport_packet(path) is None
+    try:
+        return path.suffix.lower() == ".ts" and transport_packet(path) is None
+    except OSError:  # reported by whoever is to paint it
+        return False
 
 
 def _cannot_be_read(error: OSError) -> SettingError:
@@ -180,7 +183,7 @@ def painting_path(folder: Path, stem: Path, rest: str) -> Path:
     name = stem.name
     if len(os.fsencode(name)) > room:
         digest = f"~{_digest(name)}"
-        while len(os.fsencode(name)) > room - len(digest):
+        while name and len(os.fsencode(name)) > room - len(digest):
             name = name[:-1]
         name += digest
     return folder / stem.parent / f"{name}{rest}"

@@ -106,16 +106,19 @@ def layout_distance(painting: Tensor, photo: Tensor, covariance: Tensor) -> Tens
         painting, photo: (B, 3, H, W) in [0, 1].
         covariance: Of the style picture's colours, (B, 3, 3).
     """
-    wanted, found = (
-        F.avg_pool2d(image.float(), _LAYOUT).flatten(2).permute(0, 2, 1) for image in (photo, painting)
-    )
-    wanted, found = (colours - colours.mean(1, keepdim=True) for colours in (wanted, found))
-    own = wanted.mT @ wanted / wanted.shape[1] + _FAINT * torch.eye(3, device=photo.device)
-    root, back = _power(own, 0.5), _power(own, -0.5)
-    transport = back @ _power(root @ covariance @ root, 0.5) @ back
-    axes = _power(covariance + _FAINT * torch.eye(3, device=photo.device), -0.5)
-    wanted, found = (wanted @ transport @ axes).flatten(1), (found @ axes).flatten(1)
-    return 1 - F.cosine_similarity(found, wanted, eps=1e-3).mean()
+    # Eigenvalues have no bfloat16, which autocast would give these products.
+    with torch.autocast(photo.device.type, enabled=False):
+        covariance = covariance.float()
+        wanted, found = (
+            F.avg_pool2d(image.float(), _LAYOUT).flatten(2).permute(0, 2, 1) for image in (photo, painting)
+        )
+        wanted, found = (colours - colours.mean(1, keepdim=True) for colours in (wanted, found))
+        own = wanted.mT @ wanted / wanted.shape[1] + _FAINT * torch.eye(3, device=photo.device)
+        root, back = _power(own, 0.5), _power(own, -0.5)
+        transport = back @ _power(root @ covariance @ root, 0.5) @ back
+        axes = _power(covariance + _FAINT * torch.eye(3, device=photo.device), -0.5)
+        wanted, found = (wanted @ transport @ axes).flatten(1), (found @ axes).flatten(1)
+        return 1 - F.cosine_similarity(found, wanted, eps=1e-3).mean()
 
 
 def _power(matrices: Tensor, exponent: float) -> Tensor:
