@@ -8,7 +8,7 @@ from PIL import Image, ImageSequence
 from tests.conftest import make_picture
 from tests.inference.networks import random_network
 from transformer_net.checkpoint import ModelInfo
-from transformer_net.errors import ImageSizeError, UnreadableImageError
+from transformer_net.errors import ImageSizeError, UnreadableImageError, UnreadableVideoError
 from transformer_net.imaging.decode import DEFAULT_LIMITS
 from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.inference.stylizer import Stylizer
@@ -154,3 +154,41 @@ def test_what_is_no_animation(tmp_path, stylizer, monkeypatch):
     with pytest.raises(ImageSizeError, match="--format mp4"):
         paint(tmp_path / "long.gif", tmp_path / "out.gif", stylizer, "gif")
     paint(tmp_path / "long.gif", tmp_path / "out.mp4", stylizer, "mp4")
+
+
+def test_what_a_kind_cannot_hold_is_said_before_it_is_painted(tmp_path, stylizer):
+    frames = [Image.new("RGB", (16_400, 16), (40 * number, 0, 0)) for number in range(2)]
+    frames[0].save(tmp_path / "wide.png", save_all=True, append_images=frames[1:], duration=50)
+    with pytest.raises(ImageSizeError, match="at most 16,383 pixels on a side; apng"):
+        paint(tmp_path / "wide.png", tmp_path / "out.webp", stylizer, "webp")
+    narrow = VideoOptions(max_side=400, style_options=StyleOptions(strength=0))
+    paint(tmp_path / "wide.png", tmp_path / "out.webp", stylizer, "webp", narrow)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.webp", "wide.png"]
+
+
+def test_an_encoder_that_fails_is_one_sentence(tmp_path, stylizer, monkeypatch):
+    make_animation(tmp_path / "a.png", "apng")
+
+    def fails(*given, **more):
+        raise av.FFmpegError(1, "encoder")
+
+    monkeypatch.setattr(animation, "join", fails)
+    with pytest.raises(UnreadableVideoError, match="No video can be made of the animation"):
+        paint(tmp_path / "a.png", tmp_path / "b.mp4", stylizer, "mp4")
+
+    def refused(*given, **more):
+        raise RuntimeError("partition0 overflow")
+
+    monkeypatch.setattr(Image.Image, "save", refused)
+    with pytest.raises(ImageSizeError, match="cannot be written as webp: partition0 overflow"):
+        paint(tmp_path / "a.png", tmp_path / "b.webp", stylizer, "webp")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ["gif", "mp4"])
+def test_the_longest_name_that_file_systems_allow(tmp_path, stylizer, kind):
+    make_animation(tmp_path / "a.png", "apng")
+    target = tmp_path / f"{'n' * 251}.{kind}"
+    paint(tmp_path / "a.png", target, stylizer, kind)
+    assert target.is_file()
+    assert len(list(tmp_path.iterdir())) == 2

@@ -3,7 +3,7 @@
 import re
 import sys
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -196,6 +196,44 @@ def test_a_second_run_on_one_video_is_told(clip, tmp_path, stylizer):
     assert {path.name for path in tmp_path.iterdir()} == {"clip.mp4", "out.mp4"}
 
 
+def write_clip(path, codec, heard, frames):
+    """A clip of 25 frames a second, of a picture that stands still, with noise."""
+    side = (176, 144)  # one that H.263 has
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *side, "yuv420p", 2_000_000
+        audio = file.add_stream(heard, rate=44100, layout="mono", bit_rate=128_000)
+        for number in range(frames):
+            picture = av.VideoFrame.from_image(make_picture(*side, seed=1)).reformat(format="yuv420p")
+            picture.pts, picture.time_base = number, Fraction(1, 25)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+        file.mux(audio.encode(noise(44100 * frames // 25, 44100)))
+        file.mux(audio.encode(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "heard"),
+    [("clip.ts", "h264", "aac"), ("clip.mts", "h264", "ac3"), ("clip.mpg", "mpeg2video", "mp2")],
+)
+def test_recordings_that_were_joined_byte_by_byte(tmp_path, stylizer, name, codec, heard):
+    """As with `cat`: the times begin anew at each joint, and sound and pictures stay together."""
+    part, source = tmp_path / f"part-{name}", tmp_path / name
+    write_clip(part, codec, heard, 25)
+    source.write_bytes(3 * part.read_bytes())
+    found = probe(source)
+    assert (found.frames, len(found.joints), probe(part).joints) == (75, 2, ())
+    target = tmp_path / f"out{found.suffix}"
+    assert paint_video(found, target, stylizer, UNPAINTED) == ""
+    times, _, takes = told(target)
+    heard_at = [float(time) for time, _ in sound(target)[0]]
+    assert len(times) == 75
+    assert len(heard_at) == 3 * len(sound(part)[0])
+    assert all(0.03 < after - before < 0.2 for before, after in pairwise(map(float, times)))
+    assert all(0 < after - before < 0.2 for before, after in pairwise(heard_at))
+    assert float(takes) == pytest.approx(3, abs=0.4)
+
+
 @pytest.mark.parametrize(
     ("name", "codec", "heard"),
     [
@@ -208,18 +246,8 @@ def test_a_second_run_on_one_video_is_told(clip, tmp_path, stylizer):
     ],
 )
 def test_other_kinds_of_files(tmp_path, stylizer, name, codec, heard):
-    source, side = tmp_path / name, (176, 144)  # one that H.263 has
-    with av.open(str(source), "w") as file:
-        stream = file.add_stream(codec, rate=25)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = *side, "yuv420p", 2_000_000
-        audio = file.add_stream(heard, rate=44100, layout="mono", bit_rate=128_000)
-        for number in range(10):
-            picture = av.VideoFrame.from_image(make_picture(*side, seed=1)).reformat(format="yuv420p")
-            picture.pts, picture.time_base = number, Fraction(1, 25)
-            file.mux(stream.encode(picture))
-        file.mux(stream.encode(None))
-        file.mux(audio.encode(noise(44100 * 10 // 25, 44100)))
-        file.mux(audio.encode(None))
+    source = tmp_path / name
+    write_clip(source, codec, heard, 10)
     found = probe(source)
     target = tmp_path / f"out{found.suffix}"
     assert paint_video(found, target, stylizer, UNPAINTED) == ""

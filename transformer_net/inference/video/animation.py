@@ -13,12 +13,13 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image
 
-from transformer_net.errors import ImageSizeError, SettingError, StylizerError
+from transformer_net.errors import ImageSizeError, SettingError, StylizerError, UnreadableVideoError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, frames_of, opened, photo_of
 from transformer_net.imaging.formats import ANIMATED, format_of
 from transformer_net.inference.stylizer import Stylizer
-from transformer_net.inference.video.pipeline import VideoOptions
+from transformer_net.inference.video.ffmpeg import pyav
+from transformer_net.inference.video.pipeline import VideoOptions, hidden_beside
 from transformer_net.inference.video.reader import Clip, Frame
 from transformer_net.inference.video.temporal_consistency import TemporalSmoother
 from transformer_net.inference.video.writer import join, write_segment
@@ -30,6 +31,8 @@ _KINDS_READ: Final = {"GIF": "gif", "WEBP": "webp", "PNG": "apng", "AVIF": "avif
 
 _MOST_PIXELS: Final = 1_000_000_000
 """Of all frames together: but for mp4, they are in memory until the last one is painted."""
+
+_LONGEST_SIDE: Final = {"gif": 65_535, "webp": 16_383, "avif": 65_536}
 
 _SHORTEST, _USUAL = 11, 100  # milliseconds: browsers show frames with less than the first for the second
 
@@ -128,7 +131,9 @@ def paint_animation(
 
     Raises:
         UnreadableImageError: A frame is damaged.
-        ImageSizeError: All frames together have too many pixels to be held in memory.
+        ImageSizeError: All frames together have too many pixels to be held in memory, or one has too many for
+            files of that kind.
+        UnreadableVideoError: No video can be made of it.
         SettingError: As in `paint_video`.
     """
     width, height = animation.size
@@ -136,6 +141,12 @@ def paint_animation(
         raise ImageSizeError(
             f"The animation has {animation.frames} frames of {width} x {height} pixels; at most "
             f"{_MOST_PIXELS:,} pixels in all are accepted. As a video, it can be longer: --format mp4."
+        )
+    if kind in _LONGEST_SIDE and min(max(width, height), options.max_side or width + height) > (
+        most := _LONGEST_SIDE[kind]
+    ):
+        raise ImageSizeError(
+            f"A {kind} animation can have at most {most:,} pixels on a side; apng can hold this one."
         )
     painter = _Painter(stylizer, options)
     frames = ((painter(photo), time) for photo, time in read_animation(animation, limits))
@@ -145,7 +156,7 @@ def paint_animation(
             yield frame
             on_frame(done)
 
-    unfinished = target.with_name(f".{target.name}.unfinished")
+    unfinished = hidden_beside(target, "unfinished")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if kind == "mp4":
@@ -213,7 +224,10 @@ def _write_pictures(kind: str, plays: int, frames: Sequence[tuple[Image.Image, i
     else:
         how |= {"quality": 90, "speed": 8}
     format = {"apng": "PNG"}.get(kind, kind.upper())
-    pictures[0].save(path, format, save_all=True, append_images=pictures[1:], **how)
+    try:
+        pictures[0].save(path, format, save_all=True, append_images=pictures[1:], **how)
+    except RuntimeError as error:  # an encoder's: of one animation, it must not be the end of a folder's
+        raise ImageSizeError(f"The animation cannot be written as {kind}: {error}.") from error
 
 
 def _with_palette(picture: Image.Image) -> Image.Image:
@@ -239,9 +253,11 @@ def _write_video(animation: Animation, frames: Iterator[tuple[Image.Image, int]]
 
     unit = Fraction(1, 1000)
     clip = Clip(animation.path, 0, animation.frames, last, unit, mean, animation.size, only_pictures=True)
-    segment = path.with_name(f"{path.name}.nut")
+    segment = path.with_suffix(".nut")
     try:
         write_segment(segment, timed(), clip)
         join(replace(clip, last=last), [segment], path)
+    except pyav().FFmpegError as error:
+        raise UnreadableVideoError(f"No video can be made of the animation: {error}.") from error
     finally:
         segment.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -38,6 +39,8 @@ from transformer_net.inference.video.writer import join, write_segment
 
 SEGMENT = 120
 """Frames of a segment: what an interruption can cost, and how often the video can be entered at least."""
+
+_LONG_NAME = 240  # bytes; names have at most 255, and hidden ones are a little longer
 
 _AHEAD = 3  # frames that are decoded, and painted, before they are asked for
 
@@ -190,7 +193,7 @@ class _Segments:
     """
 
     def __init__(self, target: Path, of: str, steady: bool) -> None:
-        self._folder, self._of, self._steady = target.with_name(f".{target.name}.parts"), of, steady
+        self._folder, self._of, self._steady = hidden_beside(target, "parts"), of, steady
         self._folder.mkdir(parents=True, exist_ok=True)
         self._ledger = Ledger(self._folder)
         self.files: list[Path] = []
@@ -240,6 +243,19 @@ class _Segments:
         join(clip, self.files, unfinished)
         _finish(unfinished, target)
         shutil.rmtree(self._folder)
+
+
+def hidden_beside(target: Path, suffix: str) -> Path:
+    """A hidden file or folder beside `target`, in use until that is complete.
+
+    It bears the name of `target`, or a digest of it where that would be longer than file systems allow.
+    """
+    name = (
+        target.name
+        if len(os.fsencode(target.name)) <= _LONG_NAME
+        else sha256(os.fsencode(target.name)).hexdigest()
+    )
+    return target.with_name(f".{name}.{suffix}")
 
 
 def _ending(segment: Path) -> Path:

@@ -24,6 +24,7 @@ from transformer_net.imaging.tone_mapping import DEFAULT_PEAK
 from transformer_net.inference.video.colours import FramePixels, has_alpha, is_hdr, peak_light, rgb
 from transformer_net.inference.video.deinterlacing import deinterlaced
 from transformer_net.inference.video.ffmpeg import damaged, opened, pyav
+from transformer_net.inference.video.joints import Joint, Mover, PacketTimes, Positions, find_joints
 from transformer_net.inference.video.orientation import Matrix, display_matrix, upright
 
 SUFFIXES: Final = frozenset(
@@ -72,6 +73,7 @@ class Clip:
         suffix: Of the file to write: `.mp4`, or `.mkv` where mp4 cannot hold the sound; `.webm` or `.mov`
             where opacity is kept.
         copies_sound: Whether it is written as it is: neither holds Windows Media's, which becomes AAC.
+        joints: Where its times begin anew.
         only_pictures: Whether there is nothing else to keep, and the file may be one that ffmpeg cannot read.
     """
 
@@ -93,6 +95,7 @@ class Clip:
     has_alpha: bool = False
     suffix: str = ".mp4"
     copies_sound: bool = True
+    joints: tuple[Joint, ...] = ()
     only_pictures: bool = False
 
     @property
@@ -175,6 +178,7 @@ def probe(path: Path) -> Clip:
             has_alpha=alpha,
             suffix=suffix or _OPAQUE[0],
             copies_sound=suffix is not None,
+            joints=packets.joints,
         )
 
 
@@ -197,20 +201,22 @@ def read_frames(clip: Clip, skip: int = 0, bad: BadFrames | None = None) -> Iter
     with opened(clip.path) as container:
         stream = container.streams[clip.stream]
         stream.thread_type = "AUTO"
-        pictures = _timed(_decoded(container, stream, bad), clip)
+        pictures = _timed(_decoded(container, stream, bad, clip.joints), clip)
         if clip.is_interlaced:
             pictures = deinterlaced(pictures)
         for picture, (time, duration) in islice(pictures, skip, None):
             yield Frame(upright(rgb(picture, clip.size, clip.peak), clip.matrix), time, duration)
 
 
-def _decoded(container: Any, stream: Any, bad: BadFrames) -> Iterator[Any]:
+def _decoded(container: Any, stream: Any, bad: BadFrames, joints: Sequence[Joint] = ()) -> Iterator[Any]:
     decoder = stream.codec_context
     tags = {name.lower(): value for name, value in stream.metadata.items()}  # copied ones are in capitals
     if tags.get("alpha_mode") == "1" and decoder.name in _ALPHA_DECODERS:
         decoder = pyav().CodecContext.create(_ALPHA_DECODERS[decoder.name], "r")
         decoder.extradata = stream.codec_context.extradata
+    move = Mover(joints)
     for packet in container.demux(stream):
+        move(packet)
         try:
             pictures = decoder.decode(packet if packet.size else None)
         except pyav().FFmpegError:
@@ -259,12 +265,14 @@ class _Packets:
         last: For how long the last picture is shown; 0 where no one knows.
         is_cut: As in `Clip`.
         bad_sound: As in `Clip`.
+        joints: As in `Clip`.
     """
 
     pictures: int = 0
     last: int = 0
     is_cut: bool = False
     bad_sound: int = 0
+    joints: tuple[Joint, ...] = ()
 
 
 def _count(path: Path) -> _Packets:
@@ -281,6 +289,8 @@ def _count(path: Path) -> _Packets:
         stream = _pictures(container, path)
         is_stream, found = container.format.name in _STREAMS, _Packets()
         latest, end, last_is_bad = None, Fraction(0), {}
+        times: list[PacketTimes] = []
+        position = Positions()
         # A subtitle may outlast the pictures, and counts in the file's duration.
         for packet in container.demux(stream, *sounds(container), *container.streams.subtitles):
             if packet.is_corrupt and not is_stream:
@@ -294,6 +304,12 @@ def _count(path: Path) -> _Packets:
                     latest, found.last = packet.pts, packet.duration or 0
             elif packet.is_corrupt:
                 found.bad_sound += 1
+            at = position(packet)
+            if is_stream and packet.stream.type != "subtitle" and packet.pts is not None:
+                unit, pts = float(packet.time_base), packet.pts
+                dts = pts if packet.dts is None else packet.dts
+                ends = (pts + (packet.duration or 0)) * unit
+                times.append(PacketTimes(at, packet.stream_index, dts * unit, pts * unit, ends))
             if packet.pts is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
         begins, takes = (Fraction(x or 0, 1_000_000) for x in (container.start_time, container.duration))
@@ -303,6 +319,7 @@ def _count(path: Path) -> _Packets:
             raise damaged(path)
         if latest is not None and not found.last:
             found.last = max(0, round((begins + takes) / stream.time_base) - latest)
+    found.joints = find_joints(times)
     length = transport_packet(path)
     found.is_cut = is_stream and any(last_is_bad.values())
     found.is_cut |= length is not None and path.stat().st_size % length > 0

@@ -17,6 +17,7 @@ import numpy as np
 
 from transformer_net.inference.video.colours import BT709, FULL_RANGE, VIDEO_RANGE, FramePixels
 from transformer_net.inference.video.ffmpeg import address, opened, pyav
+from transformer_net.inference.video.joints import Mover
 from transformer_net.inference.video.orientation import turned_back
 from transformer_net.inference.video.reader import KINDS, Clip, Frame, sounds
 
@@ -132,8 +133,10 @@ def _sound_packets(clip: Clip, streams: dict[int, Any]) -> Iterator[Any]:
     if not streams:
         return
     encoders = {index: _SoundEncoder(stream, clip.start) for index, stream in streams.items()}
+    move = Mover(clip.joints)
     with opened(clip.path) as source:
         for packet in source.demux([source.streams[index] for index in streams]):
+            move(packet)
             if not clip.copies_sound:
                 yield from encoders[packet.stream.index](packet)
             elif packet.size and packet.pts is not None:
