@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 
-from styles.blend import common_norms, open_style_picture, parse_blend, two_styles
+from styles.blend import common_norms, open_style_picture, parse_blend, two_styles, with_absolute_paths
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
 from transformer_net.commandline import complain, run, say, with_fields
@@ -232,7 +232,17 @@ def stylize(
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
         # Workers begin in other folders.
         picture, weights, regions = (path and path.absolute() for path in (style_picture, model, mask))
-        load = partial(_stylizers, style, picture, norm, weights, regions, device, engine, precision)
+        load = partial(
+            _stylizers,
+            style and with_absolute_paths(style),
+            picture,
+            norm,
+            weights,
+            regions,
+            device,
+            engine,
+            precision,
+        )
         on_gpus = uses_torch_gpus(device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address, on_gpus)
     for sentence in inputs.left_alone():

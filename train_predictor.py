@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from styles.gallery.painted import painted
+from styles.gallery.painted import painted, require_painters
 from transformer_net.commandline import console, run, say
-from transformer_net.devices import pick_device
+from transformer_net.devices import pick_device, use_threads
 from transformer_net.errors import SettingError
 from transformer_net.imaging.decode import decode
 from transformer_net.memory import keep_freed_memory
@@ -110,6 +110,7 @@ def train(
         init=init,
         seed=seed,
     )
+    require_painters()  # or one would hear that they cannot draw when the old run is gone
     target = pick_device(own_device(device))
     photos = open_content(content)
     pictures = ContentPhotos.from_folder(styles) if styles else None
@@ -158,6 +159,7 @@ def _beginning(config: PredictorConfig) -> tuple[StylePredictor, dict[str, Any] 
 def main() -> None:
     """The command: from arguments to an exit code."""
     keep_freed_memory()
+    use_threads()  # PyTorch does not know of a container's quota
     run(train)
 
 

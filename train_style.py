@@ -20,7 +20,7 @@ from styles.blend import gallery_mean, open_style_picture
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say, with_fields
-from transformer_net.devices import pick_device
+from transformer_net.devices import pick_device, use_threads
 from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.mark_scale import check_style_picture, marks_seen_best
@@ -422,7 +422,9 @@ def _style_size(written: str, picture: Path) -> int:
         except ValueError:
             raise SettingError(f"style-size is auto or a number of pixels, not {written!r}.") from None
     with about(f"Style picture {picture}"):
-        return marks_seen_best(decode(picture).rgb)
+        rgb = decode(picture).rgb
+        check_style_picture(rgb)
+        return marks_seen_best(rgb)
 
 
 def _report(outcome: Outcome, folder: RunFolder) -> None:
@@ -444,6 +446,7 @@ def _report(outcome: Outcome, folder: RunFolder) -> None:
 def main() -> None:
     """The command: from arguments to an exit code."""
     keep_freed_memory()
+    use_threads()  # PyTorch does not know of a container's quota
     run(train)
 
 

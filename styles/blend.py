@@ -92,6 +92,15 @@ def parse_blend(text: str, find: Callable[[str], str] = known_style) -> dict[str
     return {name: weight / total for name, weight in weights.items() if weight > 0}
 
 
+def with_absolute_paths(text: str) -> str:
+    """What `parse_blend` or `two_styles` takes, for a process that runs in another folder."""
+    parts = []
+    for part in text.split(","):
+        name, colon, share = part.strip().partition(":")
+        parts.append(f"{Path(name).absolute() if is_picture(name) else name}{colon}{share}")
+    return ",".join(parts)
+
+
 def two_styles(text: str, find: Callable[[str], str] = known_style) -> tuple[str, str]:
     """The styles for the dark and the light places of a mask, of `wave,cubist`.
 

@@ -1,5 +1,6 @@
 """The commands as a person types them: files, exit codes, sentences."""
 
+import errno
 import os
 import re
 import signal
@@ -803,3 +804,14 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(tmp_path, arguments, impo
 def test_ctrl_c_is_as_before_when_a_command_is_imported():
     # Not the handler itself: shells let what they start in the background ignore SIGINT.
     assert signal.getsignal(signal.SIGINT) is not signal.SIG_DFL
+
+
+def test_what_may_not_be_read_is_one_sentence(invoke, monkeypatch):
+    """A folder above may be another user's: then no path below it can even be asked for."""
+
+    def refused(content, name=None):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), content)
+
+    monkeypatch.setattr(train_module, "open_content", refused)
+    code, _, err = invoke(train, "--content", "/home/else/photos")
+    assert (code, err) == (2, "/home/else/photos cannot be used: Permission denied.\n")

@@ -46,6 +46,9 @@ def run(command: Callable[..., Any]) -> None:
     except StylizerError as error:
         complain(error)
         raise SystemExit(2) from error
+    except PermissionError as error:  # wherever a file is first asked for: never a defect of ours
+        complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        raise SystemExit(2) from error
 
 
 def with_fields(

@@ -19,6 +19,15 @@ CROPS = 16
 """Numbers in a row that have the same picture."""
 
 
+def require_painters() -> None:
+    """See that the painters can draw.
+
+    Raises:
+        SettingError: scipy, which they need, is not installed.
+    """
+    require("scipy", "scipy, which draws style pictures,", "'.[painters]'")
+
+
 def painted(number: int, seed: int = 0) -> Image.Image:
     """The picture of a crop's `number`, RGB, the same each time; `seed` shifts all pictures.
 
@@ -30,7 +39,7 @@ def painted(number: int, seed: int = 0) -> Image.Image:
 
 @lru_cache(maxsize=2)
 def _drawn(index: int, seed: int) -> Image.Image:
-    require("scipy", "scipy, which draws style pictures,", "'.[painters]'")
+    require_painters()
     painter = importlib.import_module(f"styles.gallery.painters.{PAINTERS[index % len(PAINTERS)]}")
     picture: Image.Image = painter.paint(SIDE, 1_000_003 * seed + index + 1)
     return picture

@@ -100,3 +100,27 @@ def test_the_same_bytes_each_time():
     first = encode(photo.rgb, "jpeg", exif=kept(photo.exif))
     srgb_profile.cache_clear()
     assert encode(photo.rgb, "jpeg", exif=kept(photo.exif)) == first
+
+
+def test_names_keep_their_letters():
+    """EXIF is ASCII by its standard, and UTF-8 in most files."""
+    exif = Image.Exif()
+    exif[BASE.Artist] = "Jörg Müller 画家".encode()
+    buffer = io.BytesIO()
+    make_picture(60, 40).save(buffer, "JPEG", exif=exif)
+    painting = encode(make_picture(60, 40), "jpeg", exif=kept(decode(buffer.getvalue()).exif))
+    assert "Jörg Müller 画家".encode() in painting
+    assert (
+        Image.open(io.BytesIO(painting)).getexif()[BASE.Artist].encode("latin-1").decode()
+        == "Jörg Müller 画家"
+    )
+
+
+def test_one_broken_tag_does_not_take_the_others_with_it():
+    exif = decode(photo_with_exif()).exif
+    exif[BASE.Software] = object()
+    exif.get_ifd(ExifTags.IFD.Exif)[BASE.ExposureTime] = "no number"
+    painting = Image.open(io.BytesIO(encode(make_picture(60, 40), "jpeg", exif=kept(exif)))).getexif()
+    assert painting[BASE.Make] == "Camera & Sons"
+    assert BASE.Software not in painting
+    assert float(painting.get_ifd(ExifTags.IFD.Exif)[BASE.FNumber]) == 2.8

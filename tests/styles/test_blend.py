@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from styles import blend
-from styles.blend import common_norms, gallery_mean, load_blend, parse_blend
+from styles.blend import common_norms, gallery_mean, load_blend, parse_blend, with_absolute_paths
 from styles.catalog import find_style
 from tests.conftest import make_picture
 from transformer_net.checkpoint import load_model
@@ -161,3 +161,9 @@ def test_models_of_different_bases_are_refused(monkeypatch):
 
 def test_common_norms():
     assert common_norms({"wave": 0.5, "ink": 0.5}) == list(NORMS)
+
+
+def test_paths_in_a_blend_mean_the_same_in_another_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert with_absolute_paths("my.jpg:0.5, wave:0.5") == f"{tmp_path}/my.jpg:0.5,wave:0.5"
+    assert with_absolute_paths("wave") == "wave"

@@ -1,6 +1,10 @@
 """Content photos: which files, which crops, in which order."""
 
+import errno
 import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -230,3 +234,53 @@ def test_validation_squares(photo_folder):
     photos = ContentPhotos.from_folder(photo_folder)
     squares = list(photos.validation_tensors(40))
     assert [s.shape for s in squares] == [(1, 3, 40, 40)]
+
+
+def test_links_are_followed_once_and_hidden_folders_left_out(tmp_path):
+    """Photos are often on another disk. A link may lead back to where it lies."""
+    folder, elsewhere = tmp_path / "photos", tmp_path / "disk" / "holiday"
+    for place in (folder, folder / ".thumbnails", elsewhere):
+        place.mkdir(parents=True)
+        make_picture(64, 64, seed=len(place.name)).save(place / f"{place.name}.png")
+    (folder / "linked").symlink_to(elsewhere)
+    (folder / "back").symlink_to(folder)
+    photos = ContentPhotos.from_folder(folder)
+    assert {path.name for path in photos.training + photos.validation} == {"photos.png", "holiday.png"}
+    assert len(photos.training + photos.validation) == 2
+
+
+def test_a_folder_that_cannot_be_read_is_named(photo_folder, monkeypatch, caplog):
+    scan, shut = os.scandir, photo_folder / "shut"
+    shut.mkdir()
+
+    def refused(path):
+        if str(path) == str(shut):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with caplog.at_level(logging.WARNING):
+        ContentPhotos.from_folder(photo_folder)
+    assert f"Skipping the folder {shut}: Permission denied" in caplog.text
+
+
+def test_an_empty_name_is_not_the_present_folder():
+    with pytest.raises(ContentError, match="empty name"):
+        open_content("")
+
+
+def test_a_data_set_is_downloaded_by_one_of_several(monkeypatch, tmp_path):
+    """The processes of torchrun all ask for it."""
+    begun = []
+
+    def imagenette(root, size, download):
+        begun.append(root)
+        time.sleep(0.1)
+        make_picture(64, 64).save(root / "photo.png")
+
+    monkeypatch.setattr("transformer_net.training.content.DOWNLOADS", tmp_path / "datasets")
+    monkeypatch.setattr("torchvision.datasets.Imagenette", imagenette)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(open_content, ["imagenette"] * 4))
+    assert len(begun) == 1
+    assert all(len(photos.training) == 1 for photos in found)

@@ -6,6 +6,8 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -155,5 +157,18 @@ def test_a_state_that_cannot_be_read_is_not_called_damaged(tmp_path):
     folder = RunFolder(tmp_path)
     folder.state.mkdir()
     with pytest.raises(RunFolderError, match="cannot be read") as caught:
+        folder.load_state()
+    assert "--overwrite" not in str(caught.value)
+
+
+def test_a_run_of_another_command_is_not_called_damaged(photo_folder, tmp_path, network):
+    """`train_predictor.py --out` may be given the folder of `train_style.py`."""
+    run = begin(photo_folder, tmp_path / "run", network)
+    run._save({})
+    state = RunFolder(tmp_path / "run").load_state()
+    description = {**state.config.to_dict(), "hidden": 64}
+    folder = RunFolder(tmp_path / "run")
+    folder.save_state(replace(state, config=SimpleNamespace(to_dict=lambda: description)))
+    with pytest.raises(RunFolderError, match="of another command") as caught:
         folder.load_state()
     assert "--overwrite" not in str(caught.value)

@@ -1,5 +1,7 @@
 """Training of a style predictor: its styles, its steps, and its command."""
 
+import sys
+
 import pytest
 import torch
 from PIL import Image
@@ -166,6 +168,15 @@ def test_wrong_settings_are_refused():
         train_predictor.train(iterations=3, budget="3m")
     with pytest.raises(SettingError, match="not both"):
         train_predictor.train(resume=True, overwrite=True)
+
+
+def test_without_scipy_the_run_that_is_there_stays(tmp_path, monkeypatch):
+    """The first drawn picture is needed long after `--overwrite` has deleted."""
+    (tmp_path / "model.safetensors").touch()
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(SettingError, match=r"scipy, which draws style pictures, is not installed"):
+        train_predictor.train(out=tmp_path, overwrite=True)
+    assert (tmp_path / "model.safetensors").exists()
 
 
 def test_training_goes_on_from_the_predictor_that_ships(predictors):

@@ -79,8 +79,9 @@ def marks_seen_best(picture: Image.Image) -> int:
     Never larger than the picture, whose marks an enlargement would only blur.
 
     Args:
-        picture: RGB, any size.
+        picture: RGB, one that `check_style_picture` accepts.
     """
     analysed = fit(picture, ANALYSED)
     shorter = min(analysed.size)
-    return min(shorter, max(SMALLEST, round(shorter * _WANTED / mark_scale(analysed))))
+    largest = min(max(shorter, SMALLEST_STYLE), *picture.size)  # a strip has few pixels where it is analysed
+    return min(largest, max(SMALLEST, round(shorter * _WANTED / mark_scale(analysed))))

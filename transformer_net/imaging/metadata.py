@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from PIL import ExifTags, Image, ImageCms
 
@@ -62,14 +63,11 @@ def kept(exif: Image.Exif | None, place: bool = False) -> bytes:
         return b""
     result = Image.Exif()
     try:
-        for tag in _DESCRIPTIVE:
-            if tag in exif and _is_short(exif[tag]):
-                result[tag] = exif[tag]
+        result.update(_writable({tag: exif[tag] for tag in _DESCRIPTIVE if tag in exif}))
         parts = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo) if place else (ExifTags.IFD.Exif,)
         for part in parts:
-            if told := {
-                tag: v for tag, v in exif.get_ifd(part).items() if tag not in _UNTRUE and _is_short(v)
-            }:
+            told = {tag: value for tag, value in exif.get_ifd(part).items() if tag not in _UNTRUE}
+            if told := _writable(told):
                 result.get_ifd(part).update(told)
                 result[part] = 0  # where it will stand is filled in when it is written
         data = result.tobytes() if len(result) else b""
@@ -78,8 +76,21 @@ def kept(exif: Image.Exif | None, place: bool = False) -> bytes:
         return b""
 
 
-def _is_short(value: object) -> bool:
-    return not isinstance(value, str | bytes) or len(value) <= _LONGEST_TEXT
+def _writable(told: dict[int, Any]) -> dict[int, Any]:
+    """Those tags that are not too long and can be written, each by itself: one may be broken."""
+    good = {}
+    for tag, value in told.items():
+        if isinstance(value, str) and not value.isascii():
+            # Pillow reads any text as Latin-1, and writes no other characters than ASCII's.
+            value = value.encode("latin-1", "replace")
+        if isinstance(value, str | bytes) and len(value) > _LONGEST_TEXT:
+            continue
+        trial = Image.Exif()
+        trial[tag] = value
+        with contextlib.suppress(Exception):  # about anything is raised
+            trial.tobytes()
+            good[tag] = value
+    return good
 
 
 @lru_cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from filelock import FileLock
 from PIL import Image
 from torch import Tensor
 
@@ -70,18 +72,14 @@ class ContentPhotos:
 
     @classmethod
     def from_folder(cls, folder: Path, name: str | None = None) -> ContentPhotos:
-        """All pictures below `folder`, by suffix, but for hidden files.
+        """All pictures below `folder`, by suffix, but for hidden ones; links to folders are followed.
 
         Raises:
             ContentError: It is not a folder, or has no readable picture.
         """
         if not folder.is_dir():
             raise ContentError(f"The content {folder} is not a folder.")
-        files = sorted(
-            p
-            for p in folder.rglob("*")
-            if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".") and p.is_file()
-        )
+        files = sorted(_pictures_below(folder))
         if not files:
             raise ContentError(
                 f"The content folder {folder} holds no picture ({', '.join(sorted(_SUFFIXES))})."
@@ -161,6 +159,8 @@ def open_content(content: str | None, name: str | None = None) -> ContentPhotos:
     """
     if content is None:
         return ContentPhotos.from_folder(EXAMPLES, name="shipped examples")
+    if not content.strip():  # an unset variable of the shell, say; as a path, it is the present folder
+        raise ContentError("The content has an empty name; give a folder of photos or a data set.")
     if not Path(content).is_dir() and content.lower() in DATASETS:
         dataset = content.lower()
         return ContentPhotos.from_folder(_download(dataset), name=f"torchvision {dataset}")
@@ -251,6 +251,24 @@ def _cut(photo: Image.Image, box: tuple[float, float, float, float], size: int) 
     return to_array(photo.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
+def _pictures_below(folder: Path) -> Iterator[Path]:
+    """The pictures in a folder and its subfolders. Folders that cannot be read are logged and skipped."""
+    seen: set[Path] = set()  # links may lead back
+
+    def unreadable(error: OSError) -> None:
+        log.warning("Skipping the folder %s: %s", error.filename, error.strerror)
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        if (real := Path(place).resolve()) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for path in (Path(place, name) for name in names if not name.startswith(".")):
+            if path.suffix.lower() in _SUFFIXES and path.is_file():
+                yield path
+
+
 def _download(name: str) -> Path:
     """The folder of a data set's photos, which are downloaded where that was not done."""
     from torchvision import datasets
@@ -265,11 +283,14 @@ def _download(name: str) -> Path:
     if not root.is_dir():
         # torchvision takes what was half unpacked for the whole: it gets its name when it is complete.
         begun = root.with_name(f"{name}.part")
-        shutil.rmtree(begun, ignore_errors=True)
         try:
-            begun.mkdir(parents=True)
-            makers[name](begun)
-            begun.rename(root)
+            DOWNLOADS.mkdir(parents=True, exist_ok=True)
+            with FileLock(DOWNLOADS / f"{name}.lock"):  # of several processes, one downloads
+                if not root.is_dir():
+                    shutil.rmtree(begun, ignore_errors=True)
+                    begun.mkdir()
+                    makers[name](begun)
+                    begun.rename(root)
         except (OSError, RuntimeError) as error:
             raise ContentError(f"The data set {name} could not be downloaded to {root}: {error}") from error
     return root / _PHOTOS.get(name, "")

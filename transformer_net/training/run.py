@@ -149,13 +149,13 @@ class Run:
         for name, fingerprint in self._inputs().items():
             # States written before it was noted do not name the loss network.
             if saved.inputs.get(name, "shipped" if name == "vgg" else "") != fingerprint:
-                what = {
-                    "content": "other content photos",
-                    "style": "another style picture",
-                    "vgg": "another loss network",
+                what, option = {
+                    "content": ("other content photos", "--content"),
+                    "style": self.trainer.style_option,
+                    "vgg": ("another loss network", "--vgg"),
                 }[name]
                 raise RunFolderError(
-                    f"The run in {self.folder.path} was started with {what}; give the same --{name}."
+                    f"The run in {self.folder.path} was started with {what}; give the same {option}."
                 )
         try:
             self.trainer.load_state(saved.tensors, saved.iteration, saved.lowest)
@@ -282,7 +282,7 @@ class Run:
             if not torch.isfinite(tensor).all():
                 raise DivergedError(
                     f"The state's {name} was not finite at iteration {self.trainer.iteration}; the last good "
-                    f"state is kept in {self.folder.path}. Lower --lr (now {self.trainer.config.lr:g})."
+                    f"state is kept in {self.folder.path}. {self.trainer.cure}"
                 )
         return tensors
 

@@ -141,7 +141,11 @@ class RunFolder:
                 )
         except OSError as error:
             raise RunFolderError(f"{self.state} cannot be read: {error.strerror}.") from error
-        except (SafetensorError, ValueError, KeyError, TypeError, SettingError) as error:
+        except SettingError as error:
+            raise RunFolderError(
+                f"The run in {self.path} is of another command, or of another version of this one: {error}"
+            ) from error
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise RunFolderError(
                 f"{self.state} is damaged and cannot be resumed; --overwrite starts again."
             ) from error

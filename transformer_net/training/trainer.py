@@ -86,6 +86,9 @@ class Trainer:
             `ranks` cannot share a batch evenly.
     """
 
+    style_option = ("another style picture", "--style")
+    """What differs where `style_sha256` does, and the option that gives it."""
+
     def __init__(
         self,
         config: TrainConfig,
@@ -246,23 +249,27 @@ class Trainer:
             found["consistency"] = consistency(painting, second, view)
         return found
 
+    @property
+    def cure(self) -> str:
+        """A sentence: what to try after a run that diverged."""
+        return f"Lower --lr (now {self.config.lr:g}) or --style-weight (now {self.config.style_weight:g})."
+
     def check(self, losses: Mapping[str, float]) -> None:
         """Judge the mean losses of the last few steps.
 
         Raises:
             DivergedError: A loss is not finite, or the total is ten times its lowest so far.
         """
-        cure = f"Lower --lr (now {self.config.lr:g}) or --style-weight (now {self.config.style_weight:g})."
         if not all(math.isfinite(value) for value in losses.values()):
             raise DivergedError(
-                f"The loss was no longer a finite number at iteration {self.iteration}. {cure}"
+                f"The loss was no longer a finite number at iteration {self.iteration}. {self.cure}"
             )
         if "total" not in losses:
             return
         if losses["total"] > _DIVERGED * self.lowest:
             raise DivergedError(
                 f"The loss at iteration {self.iteration} was {losses['total']:.3g}, "
-                f"more than {_DIVERGED:g} times its lowest, {self.lowest:.3g}. {cure}"
+                f"more than {_DIVERGED:g} times its lowest, {self.lowest:.3g}. {self.cure}"
             )
         self.lowest = min(self.lowest, losses["total"])
 

@@ -52,6 +52,7 @@ class PredictorTrainer(Trainer):
 
     network: StylePredictor
     config: PredictorConfig
+    style_option = ("other style pictures", "--styles")
 
     def __init__(
         self,
@@ -69,6 +70,11 @@ class PredictorTrainer(Trainer):
         self.vgg, self.styles, self.before = vgg, styles, before
         names = "\n".join(path.name for path in styles.pictures.training) if styles.pictures else ""
         self.style_sha256, self.vgg_source = hashlib.sha256(names.encode()).hexdigest(), vgg.source
+
+    @property
+    def cure(self) -> str:
+        """A sentence: what to try after a run that diverged."""
+        return "Try a larger --batch-size or another --seed."
 
     def standardize(self) -> None:
         """Set what descriptors are standardized by; before the first step."""
