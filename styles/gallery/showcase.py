@@ -41,8 +41,8 @@ _INTRODUCTION = """\
 
 Six styles, each drawn by our own code (`styles/gallery/painters/`, CC0) and learned by four networks that differ in their
 normalizer only: same seed, same photos in the same order, same budget. `styles/recipes.toml` holds the recipes,
-`styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` trains them again. Minutes and photos a
-second are of two trainings side by side, with one thread each.
+`styles/<style>/card.json` what each training did, and `make gallery CONTENT=folder` goes on from the models that ship
+where a recipe has changed. Minutes and photos a second are of two trainings side by side, with one thread each.
 
 ![One photo in every style](pictures/gallery.jpg)
 """
