@@ -14,6 +14,9 @@ from typing import Any, Final
 import gradio as gr
 from gradio.context import LocalContext
 
+_LONGEST_TEXT: Final = 10_000
+"""Characters of a text that a browser sends: a caption has some hundred. Gradio keeps what was sent last."""
+
 _LOOK_SECONDS: Final = 0.1
 """How often it is looked whether a visitor is still there."""
 
@@ -57,6 +60,11 @@ def check_paths(page: gr.Blocks) -> None:
 def allow_events(page: gr.Blocks, most: int) -> None:
     """Let so many events go on at once, instead of 40: what `launch` does with its max_threads."""
     page._queue.max_thread_count = most
+
+
+def remember_sessions(page: gr.Blocks, most: int) -> None:
+    """Let Gradio keep the state of so many openings of the page, those used last, instead of 10,000."""
+    page.state_session_capacity = most
 
 
 def forget_deleted_files(page: gr.Blocks) -> None:
@@ -116,4 +124,4 @@ def _fits(component: Any, value: object) -> bool:
         return value is None or type(value) in ({type(choice) for _, choice in component.choices} or {str})
     if isinstance(component, gr.Image):
         return value is None or isinstance(value, dict)
-    return value is None or isinstance(value, str)
+    return value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT)

@@ -168,7 +168,7 @@ class Settings(BaseSettings):
         str,
         Field(
             description="Requests of one client, such as 60/minute: for paintings, and on the page uploads "
-            "and events as well, of which painting a photo takes two."
+            "and events as well, of which painting a photo takes three."
         ),
     ] = ""
     threads: int = Field(
@@ -296,6 +296,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"STYLIZER_MIN_SIDE ({self.min_side}) to STYLIZER_MAX_SIDE ({self.max_side}) to "
                 f"STYLIZER_API_MAX_SIDE ({self.api_max_side}) must not decrease"
+            )
+        # A camera's frame has 4:3, and is shrunk to `live_side`.
+        if self.live_cameras and min(self.live_side, self.api_max_side) * 3 // 4 < self.min_side:
+            raise ValueError(
+                f"STYLIZER_LIVE_SIDE ({self.live_side}) must be 4/3 of STYLIZER_MIN_SIDE "
+                f"({self.min_side}) or more, unless STYLIZER_LIVE_CAMERAS is 0"
             )
         return self
 

@@ -11,13 +11,14 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import InvalidRequestError, StorageFullError, disk_is_full
 from app.gradio_parts import GuardedBlocks, knows_session, mistake
-from app.http.problems import not_found, problem_response
+from app.http.problems import http_problem, not_found, problem_response
 from app.page import file_access
 from app.painting.places import Places
 
@@ -69,12 +70,19 @@ class TransportMiddleware:
 
     async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An event, if it is one of the page's with values of the right kinds."""
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+        body, more = bytearray(), True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+        except (
+            HTTPException
+        ) as error:  # too slow, or too large: nothing around Gradio's own routes answers it
+            await http_problem(error)(scope, receive, send)
+            return
         try:
             sent = await asyncio.to_thread(json.loads, body)
         except (ValueError, RecursionError):
@@ -82,7 +90,7 @@ class TransportMiddleware:
         if wrong := mistake(self._page, sent):
             await problem_response(InvalidRequestError(wrong))(scope, receive, send)
             return
-        waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+        waiting: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
         async def again() -> Message:
             return waiting.pop() if waiting else await receive()

@@ -142,6 +142,11 @@ def _reason(message: str) -> str:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    return http_problem(error)
+
+
+def http_problem(error: HTTPException) -> Response:
+    """The problem document for what the framework raises."""
     phrase = HTTPStatus(error.status_code).phrase
     if disk_is_full(error):  # which the framework takes for a mistake in the form
         return problem_response(StorageFullError())

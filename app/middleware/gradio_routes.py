@@ -114,9 +114,10 @@ _OPEN: Final = tuple(compile_path(PAGE + path)[0] for path in OPEN)
 
 _METHODS: Final = ("GET", "HEAD", "POST")
 
-_LARGEST_EVENT: Final = 8_000_000
-"""Bytes of anything but a file: what is sent to an event is kept in memory until its turn comes. A frame of
-the camera has 40 kB; a browser that ignores what it was asked for sends a few megabytes."""
+_LARGEST_EVENT: Final = 2_000_000
+"""Bytes of anything but a file: what is sent to an event is kept in memory until its turn comes, and reading
+it as JSON holds the interpreter, 70 ms a megabyte at worst. A frame of the camera has 40 kB; a browser that
+ignores what it was asked for sends half a megabyte or so."""
 
 
 class GradioRouteMiddleware:

@@ -124,7 +124,10 @@ class CompareHandlers:
         captions = [
             card_captions.waiting(norm) if norm in norms else card_captions.missing(norm) for norm in ALL
         ]
-        pictures[0] = await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        try:
+            pictures[0] = await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
+        except StylizerError as error:
+            raise toast(error) from None
         gone = leaving()
         for place, norm in enumerate(ALL):
             if norm not in norms:
@@ -133,13 +136,11 @@ class CompareHandlers:
             captions[place] = card_captions.painting(norm)
             yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
             try:
-                painted = await self._paint(photo, wanted, norm, options, gone, patient=place > 0)
+                painted = await self.paint_one(photo, wanted, norm, options, gone, patient=place > 0)
                 name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
                 pictures[place + 1] = await self.save(painted.image, folder / name)
             except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
                 yield _status("Stopped."), *pictures, *_stopped(captions)
-                if disk_is_full(error):
-                    error = StorageFullError()
                 raise (toast(error) if isinstance(error, StylizerError) else error) from None
             captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
@@ -159,10 +160,10 @@ class CompareHandlers:
             return gr.skip()
         try:
             photo, stem = await self.open(upload, self._service.settings.max_side)
+            folder = file_access.cache() / f"photo-{secrets.token_hex(16)}"
+            return await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
         except StylizerError as error:
             raise toast(error) from None
-        folder = file_access.cache() / f"photo-{secrets.token_hex(16)}"
-        return await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
 
     def stop(self, *captions: str) -> tuple[str, ...]:
         """Status line and captions after the visitor stopped the painting."""
@@ -200,14 +201,14 @@ class CompareHandlers:
         stem = re.sub(r"[^\w-]+", "-", Path(upload.get("orig_name") or path.name).stem)[:60].strip("-")
         return photo, stem or "photo"
 
-    async def _paint(
+    async def paint_one(
         self,
         photo: Photo,
         style: str | StylePicture,
         norm: str,
-        options: StyleOptions,
-        gone: Gone,
-        patient: bool,
+        options: StyleOptions = DEFAULT_OPTIONS,
+        gone: Gone | None = None,
+        patient: bool = True,
     ) -> Painting:
         """Paints; `patient` waits for a place in a full queue, so that a started comparison is completed."""
         for _ in range(_PATIENCE if patient else 0):
@@ -218,10 +219,19 @@ class CompareHandlers:
         return await self._service.paint(photo, style, norm, options=options, gone=gone)
 
     async def save(self, picture: Image.Image, path: Path) -> str:
-        """Write a picture as a PNG; gives the path as the page names it."""
-        data = await self._service.write(picture, "png")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        """Write a picture as a PNG; gives the path as the page names it.
+
+        Raises:
+            StorageFullError: There is no space for it.
+        """
+        try:
+            data = await self._service.write(picture, "png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        except OSError as error:
+            if not disk_is_full(error):
+                raise
+            raise StorageFullError from error
         return str(path)
 
 

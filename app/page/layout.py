@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.gradio_parts import GuardedBlocks, allow_events
+from app.gradio_parts import GuardedBlocks, allow_events, remember_sessions
 from app.page import compare_tab, curves_tab, explain_tab, file_access, live_tab, train_tab
 from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
@@ -18,6 +18,10 @@ _CLEAN_EVERY = 300
 
 _EVENTS = 1000
 """Events at once, far above Gradio's 40: each page that watches a training is one."""
+
+_SESSIONS = 500
+"""Openings of the page that Gradio remembers the state of, 0.2 MB each. One that is forgotten goes on with
+the choices that the page had at the server's start."""
 
 TITLE = "Four norms, one picture"
 
@@ -75,6 +79,7 @@ def build(service: PaintingService, manager: TrainingManager) -> gr.Blocks:
     # Every event goes through it, also the short ones: what passes by is called with no page open.
     page.queue(max_size=64, api_open=False)
     allow_events(page, _EVENTS)
+    remember_sessions(page, _SESSIONS)
     return page
 
 

@@ -24,9 +24,10 @@ from app.page.style_pickers import Pickers
 from app.painting.service import PaintingService
 from app.training.manager import TrainingManager
 from app.training.status import TrainingStatus
+from styles.catalog import style_name
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.imaging.decode import decode
-from transformer_net.norms import NORMS, norm_slug
+from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
 from transformer_net.prediction.style_picture import predicted_norms
 
 LENGTHS: Final = {"Sketch": 150, "Good": 500, "Thorough": 1000}
@@ -146,41 +147,49 @@ class TrainHandlers:
         pictures = [file_access.painting(value) for value in shown[: 1 + len(NORMS)]]
         captions = [str(caption) for caption in shown[1 + len(NORMS) :]]
         same = [gr.skip()] * (1 + len(self._pickers.components()))
-        folder = file_access.cache() / f"painting-{secrets.token_hex(16)}"
+        folder, began = file_access.cache() / f"painting-{secrets.token_hex(16)}", False
         try:
             if not style_picture:
                 raise SettingError("Choose a picture as the style first.")
             photo, stem = await compare.open(upload, side)
             picture = await self._open(style_picture)
             wanted = str(name or "").strip() or Path(str(style_picture.get("orig_name") or "")).stem
+            style, began = style_name(wanted), True
             for norm in predicted_norms():
-                place = list(NORMS).index(norm)
-                arguments = picture, wanted, norm, LENGTHS["Sketch"], photo.rgb
-                request = (await asyncio.to_thread(self._manager.start, *arguments)).request
-                seen = None
-                while (status := self._manager.status) and status.request is request:
-                    if status.sample and status.sample != seen:
-                        path = folder / f"{stem}-{request.style}-{norm_slug(norm)}-{status.sample.stem}.png"
-                        sample = await asyncio.to_thread(decode, status.sample)
-                        pictures[place + 1], seen = await compare.save(sample.rgb, path), status.sample
-                    captions[place] = card_captions.learning(norm, train_view.said(status))
-                    yield _improving(status), *pictures, *captions, *same
-                    if not status.running:
-                        break
-                    await asyncio.sleep(_LOOK_SECONDS)
-                if status is None or status.request is not request or not status.kept:
-                    raise SettingError((status and status.sentence) or "The training was ended.")
-                painted = await self._service.paint(photo, request.style, norm)
-                path = folder / f"{stem}-{request.style}-{norm_slug(norm)}.png"
+                place, stopped = list(NORMS).index(norm), False
+                # What an earlier click trained before it was stopped is not trained again.
+                if not await asyncio.to_thread(self._manager.has, picture, wanted, norm):
+                    arguments = picture, wanted, norm, LENGTHS["Sketch"], photo.rgb
+                    request = (await asyncio.to_thread(self._manager.start, *arguments)).request
+                    seen = None
+                    while (status := self._manager.status) and status.request is request:
+                        if status.sample and status.sample != seen:
+                            path = folder / f"{stem}-{style}-{norm_slug(norm)}-{status.sample.stem}.png"
+                            sample = await asyncio.to_thread(decode, status.sample)
+                            pictures[place + 1], seen = await compare.save(sample.rgb, path), status.sample
+                        captions[place] = card_captions.learning(norm, train_view.said(status))
+                        yield _improving(status), *pictures, *captions, *same
+                        if not status.running:
+                            break
+                        await asyncio.sleep(_LOOK_SECONDS)
+                    if status is None or status.request is not request or not status.kept:
+                        raise SettingError((status and status.sentence) or "The training was ended.")
+                    stopped = status.state != "finished"
+                painted = await compare.paint_one(photo, style, norm)
+                path = folder / f"{stem}-{style}-{norm_slug(norm)}.png"
                 pictures[place + 1] = await compare.save(painted.image, path)
                 captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
-                yield f"<p>{train_view.title(request)} is kept.</p>", *pictures, *captions, *self.offer()
-                if status.state != "finished":
+                kept = f"{escape(style)}, {NORM_TITLES[norm]} is kept."
+                kept = f'<p class="improving" data-state="kept" data-norm="{norm}">{kept}</p>'
+                yield kept, *pictures, *captions, *self.offer()
+                if stopped:
                     return
-        except StylizerError as error:
-            raise toast(error) from None
-        done = f"<p>Kept as the style <strong>{escape(request.style)}</strong>: choose it like any other.</p>"
-        yield done, *pictures, *captions, *self.offer()
+        except Exception as error:  # a full disk, say: nothing may be left that seems to go on
+            if began:
+                yield '<p class="improving" data-state="failed">Stopped.</p>', *pictures, *captions, *same
+            raise (toast(error) if isinstance(error, StylizerError) else error) from None
+        done = f"Kept as the style <strong>{escape(style)}</strong>: choose it like any other."
+        yield f'<p class="improving" data-state="finished">{done}</p>', *pictures, *captions, *self.offer()
 
     def stop(self) -> None:
         """End the training; what it learned is kept."""
@@ -291,6 +300,7 @@ def _improve_panel(
         start = gr.Button("Make it better", variant="primary", elem_id="improve-start", min_width=0)
         stop = gr.Button("Stop and keep", elem_id="improve-stop", min_width=0)
     progress = gr.HTML("", elem_id="improve-progress", apply_default_css=False)
+    gr.HTML('<p id="improve-state" role="status" class="unseen"></p>', apply_default_css=False)  # see page.js
     start.click(
         handlers.improve,
         [compare.photo, compare.style_picture, name, compare.side, *compare.shown],
@@ -331,7 +341,7 @@ def _order() -> tuple[Any, ...]:
 
 def _improving(status: TrainingStatus) -> str:
     line = f"{train_view.title(status.request)}: {escape(train_view.said(status))}"
-    return f'<p class="improving" data-state="{status.state}">{line}</p>'
+    return f'<p class="improving" data-state="{status.state}" data-norm="{status.request.norm}">{line}</p>'
 
 
 def _lede(manager: TrainingManager) -> str:

@@ -7,6 +7,7 @@ was stopped early, goes into the folder of own styles, and the server paints wit
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -40,7 +41,7 @@ from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.encode import encode
 from transformer_net.imaging.mark_scale import ANALYSED, check_style_picture
-from transformer_net.norms import canonical_norm, norm_slug
+from transformer_net.norms import NORMS, canonical_norm, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import picture_sha256
@@ -166,8 +167,7 @@ class TrainingManager:
                     write_atomically(sample, encode(photo))
                 self._training = self._begin(request, source, folder, request.sample_every)
             except OSError as error:
-                if sample:
-                    sample.unlink(missing_ok=True)
+                _discard(folder, source, *([sample] if sample else []))
                 raise SettingError(f"No style can be stored here: {error.strerror or error}.") from error
             left = self._times[request.norm][1].seconds(iterations) if request.norm in self._times else None
             self.status = TrainingStatus(request, seconds_left=left)
@@ -176,6 +176,16 @@ class TrainingManager:
             )
             self._thread.start()
             return self.status
+
+    def has(self, picture: Image.Image, name: str, norm: str) -> bool:
+        """Whether there is an own style of that name and picture with such a model already."""
+        style = {style.name: style for style in catalog.styles()}.get(style_name(name))
+        return (
+            style is not None
+            and style.folder.parent != catalog.ROOT
+            and canonical_norm(norm) in style.norms
+            and picture_sha256(decode(style.picture).rgb) == picture_sha256(picture)
+        )
 
     def stop(self) -> None:
         """Tell the training to save and end; what it learned so far is kept. Returns at once."""
@@ -274,9 +284,8 @@ class TrainingManager:
             kept = not failed and folder.model.is_file()
             if kept:
                 self._store(request, picture, folder)
-            elif not failed:  # nothing that could be continued
-                shutil.rmtree(folder.path, ignore_errors=True)
-                picture.unlink(missing_ok=True)
+            elif not folder.exists():  # nothing that could be continued
+                _discard(folder, picture)
             with self._lock:
                 self.status = TrainingStatus(
                     request,
@@ -329,6 +338,15 @@ class TrainingManager:
         except OSError as error:
             raise SettingError(f"The style cannot be saved: {error.strerror or error}.") from error
         self._service.registry.adopt(style, request.norm)
+
+
+def _discard(folder: RunFolder, picture: Path, *others: Path) -> None:
+    """Delete a run without a result, and its style picture where no other run has it: each takes a place."""
+    shutil.rmtree(folder.path, ignore_errors=True)
+    used = any((picture.parent / f"{picture.stem}-{norm_slug(norm)}").is_dir() for norm in NORMS)
+    for file in others if used else (picture, *others):
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def _why(process: TrainingProcess, code: int, folder: RunFolder) -> str:

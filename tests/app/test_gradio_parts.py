@@ -60,3 +60,27 @@ def test_names_of_deleted_files_are_forgotten(blocks, tmp_path):
     blocks.upload_file_set.update([there, gone])
     forget_deleted_files(blocks)
     assert blocks.upload_file_set == {there}
+
+
+def test_the_number_of_openings_that_are_remembered_is_the_page_s(blocks):
+    from gradio.state_holder import StateHolder
+
+    from app.gradio_parts import remember_sessions
+
+    remember_sessions(blocks, 2)
+    holder = StateHolder()
+    holder.set_blocks(blocks)
+    for session in "abc":
+        assert holder[session]
+    assert list(holder.session_data) == ["b", "c"]
+
+
+def test_texts_of_a_browser_are_bounded(blocks):
+    from app.gradio_parts import mistake
+
+    with blocks:
+        box = gradio.Textbox()
+        box.change(lambda text: None, box)
+    event = {"session_hash": "a", "fn_index": next(iter(blocks.fns))}
+    assert mistake(blocks, {**event, "data": ["x" * 10_000]}) is None
+    assert mistake(blocks, {**event, "data": ["x" * 10_001]}) == "data[0]: this is no value for a Textbox."

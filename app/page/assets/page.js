@@ -29,10 +29,16 @@
 
   // A training is told to screen readers when its state changes, not at each of its steps.
   function tellTraining() {
-    const [teller, run] = [$("#training-run-state"), $(".training-run")];
-    if (!teller || !run || teller.dataset.state === run.dataset.state) return;
-    teller.dataset.state = run.dataset.state;
-    text(teller, $("h2", run) ? run.innerText : "");
+    const run = $(".training-run");
+    tell($("#training-run-state"), run, run && $("h2", run) ? run.innerText : "");
+    tell($("#improve-state"), $(".improving"), $(".improving")?.innerText);
+  }
+
+  function tell(teller, run, words) {
+    const state = run && JSON.stringify({ ...run.dataset });
+    if (!teller || !run || teller.dataset.state === state) return;
+    teller.dataset.state = state;
+    text(teller, words);
   }
 
   // Browsers do not know the type of every picture (HEIC, say), and Gradio refuses what has none: name it by its suffix.

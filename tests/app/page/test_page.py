@@ -469,6 +469,19 @@ def _painting(service, cache):
     return steps, paint
 
 
+def test_a_disk_that_is_full_for_the_photo_is_told(with_page, cache, monkeypatch):
+    service = with_page.app.state.service
+    steps, paint = _painting(service, cache)
+
+    async def full(image, format):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(service, "write", full)
+    with pytest.raises(gradio.Error, match="disk is full"):
+        asyncio.run(paint())
+    assert not steps
+
+
 def test_nothing_is_said_to_be_painted_after_a_disk_was_full(with_page, cache, monkeypatch):
     service = with_page.app.state.service
     steps, paint = _painting(service, cache)

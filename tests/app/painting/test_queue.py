@@ -283,8 +283,9 @@ async def _leaving(app, jobs):
     return sent
 
 
-def test_a_slow_upload_is_cut_off():
-    with serving(upload_seconds=0.1) as client:
+@pytest.mark.parametrize("path", ["/stylize", "/ui/gradio_api/queue/join"])
+def test_a_slow_upload_is_cut_off(path):
+    with serving(upload_seconds=0.1, page=True) as client:
 
         async def slow():
             async def receive():
@@ -300,7 +301,7 @@ def test_a_slow_upload_is_cut_off():
                 "type": "http",
                 "http_version": "1.1",
                 "method": "POST",
-                "path": "/stylize",
+                "path": path,
                 "query_string": b"",
                 "headers": [(b"content-type", b"multipart/form-data; boundary=b")],
             }

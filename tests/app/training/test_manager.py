@@ -26,6 +26,7 @@ from styles.catalog import find_style, shipped, style_name, styles
 from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
 from tests.conftest import make_picture
 from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
+from transformer_net.imaging.decode import Photo
 from transformer_net.training.run_folder import RunFolder
 
 TINY = {"size": 32, "batch-size": 1, "style-size": 64, "precision": "fp32"}
@@ -428,3 +429,82 @@ def test_what_an_estimate_promised_is_taken_back(service, tmp_path, monkeypatch)
     with pytest.raises(gr.Error, match="again"):
         asyncio.run(measure())
     assert said[-1] == train_tab._promise()
+
+
+def test_failed_trainings_take_no_places(few_models, own, monkeypatch):
+    """Of a style that was never learned, nothing may count as one."""
+    manager = TrainingManager(
+        PaintingService(Settings(**SETTINGS, allow_training=True, max_own_styles=1)), **{**TINY, "size": 7}
+    )
+    for name in ("one", "two"):
+        manager.start(PICTURE, name, "in", 10)
+        assert ended(manager).state == "failed"
+        assert not list((own / room.RUNS).iterdir())
+
+    def begin(options, threads):
+        raise OSError("no process")
+
+    monkeypatch.setattr(room, "TrainingProcess", begin)
+    with pytest.raises(SettingError, match="no process"):
+        manager.start(PICTURE, "three", "in", 10)
+    assert not list((own / room.RUNS).iterdir())
+
+
+def test_a_failed_training_leaves_the_picture_to_the_style_s_other_run(own):
+    runs = own / room.RUNS
+    folder, other = RunFolder(runs / "mine-in"), RunFolder(runs / "mine-bn-se")
+    folder.create()
+    other.create()
+    (runs / "mine.png").touch()
+    room._discard(folder, runs / "mine.png")
+    assert (folder.path.exists(), (runs / "mine.png").exists()) == (False, True)
+    room._discard(other, runs / "mine.png")
+    assert not list(runs.iterdir())
+
+
+def test_whether_a_picture_has_a_model_already(service, own):
+    (own / "mine").mkdir(parents=True)
+    PICTURE.save(own / "mine" / "style.png")
+    (own / "mine" / "in.safetensors").write_bytes(b"")
+    manager = TrainingManager(service)
+    assert manager.has(PICTURE, "Mine", "IN")
+    assert not manager.has(PICTURE, "mine", "bn")
+    assert not manager.has(PICTURE, "other", "in")
+    assert not manager.has(make_picture(96, 80, seed=8), "mine", "in")
+    assert not manager.has(PICTURE, "mosaic", "bn")
+
+
+def test_make_it_better_goes_on_where_it_was_stopped(service, monkeypatch):
+    gr = pytest.importorskip("gradio")
+    from app.page.compare_tab import CompareHandlers
+    from app.page.train_tab import TrainHandlers
+
+    async def given(value):
+        return value
+
+    photo, painted, asked = Photo(PICTURE), SimpleNamespace(image=PICTURE, seconds=0.1, parameters=4), []
+    monkeypatch.setattr(CompareHandlers, "open", lambda *given_: given((photo, "photo")))
+    monkeypatch.setattr(CompareHandlers, "save", lambda self, picture, path: given(path.name))
+    monkeypatch.setattr(CompareHandlers, "paint_one", lambda *given_: given(painted))
+    monkeypatch.setattr(TrainHandlers, "_open", lambda *given_: given(PICTURE))
+
+    def start(picture, name, norm, iterations, shown):
+        asked.append(norm)
+        raise TrainingBusyError("another one")
+
+    manager = SimpleNamespace(
+        has=lambda picture, name, norm: norm in ("bn", "in"), start=start, allowed=True, status=None
+    )
+    steps = []
+
+    async def click():
+        handlers = TrainHandlers(service, manager, _pickers())
+        async for step in handlers.improve({}, {"orig_name": "mine.jpg"}, "", 256, *[None] * 5, *[""] * 4):
+            steps.append(step)
+
+    with pytest.raises(gr.Error, match="another one"):
+        asyncio.run(click())
+    assert asked == ["bn+se"]
+    assert [step[0].count("is kept") for step in steps] == [1, 1, 0]
+    assert steps[1][1:6] == (None, "photo-mine-bn.png", "photo-mine-in.png", None, None)
+    assert 'data-state="failed"' in steps[2][0]
