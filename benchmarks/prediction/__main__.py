@@ -2,18 +2,21 @@
 
     python -m benchmarks.prediction                              benchmarks/prediction/pictures and drawn ones
     python -m benchmarks.prediction my-pictures/ --norm in --norm iebn
-    python -m benchmarks.prediction --train 60s --train 1000     beside trainings that begin there
+    python -m benchmarks.prediction --train 60s --train 1000     beside trainings
+    python -m benchmarks.prediction --train gallery:60s --train predicted:60s --train gallery:1000
     python -m benchmarks.prediction --sheet out.jpg              one photo in every picture's style
 
 The photos are the central squares of `examples/`, 512 px. For each style picture and normalizer, means over
 the photos; the table has the medians over the pictures:
 
-- closed: share of the photo's style distance that is gone, the mean of the four layers' relative distances;
+- gone: share of the photo's style distance that is gone, the mean of the four layers' relative distances;
 - content: distance from the photo at relu2_2;
 - palette: distance between the colours, as a share of the photo's own.
 
-A training is one of `train_style.py` with its defaults, on the shipped photos. One of a number of steps
-begins at the gallery's mean, and is the measure of those of a time, which begin at the prediction.
+A training is one of `train_style.py` with its defaults: of a time or of a number of steps, after what it
+begins at (`--init`) and a colon. One of a number of steps begins at the gallery's mean unless told otherwise,
+and is the measure of those of a time, which begin at the prediction. With `--runs FOLDER` trainings stay
+there, and the same command goes on after an interruption.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES
 from transformer_net.training.losses.perceptual import PerceptualLoss
 from transformer_net.training.losses.vgg import Vgg16Features
+from transformer_net.training.run_folder import RunFolder
 from transformer_net.training.trainer import perceptual_loss
 
 ROOT = Path(__file__).parents[2]
@@ -78,10 +82,10 @@ class Judge:
         self._before = self._measure(lambda photo: photo)
 
     def __call__(self, paint: PaintFunction) -> dict[str, float]:
-        """Of a painter: closed, content, palette, and the style distance itself."""
+        """Of a painter: gone, content, palette, and the style distance itself."""
         after = self._measure(paint)
         return {
-            "closed": 1 - after["style"] / self._before["style"],
+            "gone": 1 - after["style"] / self._before["style"],
             "content": after["content"],
             "palette": after["palette"] / self._before["palette"],
             "style": after["style"],
@@ -97,17 +101,26 @@ class Judge:
         }
 
 
-def trained(picture: StylePicture, norm: str, length: str, folder: Path) -> Path:
-    """The model file of a training of that length."""
+def trained(picture: StylePicture, norm: str, training: str, folder: Path, content: str | None) -> Path:
+    """The model file of a training such as `gallery:1000`, which is made unless it is in the folder."""
+    init, _, length = training.rpartition(":")
     steps = length.isdecimal()
-    style, out = folder / f"{picture.name.replace(' ', '-')}.png", folder / f"{norm_slug(norm)}-{length}"
-    picture.image.save(style)
-    options = ["--init", "gallery", "--iterations", length] if steps else ["--budget", length]
-    command = ["train_style.py", "--norm", norm, "--style", str(style), "--out", str(out), *options]
-    if not steps:
-        command += ["--init", "predicted"]
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    return next(out.rglob("model.safetensors"))
+    init = init or ("gallery" if steps else "predicted")
+    name = picture.name.replace(" ", "-")
+    style, run_folder = (
+        folder / f"{name}.png",
+        RunFolder(folder / f"{name}_{norm_slug(norm)}_{init}_{length}"),
+    )
+    if not (run_folder.state.exists() and run_folder.load_state().finished):
+        folder.mkdir(parents=True, exist_ok=True)
+        picture.image.save(style)
+        command = ["train_style.py", "--norm", norm, "--style", style, "--out", run_folder.path.absolute()]
+        command += ["--init", init, "--iterations" if steps else "--budget", length]
+        command += ["--content", content] if content else []
+        command += ["--resume"] if run_folder.state.exists() else []
+        arguments = [sys.executable, *map(str, command)]
+        subprocess.run(arguments, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    return run_folder.model
 
 
 def timings(norms: list[str], file: bytes, rounds: int = 3) -> dict[str, float]:
@@ -133,32 +146,43 @@ def timings(norms: list[str], file: bytes, rounds: int = 3) -> dict[str, float]:
 def prediction(
     folder: Annotated[Path, typer.Argument(help="Folder of style pictures.")] = PICTURES,
     norm: Annotated[list[str] | None, typer.Option(help="Normalizers; default: all that have one.")] = None,
-    train: Annotated[list[str] | None, typer.Option(help="Lengths of trainings: 60s, 3m, or steps.")] = None,
+    train: Annotated[
+        list[str] | None,
+        typer.Option(help="Trainings: 60s, 3m, steps; after what they begin at: gallery:60s."),
+    ] = None,
+    content: Annotated[
+        Path | None, typer.Option(help="Folder of photos to train on; default: the shipped ones.")
+    ] = None,
+    runs: Annotated[
+        Path | None, typer.Option(help="Folder to keep trainings in, and go on with them.")
+    ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Where to draw the paintings of a photo.")] = None,
-    first: Annotated[int | None, typer.Option(min=1, help="Only so many of the pictures.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only the pictures of these names.")] = None,
 ) -> None:
     """Measure what predictions are worth."""
     norms, vgg = norm or predicted_norms(), Vgg16Features()
     photo = next(iter(example_photos().values()))
     rows: dict[tuple[str, str], list[dict[str, float]]] = {}
     panels: list[tuple[str, Image.Image]] = []
-    pictures = list(style_pictures(folder))[:first]
+    photos = str(content.absolute()) if content else None
+    pictures = [picture for picture in style_pictures(folder) if not only or picture.name in only]
     with tempfile.TemporaryDirectory() as scratch:
         for picture in pictures:
             judge = Judge(picture, vgg)
             panels.append((picture.name, _square(picture.image)))
             for name in norms:
                 painters = {"predicted": painting_of(*picture.model(name))}
-                painters |= {n: painter(trained(picture, name, n, Path(scratch))) for n in train or []}
+                place = (runs or Path(scratch)).absolute()
+                painters |= {n: painter(trained(picture, name, n, place, photos)) for n in train or []}
                 for length, paint in painters.items():
                     figures = judge(paint)
                     rows.setdefault((name, length), []).append(figures)
                     tell(f"{picture.name} · {name} · {length}: " + _line(figures))
-                    panels.append((f"{name} {figures['closed']:.0%}", _image(paint(photo))))
+                    panels.append((f"{name} {figures['gone']:.0%}", _image(paint(photo))))
     print(f"{describe_machine(torch.device('cpu'))}.\n")
     print_table(
         f"Medians over {len(pictures)} style pictures, four photos, 512 px",
-        ["normalizer", "model", "closed", "content", "palette", "style"],
+        ["normalizer", "model", "gone", "content", "palette", "style"],
         [(*key, *_line(_medians(each)).split(" ")) for key, each in rows.items()],
         left=2,
     )
@@ -182,7 +206,7 @@ def _medians(each: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _line(figures: dict[str, float]) -> str:
-    return "{closed:.1%} {content:.2f} {palette:.2f} {style:.3f}".format(**figures)
+    return "{gone:.1%} {content:.2f} {palette:.2f} {style:.3f}".format(**figures)
 
 
 def _image(painting: Tensor) -> Image.Image:
