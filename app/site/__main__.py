@@ -34,6 +34,23 @@ from transformer_net.norms import NORMS, norm_slug
 
 _PAGE_ASSETS = parts.ROOT / "app" / "page" / "assets"
 
+_WRITTEN = ("vendor", "models", "examples", "icon.svg", "licences.txt", "site.css", "index.html")
+"""Names of what is written besides the scripts."""
+
+_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'wasm-unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' blob: data:",
+        "connect-src 'self'",
+        "worker-src 'self' blob:",
+        "form-action 'none'",
+        "base-uri 'none'",
+    )
+)
+"""What the page, and the programs beside it, may load: nothing from elsewhere."""
+
 _PHOTOS = sorted(EXAMPLES.glob("*.jpg"))
 _SMALL_SIDE = 176
 
@@ -42,10 +59,11 @@ _USUAL_SIDE = 512
 
 
 def build(target: Path, styles: Sequence[Style]) -> None:
-    """Write the page to `target`, in place of what is there.
+    """Write the page to `target`, in place of one that is there.
 
     Args:
-        target: A folder, empty or one that was written by this.
+        target: A folder, empty or one that was written by this. Hidden entries and a CNAME are left as they
+            are, so that it may be a checkout of what a host publishes.
         styles: What it offers, the first one chosen.
 
     Raises:
@@ -53,14 +71,12 @@ def build(target: Path, styles: Sequence[Style]) -> None:
     """
     if not parts.RUNTIME.is_dir():
         raise SettingError("onnxruntime-web is not there. Run: npm ci --ignore-scripts")
-    if target.exists() and any(target.iterdir()) and not (target / "sw.js").is_file():
-        raise SettingError(f"{target} has other files in it; choose another folder.")
-    shutil.rmtree(target, ignore_errors=True)
-    (target / "vendor").mkdir(parents=True)
+    _clear(target)
+    (target / "vendor").mkdir(parents=True)  # first of all: it tells that the rest is this page's
     for name in chain(*parts.BUILDS.values()):
         shutil.copyfile(parts.RUNTIME / "dist" / name, target / "vendor" / name)
     parameters = _models(styles, target / "models")
-    for script in (*parts.ASSETS.glob("*.js"), _PAGE_ASSETS / "compare_view.js"):
+    for script in _scripts():
         shutil.copyfile(script, target / script.name)
     _examples(target / "examples")
     (target / "icon.svg").write_text(ICON)
@@ -68,6 +84,36 @@ def build(target: Path, styles: Sequence[Style]) -> None:
     (target / "site.css").write_text(look(styles) + (parts.ASSETS / "site.css").read_text())
     (target / "index.html").write_text(_page(styles, parameters))
     _finish_service_worker(target)
+
+
+def _scripts() -> tuple[Path, ...]:
+    return (*sorted(parts.ASSETS.glob("*.js")), _PAGE_ASSETS / "compare_view.js")
+
+
+def _entries(target: Path) -> list[Path]:
+    """What lies in the folder, without what a build leaves alone: a repository, say, or a host's name."""
+    return sorted(path for path in target.iterdir() if path.name != "CNAME" and not path.name.startswith("."))
+
+
+def _files(target: Path) -> list[Path]:
+    """The files of the page."""
+    found = [entry.rglob("*") if entry.is_dir() else [entry] for entry in _entries(target)]
+    return sorted(path for path in chain(*found) if path.is_file())
+
+
+def _clear(target: Path) -> None:
+    """Removes an earlier page, and nothing else: many a page has an index.html or a service worker."""
+    entries = _entries(target) if target.exists() else []
+    is_page = (target / "vendor" / parts.BUILDS["WebAssembly"][0]).is_file()
+    written = {*_WRITTEN, *(script.name for script in _scripts())} if is_page else set()
+    for entry in entries:
+        if entry.name not in written:
+            raise SettingError(f"{target} has other files in it, like {entry.name}; choose another folder.")
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def _examples(folder: Path) -> None:
@@ -114,6 +160,7 @@ def _page(styles: Sequence[Style], parameters: dict[str, int]) -> str:
     }
     return Template((parts.ASSETS / "index.html").read_text()).substitute(
         title=layout.TITLE,
+        policy=_POLICY,
         header=layout.HEADER,
         examples="".join(
             f'<button disabled value="examples/{photo.name}">'
@@ -162,15 +209,22 @@ def _licences() -> str:
 
 
 def _finish_service_worker(target: Path) -> None:
-    """Names what it loads beforehand, and a version that changes with every file."""
-    files = sorted(path for path in target.rglob("*") if path.is_file())
+    """Names the page's files, those that it loads beforehand, and a version that changes with every file."""
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(target).as_posix().encode() + path.read_bytes())
-    shell = [path.name for path in target.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")]
-    shell = sorted({"./", *shell} - {"sw.js", "index.html"})
+    names = []
+    for path in _files(target):
+        names.append(path.relative_to(target).as_posix())
+        digest.update(names[-1].encode() + path.read_bytes())
+    files = sorted({"./", *names} - {"sw.js"})
+    shell = [name for name in files if "/" not in name and name.endswith((".css", ".js", ".svg"))]
     script = (target / "sw.js").read_text()
-    script = script.replace("$version", digest.hexdigest()[:16]).replace("$shell", json.dumps(shell))
+    for name, value in {
+        "version": digest.hexdigest()[:16],
+        "policy": _POLICY,
+        "files": json.dumps(files),
+        "shell": json.dumps(["./", *shell]),
+    }.items():
+        script = script.replace(f"${name}", value)
     (target / "sw.js").write_text(script)
 
 
@@ -207,7 +261,7 @@ def main() -> None:
         build(target, shipped())
     except SettingError as error:
         sys.exit(str(error))
-    size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in _files(target))
     sys.stdout.write(f"{target}: {size / 1e6:.0f} MB.\n")
     for backend, parts_of_it in transferred(target, shipped()[0].name).items():
         sums = " + ".join(f"{size / 1e6:.2f} {part}" for part, size in parts_of_it.items())

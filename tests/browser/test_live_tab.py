@@ -182,6 +182,25 @@ def test_a_quick_browser_paints_itself(visit: Page) -> None:
     assert not sent
 
 
+def test_a_browser_that_is_stopped_and_started_at_once_goes_on_painting(visit: Page) -> None:
+    _start(visit)
+    said = visit.locator("#live-said p")
+    expect(said).to_have_text(_HERE)
+    sent = _frames_sent(visit)
+    visit.evaluate("window.slow = 300")  # so that one is being painted
+    _changes(visit)
+    visit.wait_for_timeout(100)
+    visit.evaluate(
+        "() => { for (const _ of 'ab') document.querySelector('#camera .capture-button').click(); }"
+    )
+    _changes(visit)
+    visit.wait_for_timeout(1000)
+    _changes(visit)
+    visit.get_by_label("Stop painting").wait_for()
+    expect(said).to_have_text(_HERE)
+    assert not sent
+
+
 def test_a_browser_that_becomes_slow_leaves_it_to_the_server(visit: Page) -> None:
     _start(visit)
     said = visit.locator("#live-said p")

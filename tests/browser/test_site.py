@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,14 @@ from transformer_net.inference.stylizer import Stylizer
 
 
 class _Files(SimpleHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.endswith("/index.html"):  # as some hosts do
+            self.send_response(301)
+            self.send_header("Location", "./")
+            self.end_headers()
+        else:
+            super().do_GET()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -69,6 +78,15 @@ def page(request: pytest.FixtureRequest, address: str, browser: Browser) -> Iter
         page.reload()
         page.wait_for_selector("#paint:enabled")
         yield page
+
+
+@pytest.fixture
+def bare(address: str, browser: Browser) -> Iterator[Page]:
+    """The page in a browser without service workers, where requests can be held; not opened."""
+    with browser.new_context(**PHONE) as context:  # type: ignore[arg-type]
+        context.set_default_timeout(PATIENCE)
+        context.add_init_script("Object.defineProperty(navigator, 'serviceWorker', { value: undefined })")
+        yield context.new_page()
 
 
 def test_it_paints_as_the_library_does_and_without_a_connection(page: Page, tmp_path: Path) -> None:
@@ -171,6 +189,125 @@ def test_the_camera_is_painted_and_let_go_of(page: Page) -> None:
     shown = [0, 100, 200, 10_000]  # milliseconds; the last frame took longer than frames are counted over
     count = "times => import('./live.js').then(m => ((r) => times.map(t => r.count(t)))(new m.Rate()))"
     assert page.evaluate(count, shown) == [None, 10, 10, pytest.approx(1 / 9.8)]
+
+
+def test_live_keeps_its_camera_until_that_is_gone(page: Page) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("input[name=norms][value=iebn]").check()
+    page.get_by_role("button", name="Turn the camera on").click()
+    rate = page.locator("#rate")
+    expect(rate).to_have_text(re.compile(r"^\d+\.\d frames a second, \d+ × \d+$"), timeout=3 * PATIENCE)
+    expect(page.locator("#status")).to_have_text("")
+    page.evaluate(_PASTED, "examples/cat.jpg")
+    # As in a tab that is not seen: no animation frames.
+    page.evaluate("""() => {
+        const [next, post] = [window.requestAnimationFrame, Worker.prototype.postMessage];
+        window.held = new Promise((hold) => (window.requestAnimationFrame = hold)).then((go) => {
+            window.requestAnimationFrame = next;
+            return () => next(go);
+        });
+        window.posts = 0;
+        Worker.prototype.postMessage = function (...args) { window.posts++; post.apply(this, args); };
+    }""")
+    page.evaluate("held.then(() => undefined)")
+    page.evaluate("posts = 0")
+    page.wait_for_timeout(500)
+    assert page.evaluate("posts") == 0
+    page.evaluate("held.then((go) => { go(); })")
+    page.wait_for_function("() => posts > 0")
+    page.evaluate("document.querySelector('#camera').srcObject.getVideoTracks()[0].stop()")
+    expect(page.locator("#status")).to_contain_text("unplugged")
+    expect(page.get_by_role("button", name="Turn the camera on")).to_be_enabled()
+
+
+_PASTED = """async (address) => {
+    const files = new DataTransfer();
+    files.items.add(new File([await (await fetch(address)).blob()], "cat.jpg", { type: "image/jpeg" }));
+    document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files }));
+    await new Promise((done) => setTimeout(done, 300));
+}"""
+
+
+def test_one_camera_is_opened_and_let_go_of_when_it_cannot_be_shown(page: Page) -> None:
+    page.evaluate("""() => {
+        const devices = navigator.mediaDevices, ask = devices.getUserMedia.bind(devices);
+        window.streams = [];
+        window.allowed = new Promise((allow) => (window.allow = allow));
+        devices.getUserMedia = async (wanted) => {
+            await window.allowed;
+            streams.push(await ask(wanted));
+            return streams.at(-1);
+        };
+    }""")
+    active = "streams.map((stream) => stream.active)"
+    page.evaluate("document.querySelector('#take').click(); document.querySelector('#take').click()")
+    page.get_by_role("tab", name="Live").click()
+    expect(page.locator("#begin")).to_be_disabled()
+    page.evaluate("allow()")
+    expect(page.locator("#begin")).to_be_enabled()
+    assert page.evaluate(active) == [False]  # the visitor is elsewhere by now
+    page.get_by_role("tab", name="Compare").click()
+    page.evaluate("() => { HTMLMediaElement.prototype.play = () => Promise.reject(new Error('no')); }")
+    page.locator("#take").click()
+    expect(page.locator("#status")).to_contain_text("cannot be shown")
+    assert page.evaluate(active) == [False, False]
+
+
+def test_the_last_photo_that_was_chosen_is_shown(bare: Page, address: str, tmp_path: Path) -> None:
+    held: list[Any] = []
+    bare.route("**/examples/*.jpg", lambda route: held.append(route))
+    bare.goto(address)
+    bare.wait_for_selector("#paint:enabled")
+    bare.locator("#examples button").first.click()
+    path = tmp_path / "small.png"
+    make_picture(54, 37).save(path)
+    width = "document.querySelector('#preview').width"
+    bare.set_input_files("#file", path)
+    bare.wait_for_function(f"() => {width} == 54")
+    with bare.expect_response("**/examples/*.jpg"):
+        held.pop().continue_()
+    bare.wait_for_timeout(500)
+    assert bare.evaluate(width) == 54
+    bare.unroute("**/examples/*.jpg")
+    bare.locator("#examples button").first.click()
+    bare.wait_for_function(f"() => {width} != 54")
+    bare.set_input_files("#file", path)  # the same file again
+    bare.wait_for_function(f"() => {width} == 54")
+
+
+@pytest.mark.parametrize("missing", ["worker.js", "ort.wasm.min.mjs", "ort-wasm-simd-threaded.wasm"])
+def test_a_program_that_could_not_be_loaded_is_tried_again(
+    bare: Page, address: str, tmp_path: Path, missing: str
+) -> None:
+    path = tmp_path / "small.png"
+    make_picture(54, 37).save(path)
+    bare.route(f"**/{missing}", lambda route: route.abort())
+    bare.goto(address)
+    bare.wait_for_selector("#paint:enabled")
+    bare.set_input_files("#file", path)
+    bare.wait_for_selector("#preview:not([hidden])")
+    bare.click("#paint")
+    expect(bare.locator("#status")).to_have_text("The painting program cannot be loaded. Are you online?")
+    bare.unroute(f"**/{missing}")
+    bare.click("#paint")
+    expect(bare.locator("#status")).to_contain_text("Painted at 54 × 37", timeout=3 * PATIENCE)
+
+
+def test_the_service_worker_answers_for_the_page_only(page: Page, address: str, built: Path) -> None:
+    (built / "other.txt").write_text("of another page")
+    headers = """(name) => fetch(name).then(({ headers }) =>
+        ["Cross-Origin-Embedder-Policy", "Content-Security-Policy"].map((header) => headers.get(header)))"""
+    assert page.evaluate(headers, "other.txt") == [None, None]
+    isolation, policy = page.evaluate(headers, "worker.js")
+    assert isolation == "require-corp"
+    assert policy == page.locator("meta[http-equiv]").get_attribute("content")
+    (worker,) = page.context.service_workers
+    full = "Promise.reject(new DOMException('', 'QuotaExceededError'))"
+    worker.evaluate(f"() => {{ Cache.prototype.put = () => {full}; }}")
+    assert page.evaluate("fetch('licences.txt').then((answer) => answer.status)") == 200
+    page.goto(address + "index.html")
+    page.wait_for_selector("#paint:enabled")
+    assert page.url == address
 
 
 def test_a_file_that_cannot_be_painted_is_told(page: Page, tmp_path: Path) -> None:

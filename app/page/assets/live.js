@@ -16,6 +16,7 @@
   let seen = [];
   let painter; // of this browser, from when it is known to be quick
   let running = false; // it paints now
+  let begun = 0; // counts when it began: what was stopped may still wait for its last frame
   let tried = !here;
 
   async function until(holds) {
@@ -57,7 +58,7 @@
       const mirrored = new DOMMatrix(getComputedStyle(from).transform).a < 0; // as Gradio shows and sends it
       return pixelsOf(from, from.videoWidth, from.videoHeight, here.side, canvas, mirrored);
     }
-    return { paint, frame, end: () => painting.worker.terminate() };
+    return { paint, frame, end: () => painting.end() };
   }
 
   /** Loads it when the tab is first seen, tries it on empty pictures, and takes over where it is quick. */
@@ -90,21 +91,26 @@
     const from = video();
     const times = [];
     let last;
+    const mine = ++begun;
+    const goesOn = () => running && mine === begun;
     running = true;
     show();
-    while (running && from === video() && from.srcObject?.active) {
+    while (goesOn() && from === video() && from.srcObject?.active) {
       await new Promise(requestAnimationFrame); // none while the page is not seen
+      if (!goesOn()) break;
       try {
         const { picture, runs, model, milliseconds } = await painter.paint(painter.frame(from));
-        if (!running) break;
+        if (!goesOn()) break; // there is no picture where another run stopped it
         await hang(picture, `${runs}, ${Math.round(milliseconds)} ms a frame`);
+        if (!goesOn()) break;
         if (model === last) times.push(milliseconds); // the first time, it is loaded
         last = model;
         if (isSlow(times)) throw new Error("It became too slow.");
       } catch {
-        leaveToServer();
+        if (goesOn()) leaveToServer();
       }
     }
+    if (mine !== begun) return;
     running = false;
     show();
   }

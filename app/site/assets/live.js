@@ -40,12 +40,21 @@ export class Camera {
   /** @throws {Error} with a sentence */
   async start() {
     if (!navigator.mediaDevices) throw new Error("The camera needs this page over HTTPS.");
+    let stream;
     try {
-      this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
+      stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1280 } } });
     } catch {
       throw new Error("The camera cannot be used: there is none, or it was not allowed.");
     }
-    await this.video.play();
+    this.stop(); // nothing else would, once its place is taken
+    this.video.srcObject = stream;
+    try {
+      await this.video.play();
+    } catch {
+      for (const track of stream.getTracks()) track.stop();
+      if (this.video.srcObject === stream) this.stop();
+      throw new Error("The camera's picture cannot be shown. Please try again.");
+    }
   }
 
   /** Lets go of the device. */

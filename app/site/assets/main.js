@@ -12,6 +12,7 @@ const camera = new Camera(video);
 
 /** @type {{ bitmap: ImageBitmap, name: string } | undefined} */
 let photo;
+let choice = 0; // counts them: what was slow to load is not shown in place of a later one
 let live = false;
 
 await isolated();
@@ -19,7 +20,10 @@ const painter = new Painter((name) => ($("#runs").textContent = name));
 painter.warm(style(), gallery.norms[0]);
 
 for (const button of document.querySelectorAll("button")) button.disabled = false;
-input("#file").addEventListener("change", () => choose(input("#file").files?.[0]));
+input("#file").addEventListener("change", () => {
+  choose(input("#file").files?.[0]);
+  input("#file").value = ""; // so that the same one can be chosen again
+});
 $("#photo").addEventListener("dragover", (event) => event.preventDefault());
 $("#photo").addEventListener("drop", (event) => {
   event.preventDefault();
@@ -27,7 +31,7 @@ $("#photo").addEventListener("drop", (event) => {
 });
 document.addEventListener("paste", (event) => {
   const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-  if (file) choose(file);
+  if (file && document.body.dataset.mode === "compare") choose(file);
 });
 for (const button of /** @type {NodeListOf<HTMLButtonElement>} */ (document.querySelectorAll("#examples button"))) {
   button.addEventListener("click", () => example(button.value));
@@ -106,41 +110,56 @@ function show(/** @type {string} */ mode) {
   say(mode === "live" ? "Your camera's pictures stay on this machine." : "");
 }
 
-async function choose(/** @type {Blob | undefined} */ file) {
+async function choose(/** @type {Blob | undefined} */ file, mine = file ? ++choice : choice) {
   if (!file) return;
-  try {
-    const bitmap = await createImageBitmap(file);
-    const least = Math.min(bitmap.width, bitmap.height);
-    if (least < gallery.minSide)
-      return say(`The picture is too small: each side needs at least ${gallery.minSide} pixels.`);
-    use(bitmap, "name" in file ? String(file.name) : "photo");
-  } catch {
-    say("This file is no picture that your browser can read.");
+  const bitmap = await createImageBitmap(file).catch(() => undefined);
+  if (mine !== choice) return bitmap?.close();
+  if (!bitmap) return say("This file is no picture that your browser can read.");
+  if (Math.min(bitmap.width, bitmap.height) < gallery.minSide) {
+    bitmap.close();
+    return say(`The picture is too small: each side needs at least ${gallery.minSide} pixels.`);
   }
+  use(bitmap, "name" in file ? String(file.name) : "photo");
 }
 
 async function example(/** @type {string} */ address) {
+  const mine = ++choice;
   const answer = await fetch(address).catch(() => undefined);
-  if (!answer?.ok) return say("This photo cannot be loaded. Are you online?");
-  await choose(new File([await answer.blob()], /** @type {string} */ (address.split("/").pop())));
+  const data = answer?.ok ? await answer.blob().catch(() => undefined) : undefined;
+  if (mine !== choice) return;
+  if (!data) return say("This photo cannot be loaded. Are you online?");
+  await choose(new File([data], /** @type {string} */ (address.split("/").pop())), mine);
 }
 
 /** The first press opens the camera, the second takes the photo. */
 async function take() {
+  const mine = ++choice;
   if (video.srcObject) {
     const taken = camera.frame();
     closeCamera();
-    use(await createImageBitmap(taken), "camera");
-    return;
+    const bitmap = await createImageBitmap(taken);
+    if (mine !== choice) return bitmap.close();
+    return use(bitmap, "camera");
   }
+  if (await openCamera("compare")) $("#take").textContent = "Take the photo";
+}
+
+/** Gives whether the camera is there and still wanted. The visitor is asked for one thing at a time. */
+async function openCamera(/** @type {string} */ mode) {
+  const buttons = ["#take", "#begin"].map((name) => /** @type {HTMLButtonElement} */ ($(name)));
+  for (const button of buttons) button.disabled = true;
   try {
     await camera.start();
-    if (document.body.dataset.mode !== "compare") return closeCamera();
-    document.body.dataset.camera = "on";
-    $("#take").textContent = "Take the photo";
   } catch (error) {
     say(/** @type {Error} */ (error).message);
+    return false;
+  } finally {
+    for (const button of buttons) button.disabled = false;
   }
+  const isWanted = document.body.dataset.mode === mode;
+  if (isWanted) document.body.dataset.camera = "on";
+  else closeCamera();
+  return isWanted;
 }
 
 function closeCamera() {
@@ -150,16 +169,18 @@ function closeCamera() {
 }
 
 function use(/** @type {ImageBitmap} */ bitmap, /** @type {string} */ name) {
-  closeCamera();
+  const isSeen = document.body.dataset.mode === "compare"; // else it is late, and Live has the camera
+  if (isSeen) closeCamera();
   const stem = name
     .replace(/\.[^.]*$/, "")
     .replace(/[^\p{L}\p{N}_-]+/gu, "-")
     .slice(0, 60);
+  photo?.bitmap.close();
   photo = { bitmap, name: stem || "photo" };
   const preview = /** @type {HTMLCanvasElement} */ ($("#preview"));
   pixelsOf(bitmap, bitmap.width, bitmap.height, 640, preview);
   preview.hidden = false;
-  say("");
+  if (isSeen) say("");
 }
 
 async function paint() {
@@ -229,22 +250,17 @@ async function hang(
 }
 
 async function begin() {
-  const button = /** @type {HTMLButtonElement} */ ($("#begin"));
-  button.disabled = true; // while the visitor is asked
-  try {
-    await camera.start();
-  } catch (error) {
-    return say(/** @type {Error} */ (error).message);
-  } finally {
-    button.disabled = false;
-  }
-  if (document.body.dataset.mode !== "live") return closeCamera();
+  if (!(await openCamera("live"))) return;
   live = true;
-  button.textContent = "Turn the camera off";
-  document.body.dataset.camera = "on";
+  $("#begin").textContent = "Turn the camera off";
+  say("");
+  const stream = /** @type {MediaStream} */ (video.srcObject);
+  const isMine = () => video.srcObject === stream; // not after it ended, nor when it began anew
   const rate = new Rate();
   let side = 128;
-  while (live) {
+  while (isMine() && stream.active) {
+    await new Promise(requestAnimationFrame); // none while the page is not seen
+    if (!isMine()) return;
     const norms = wanted();
     const start = performance.now();
     const frame = camera.frame(side);
@@ -257,14 +273,18 @@ async function begin() {
       });
       if (!complete) continue;
     } catch (error) {
+      if (!isMine()) return;
       end();
       return say(/** @type {Error} */ (error).message);
     }
     const frames = rate.count();
-    $("#rate").textContent = frames === undefined ? "" : `${frames.toFixed(1)} frames a second`;
-    say(`${frame.width} × ${frame.height}`);
+    const size = `${frame.width} × ${frame.height}`; // not in #status, which is read out
+    $("#rate").textContent = frames === undefined ? size : `${frames.toFixed(1)} frames a second, ${size}`;
     side = nextSide(side, performance.now() - start);
   }
+  if (!isMine()) return;
+  end();
+  say("The camera was unplugged, or is no longer allowed.");
 }
 
 function end() {

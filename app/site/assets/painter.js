@@ -6,24 +6,37 @@ export class Painter {
   /** @param {(name: string) => void} onRuns told what computes, whenever that changes */
   constructor(onRuns) {
     const backend = new URLSearchParams(location.search).get("backend");
-    const address = new URL("worker.js", import.meta.url);
-    if (backend) address.searchParams.set("backend", backend);
-    this.worker = new Worker(address, { type: "module" });
+    this.address = new URL("worker.js", import.meta.url);
+    if (backend) this.address.searchParams.set("backend", backend);
+    this.onRuns = onRuns;
     this.latest = 0;
     /** @type {(message: any) => void} */
     this.listener = () => undefined;
-    this.worker.addEventListener("message", ({ data }) => {
-      if (data.runs) onRuns(data.runs);
+    /** @type {Worker | undefined} */
+    this.worker = undefined;
+  }
+
+  /** The worker; another one where the last one broke: it remembers what it could not load. */
+  running() {
+    if (this.worker) return this.worker;
+    const worker = (this.worker = new Worker(this.address, { type: "module" }));
+    const broke = (/** @type {string} */ error) => {
+      if (worker !== this.worker) return;
+      this.end();
+      this.listener({ state: "end", error });
+    };
+    worker.addEventListener("message", ({ data }) => {
+      if (data.fatal) broke(data.error);
+      else if (data.runs) this.onRuns(data.runs);
       else if (data.id === this.latest) this.listener(data);
     });
-    this.worker.addEventListener("error", () => {
-      this.listener({ state: "end", error: "This browser cannot run the painting program." });
-    });
+    worker.addEventListener("error", () => broke("The painting program cannot be loaded. Are you online?"));
+    return worker;
   }
 
   /** Loads a model and what computes it, so that both are there when they are needed. */
   warm(/** @type {string} */ style, /** @type {string} */ norm) {
-    this.worker.postMessage({ id: ++this.latest, warm: { style, norm } });
+    this.running().postMessage({ id: ++this.latest, warm: { style, norm } });
   }
 
   /**
@@ -39,7 +52,7 @@ export class Painter {
     this.stop();
     const { width, height } = photo;
     const pixels = photo.data.slice().buffer; // the caller's stays
-    this.worker.postMessage({ id: this.latest, style, norms, width, height, pixels, options }, [pixels]);
+    this.running().postMessage({ id: this.latest, style, norms, width, height, pixels, options }, [pixels]);
     return new Promise((resolve, reject) => {
       this.listener = (data) => {
         if (data.state === "end") {
@@ -58,6 +71,12 @@ export class Painter {
   /** Lets go of what is being painted. */
   stop() {
     this.listener({ state: "end", stopped: true });
-    this.worker.postMessage({ id: ++this.latest });
+    this.worker?.postMessage({ id: ++this.latest });
+  }
+
+  /** Ends the worker; the next painting has a new one. */
+  end() {
+    this.worker?.terminate();
+    this.worker = undefined;
   }
 }

@@ -1,7 +1,12 @@
 // Keeps what was loaded, so that the page works without a connection, and isolates it, so that it may use threads.
 const VERSION = `${registration.scope} $version`;
 const SHELL = $shell;
-const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+const FILES = new Set($files.map((name) => new URL(name, registration.scope).href));
+const HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+  "Content-Security-Policy": "$policy", // workers do not inherit the one that the page has in its markup
+};
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
@@ -20,7 +25,8 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("fetch", (event) => {
   const { method, url } = event.request;
-  if (method === "GET" && url.startsWith(registration.scope)) event.respondWith(answer(event.request));
+  const { origin, pathname } = new URL(url); // at the root of a host, other pages lie below this one
+  if (method === "GET" && FILES.has(origin + pathname)) event.respondWith(answer(event.request));
 });
 
 async function answer(request) {
@@ -28,9 +34,11 @@ async function answer(request) {
   let found = await cache.match(request, { ignoreSearch: true });
   if (!found) {
     found = await fetch(request, { cache: "no-cache" }); // not one of an older version
-    if (found.status === 200) await cache.put(request, found.clone());
+    if (found.type === "opaqueredirect") return found; // which the browser follows; it cannot be copied
+    // There may be no room for it. Then it is loaded each time.
+    if (found.status === 200) await cache.put(request, found.clone()).catch(() => undefined);
   }
   const headers = new Headers(found.headers);
-  for (const [name, value] of Object.entries(ISOLATED)) headers.set(name, value);
+  for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(found.body, { status: found.status, statusText: found.statusText, headers });
 }

@@ -19,7 +19,10 @@ import { apply, flatten } from "./options.js";
 const KEPT = 8; // models in memory: two styles
 const MOST_THREADS = 8;
 
+/** A model that is not there; another one may be, and this one later. Other errors end the worker. */
 class NotLoadedError extends Error {}
+
+const NO_RUNTIME = "The painting program cannot be loaded. Are you online?";
 
 const ignore = () => undefined;
 
@@ -47,7 +50,9 @@ async function hasGpu() {
 
 async function load(/** @type {"webgpu" | "wasm"} */ provider) {
   /** @type {Runtime} */
-  const ort = await import(`./vendor/ort.${provider === "webgpu" ? "jspi" : "wasm"}.min.mjs`);
+  const ort = await import(`./vendor/ort.${provider === "webgpu" ? "jspi" : "wasm"}.min.mjs`).catch(() => {
+    throw new Error(NO_RUNTIME);
+  });
   ort.env.logLevel = "error";
   ort.env.wasm.wasmPaths = new URL("vendor/", import.meta.url).href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
@@ -67,9 +72,13 @@ function session(/** @type {string} */ style, /** @type {string} */ norm) {
   for (const [oldest, model] of sessions) {
     if (sessions.size <= KEPT) break;
     sessions.delete(oldest);
-    model.then((one) => one.release()).catch(ignore);
+    release(model);
   }
   return found;
+}
+
+function release(/** @type {Promise<Session>} */ model) {
+  model.then((one) => one.release()).catch(ignore);
 }
 
 async function open(/** @type {string} */ key) {
@@ -77,7 +86,10 @@ async function open(/** @type {string} */ key) {
   if (!answer?.ok) throw new NotLoadedError("This style cannot be loaded. Are you online?");
   const model = new Uint8Array(await answer.arrayBuffer());
   const { ort, provider } = await runtime;
-  return ort.InferenceSession.create(model, { executionProviders: [provider] });
+  return ort.InferenceSession.create(model, { executionProviders: [provider] }).catch((error) => {
+    // It loads the rest of itself, with the first model, and says so where it could not.
+    throw String(error).includes("no available backend") ? new Error(NO_RUNTIME) : error;
+  });
 }
 
 async function paint(/** @type {Request} */ { id, style, norms, pixels, width, height, options }) {
@@ -108,23 +120,30 @@ async function paint(/** @type {Request} */ { id, style, norms, pixels, width, h
 async function withoutGpu(/** @type {unknown} */ error) {
   const { provider } = await runtime.catch(() => ({ provider: "wasm" }));
   if (provider === "wasm" || forced || error instanceof NotLoadedError) throw error;
+  for (const model of sessions.values()) release(model);
   sessions.clear();
   runtime = load("wasm");
+}
+
+/** The page then ends this worker, which also frees its memory, unless only a model was not there. */
+function tell(/** @type {number} */ id, /** @type {unknown} */ error) {
+  const fatal = !(error instanceof NotLoadedError);
+  self.postMessage({ id, state: "end", error: error instanceof Error ? error.message : String(error), fatal });
 }
 
 self.onmessage = ({ data }) => {
   latest = data.id;
   if (data.warm) {
     const { style, norm } = data.warm;
-    queue = queue.then(() => session(style, norm)).then(ignore, ignore); // a failure is told at the first painting
+    queue = queue
+      .then(() => session(style, norm))
+      .then(ignore, withoutGpu)
+      .catch((error) => tell(data.id, error));
     return;
   }
   if (!data.norms) return; // stop
   queue = queue
     .then(() => paint(data).catch((error) => withoutGpu(error).then(() => paint(data))))
-    .catch((error) => {
-      sessions.clear(); // also where memory ran out
-      return { error: error instanceof Error ? error.message : String(error) };
-    })
-    .then((failed) => self.postMessage({ id: data.id, state: "end", ...failed }));
+    .then(() => self.postMessage({ id: data.id, state: "end" }))
+    .catch((error) => tell(data.id, error));
 };
