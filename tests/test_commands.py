@@ -567,6 +567,14 @@ def test_options_that_are_not_for_all(clip, photo, invoke):
     code, out, err = invoke(stylize, clip, "--keep-exif")
     assert (code, out) == (2, "")
     assert err == "--keep-exif and --keep-gps are for photos: videos have no EXIF.\n"
+    for options, said in (
+        (["--match-palette"], "--mask and --match-palette are for photos, not for videos and animations.\n"),
+        (
+            ["--engine-cluster", "ray"],
+            "A cluster paints photos only: leave out --engine-cluster for videos.\n",
+        ),
+    ):
+        assert invoke(stylize, clip, *options) == (2, "", said)
     clip.write_text("no video")
     code, out, err = invoke(stylize, clip, "--norm", "in", "--engine", "torch")
     assert (code, out) == (2, "")

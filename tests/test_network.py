@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from styles.catalog import find_style
+from tests.inference.networks import random_network
 from transformer_net.checkpoint import load_model
 from transformer_net.imaging.arrays import to_array
 from transformer_net.imaging.decode import decode
@@ -40,7 +41,7 @@ def test_output_has_the_input_size(norm, size):
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_half_precision_agrees_with_single(norm):
-    net, photo = network(norm), torch.rand(1, 3, 20, 24)
+    net, photo = random_network(norm), torch.rand(1, 3, 20, 24)
     with torch.no_grad():
         single = net(photo)
         half = net.half()(photo.half())

@@ -24,8 +24,9 @@ from app.errors import QueueFullError, TooManyRequestsError
 from app.middleware import admission
 from app.middleware.admission import AdmissionMiddleware
 from app.painting import places as places_module
+from app.painting.places import client_name
 from app.painting.service import PaintingService
-from app.server import BoundedProtocol, Bounds, OncePerMinute, loop_error, most_connections
+from app.server import BoundedProtocol, Bounds, OncePerMinute, loop_error, make_server, most_connections
 from app.settings import Settings
 from tests.app.conftest import SETTINGS, until
 from transformer_net.errors import SettingError
@@ -273,6 +274,34 @@ def test_who_does_not_read_is_cut_off(monkeypatch):
             received += len(steady.recv(100_000))
             time.sleep(0.001)
         until(lambda: sum(bounds._of.values()) <= 1, 5)
+        with suppress(ConnectionError):
+            assert sum(map(len, iter(lambda: never.recv(65536), b""))) < LARGE
+
+
+def test_a_declared_length_is_refused_before_the_body_comes():
+    service = PaintingService(Settings(**SETTINGS, max_upload_bytes=1000))
+    service.ready = True
+    app = AdmissionMiddleware(_app, service)
+    with listening(app) as (address, _), _connect(address) as connection:
+        connection.sendall(_ask(address, "/stylize", LARGE))  # and nothing of it
+        assert _status(connection) == 413
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff", "2001:db8::/64"),
+    ],
+)
+def test_who_a_client_is(host, name):
+    assert client_name(host) == name
+
+
+def test_trusted_proxies_reach_the_server():
+    service = PaintingService(Settings(**SETTINGS, trusted_proxies="10.0.0.0/8"))
+    assert make_server(_app, service).config.forwarded_allow_ips == "10.0.0.0/8"
 
 
 def test_little_is_kept_of_what_nobody_reads():

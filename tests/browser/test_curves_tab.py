@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -51,8 +52,12 @@ def test_absent_or_broken_curves_give_a_sentence(tmp_path: Path, curves: object)
         {"bn": {"training": [{"iteration": n, "content": 0.0, "style": 1e-9} for n in range(9)]}},
     ],
 )
-def test_sparse_curves_do_not_break_the_page(tmp_path: Path, curves: object) -> None:
-    curves_tab.render(_style(tmp_path, curves))
+def test_sparse_curves_do_not_break_the_page(
+    tmp_path: Path, curves: dict[str, dict[str, list[dict[str, float]]]]
+) -> None:
+    html = curves_tab.render(_style(tmp_path, curves))
+    assert ("<svg" in html) == any(curves["bn"].values())
+    assert not re.search(r"\b(nan|inf)\b", html)
 
 
 @pytest.mark.parametrize(

@@ -71,11 +71,8 @@ def test_a_file_holds_a_predictor(norm, tmp_path):
     found, description = load_predictor(path)
     assert (found.norm, found.width, found.hidden) == (norm, 4, 8)
     assert (description["grain"], description["training"]) == (0.05, {"iterations": 3})
-    numbers, photo = torch.randn(DESCRIPTOR), torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        torch.testing.assert_close(
-            found.for_style(numbers)(photo), made.for_style(numbers)(photo), rtol=0.01, atol=0.01
-        )
+    for name, tensor in made.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_another_file_is_refused(tmp_path):

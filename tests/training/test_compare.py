@@ -158,7 +158,7 @@ def test_options_that_contradict_each_other(compare, options, sentence):
 @pytest.mark.slow
 def test_nothing_is_overwritten_for_want_of_tensorboard(compare, tmp_path, monkeypatch):
     assert compare()[0] == 0
-    model = tmp_path / "runs" / "dots-in" / "model.safetensors"
+    model = tmp_path / "runs" / "dots-bn" / "model.safetensors"  # which is trained first
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     code, said = compare("--overwrite", "--tensorboard")
     assert code == 2

@@ -247,12 +247,10 @@ def test_byte_limit_is_exact():
 def test_byte_limit_of_a_body_without_a_length():
     with serving(max_upload_bytes=1000) as client:
         head = b'--b\r\nContent-Disposition: form-data; name="image"; filename="x"\r\n\r\n'
-        sent = []
 
         def body():
             yield head
             for _ in range(1000):
-                sent.append(1)
                 yield bytes(1000)
 
         headers = {"content-type": "multipart/form-data; boundary=b"}

@@ -187,12 +187,7 @@ def test_ranges_that_cannot_be_written(model, photo_folder, monkeypatch):
         prepare(model, ContentPhotos.from_folder(photo_folder), 1)
 
 
-PREPARED = [
-    (style.name, norm)
-    for style in shipped()
-    for norm in style.norms
-    if ranges_file(style.model(norm)).exists()
-]
+PREPARED = [(style.name, norm) for style in shipped() for norm in style.norms]
 
 
 @pytest.mark.parametrize(("style", "norm"), PREPARED)
