@@ -232,17 +232,8 @@ def stylize(
             raise SettingError("A cluster paints photos only: leave out --engine-cluster for videos.")
         # Workers begin in other folders.
         picture, weights, regions = (path and path.absolute() for path in (style_picture, model, mask))
-        load = partial(
-            _stylizers,
-            style and with_absolute_paths(style),
-            picture,
-            norm,
-            weights,
-            regions,
-            device,
-            engine,
-            precision,
-        )
+        named = style and with_absolute_paths(style)
+        load = partial(_stylizers, named, picture, norm, weights, regions, device, engine, precision)
         on_gpus = uses_torch_gpus(device, engine, precision)
         failed = paint_on_cluster(found, batch, load, engine_cluster, address, on_gpus)
     for sentence in inputs.left_alone():

@@ -78,9 +78,7 @@ class TransportMiddleware:
                     return
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
-        except (
-            HTTPException
-        ) as error:  # too slow, or too large: nothing around Gradio's own routes answers it
+        except HTTPException as error:  # Gradio's own handlers are further in
             await http_problem(error)(scope, receive, send)
             return
         try:

@@ -27,7 +27,7 @@ from app.training.status import TrainingStatus
 from styles.catalog import style_name
 from transformer_net.errors import SettingError, StylizerError
 from transformer_net.imaging.decode import decode
-from transformer_net.norms import NORM_TITLES, NORMS, norm_slug
+from transformer_net.norms import NORMS, norm_slug
 from transformer_net.prediction.style_picture import predicted_norms
 
 LENGTHS: Final = {"Sketch": 150, "Good": 500, "Thorough": 1000}
@@ -155,10 +155,11 @@ class TrainHandlers:
             picture = await self._open(style_picture)
             wanted = str(name or "").strip() or Path(str(style_picture.get("orig_name") or "")).stem
             style, began = style_name(wanted), True
+            # What an earlier click trained before it was stopped is not trained again.
+            trained = await asyncio.to_thread(self._manager.trained, picture, wanted)
             for norm in predicted_norms():
                 place, stopped = list(NORMS).index(norm), False
-                # What an earlier click trained before it was stopped is not trained again.
-                if not await asyncio.to_thread(self._manager.has, picture, wanted, norm):
+                if norm not in trained:
                     arguments = picture, wanted, norm, LENGTHS["Sketch"], photo.rgb
                     request = (await asyncio.to_thread(self._manager.start, *arguments)).request
                     seen = None
@@ -168,7 +169,8 @@ class TrainHandlers:
                             sample = await asyncio.to_thread(decode, status.sample)
                             pictures[place + 1], seen = await compare.save(sample.rgb, path), status.sample
                         captions[place] = card_captions.learning(norm, train_view.said(status))
-                        yield _improving(status), *pictures, *captions, *same
+                        said = f"{train_view.title(style, norm)}: {escape(train_view.said(status))}"
+                        yield _improving(status.state, said, norm), *pictures, *captions, *same
                         if not status.running:
                             break
                         await asyncio.sleep(_LOOK_SECONDS)
@@ -179,17 +181,16 @@ class TrainHandlers:
                 path = folder / f"{stem}-{style}-{norm_slug(norm)}.png"
                 pictures[place + 1] = await compare.save(painted.image, path)
                 captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
-                kept = f"{escape(style)}, {NORM_TITLES[norm]} is kept."
-                kept = f'<p class="improving" data-state="kept" data-norm="{norm}">{kept}</p>'
-                yield kept, *pictures, *captions, *self.offer()
+                said = f"{train_view.title(style, norm)} is kept."
+                yield _improving("kept", said, norm), *pictures, *captions, *self.offer()
                 if stopped:
                     return
         except Exception as error:  # a full disk, say: nothing may be left that seems to go on
             if began:
-                yield '<p class="improving" data-state="failed">Stopped.</p>', *pictures, *captions, *same
+                yield _improving("failed", "Stopped."), *pictures, *captions, *same
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
         done = f"Kept as the style <strong>{escape(style)}</strong>: choose it like any other."
-        yield f'<p class="improving" data-state="finished">{done}</p>', *pictures, *captions, *self.offer()
+        yield _improving("finished", done), *pictures, *captions, *self.offer()
 
     def stop(self) -> None:
         """End the training; what it learned is kept."""
@@ -339,9 +340,8 @@ def _order() -> tuple[Any, ...]:
     return picture, name, norm, steps, estimate, start, stop
 
 
-def _improving(status: TrainingStatus) -> str:
-    line = f"{train_view.title(status.request)}: {escape(train_view.said(status))}"
-    return f'<p class="improving" data-state="{status.state}" data-norm="{status.request.norm}">{line}</p>'
+def _improving(state: str, line: str, norm: str = "") -> str:
+    return f'<p class="improving" data-state="{state}" data-norm="{norm}">{line}</p>'
 
 
 def _lede(manager: TrainingManager) -> str:

@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from app.page import curves_tab
-from app.training.status import TrainingRequest, TrainingStatus
+from app.training.status import TrainingStatus
 from styles.gallery.train import curves_of
 from transformer_net.norms import NORM_TITLES
 
@@ -21,17 +21,19 @@ def progress(status: TrainingStatus | None) -> str:
     """Which style and norm, how far they are, and a bar while steps are made."""
     if status is None:
         return f'<div class="training-run" data-state="none">{_BEFORE}</div>'
-    steps = status.request.iterations
+    request = status.request
+    steps = request.iterations
     bar = f'<progress max="{steps}" value="{status.iteration}" aria-label="Steps done"></progress>'
     return (
         f'<div class="training-run" data-state="{status.state}"{" data-kept" if status.kept else ""}>'
-        f"<h2>{title(status.request)}</h2><p>{escape(said(status))}</p>{bar if status.running else ''}</div>"
+        f"<h2>{title(request.style, request.norm)}</h2><p>{escape(said(status))}</p>"
+        f"{bar if status.running else ''}</div>"
     )
 
 
-def title(request: TrainingRequest) -> str:
+def title(style: str, norm: str) -> str:
     """Style and normalizer, as HTML."""
-    return f"{escape(request.style)}, {NORM_TITLES[request.norm]}"
+    return f"{escape(style)}, {NORM_TITLES[norm]}"
 
 
 def said(status: TrainingStatus) -> str:

@@ -177,15 +177,12 @@ class TrainingManager:
             self._thread.start()
             return self.status
 
-    def has(self, picture: Image.Image, name: str, norm: str) -> bool:
-        """Whether there is an own style of that name and picture with such a model already."""
-        style = {style.name: style for style in catalog.styles()}.get(style_name(name))
-        return (
-            style is not None
-            and style.folder.parent != catalog.ROOT
-            and canonical_norm(norm) in style.norms
-            and picture_sha256(decode(style.picture).rgb) == picture_sha256(picture)
-        )
+    def trained(self, picture: Image.Image, name: str) -> list[str]:
+        """The normalizers for which an own style of that name and picture has a model already."""
+        style = _find(style_name(name))
+        if style is None or style.folder.parent == catalog.ROOT or not _is_of(style, picture):
+            return []
+        return style.norms
 
     def stop(self) -> None:
         """Tell the training to save and end; what it learned so far is kept. Returns at once."""
@@ -216,7 +213,7 @@ class TrainingManager:
         name, most = request.style, self._service.settings.max_own_styles
         if not name:
             raise SettingError("Give the style a name with a letter or a digit in it.")
-        taken = {style.name: style for style in catalog.styles()}.get(name)
+        taken = _find(name)
         if taken is None:
             kept = {path.parent.name for path in own_folder().glob("*/style.png")}
             kept |= {path.stem for path in (own_folder() / RUNS).glob("*.png")}
@@ -224,7 +221,7 @@ class TrainingManager:
                 raise SettingError(f"This server keeps {most:,} styles of its visitors, and no more.")
         elif taken.folder.parent == catalog.ROOT:
             raise SettingError(f"The style {name!r} comes with the project; choose another name.")
-        elif picture_sha256(decode(taken.picture).rgb) != picture_sha256(picture):
+        elif not _is_of(taken, picture):
             raise SettingError(f"The style {name!r} belongs to another picture; choose another name.")
         elif request.norm in taken.norms:
             raise SettingError(
@@ -338,6 +335,15 @@ class TrainingManager:
         except OSError as error:
             raise SettingError(f"The style cannot be saved: {error.strerror or error}.") from error
         self._service.registry.adopt(style, request.norm)
+
+
+def _find(name: str) -> Style | None:
+    return next((style for style in catalog.styles() if style.name == name), None)
+
+
+def _is_of(style: Style, picture: Image.Image) -> bool:
+    """Whether it is this picture's."""
+    return picture_sha256(decode(style.picture).rgb) == picture_sha256(picture)
 
 
 def _discard(folder: RunFolder, picture: Path, *others: Path) -> None:

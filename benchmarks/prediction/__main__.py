@@ -107,10 +107,8 @@ def trained(picture: StylePicture, norm: str, training: str, folder: Path, conte
     steps = length.isdecimal()
     init = init or ("gallery" if steps else "predicted")
     name = picture.name.replace(" ", "-")
-    style, run_folder = (
-        folder / f"{name}.png",
-        RunFolder(folder / f"{name}_{norm_slug(norm)}_{init}_{length}"),
-    )
+    style = folder / f"{name}.png"
+    run_folder = RunFolder(folder / f"{name}_{norm_slug(norm)}_{init}_{length}")
     if not (run_folder.state.exists() and run_folder.load_state().finished):
         folder.mkdir(parents=True, exist_ok=True)
         picture.image.save(style)

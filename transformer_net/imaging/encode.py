@@ -14,7 +14,10 @@ from transformer_net.imaging.pixel_layouts import flatten, straight
 MEDIA_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "jpg": "image/jpeg", "webp": "image/webp"}
 """What `encode` writes, with the media type of each."""
 
-_LONGEST_SIDE: Final = {"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383}
+_LONGEST_SIDE: Final = {
+    **{"png": 2**31 - 1, "jpeg": 65_500, "webp": 16_383},
+    **{"apng": 2**31 - 1, "gif": 65_535, "avif": 65_536},
+}
 
 
 def output_format(name: str) -> str:
@@ -29,11 +32,15 @@ def output_format(name: str) -> str:
     return "jpeg" if key == "jpg" else key
 
 
-def check_side(longest: int, kind: str) -> None:
-    """Raises ImageSizeError where no file of `kind`, see `output_format`, has a longer side like that."""
+def check_side(longest: int, kind: str, instead: str = "png") -> None:
+    """Raises ImageSizeError where no file of `kind` has a longer side like that; `instead` is one that has.
+
+    Kinds are those of `output_format`, and of animations gif, apng and avif.
+    """
     if longest > (most := _LONGEST_SIDE[kind]):
-        sentence = f"A {kind} file can have at most {most:,} pixels on a side; png can hold this painting."
-        raise ImageSizeError(sentence)
+        raise ImageSizeError(
+            f"A {kind} file can have at most {most:,} pixels on a side; {instead} can hold this painting."
+        )
 
 
 def encode(image: Image.Image, format: str = "png", quality: int = 92, exif: bytes | None = None) -> bytes:

@@ -26,7 +26,7 @@ from styles.catalog import find_style, shipped, style_name, styles
 from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, serving, until
 from tests.conftest import make_picture
 from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
-from transformer_net.imaging.decode import Photo
+from transformer_net.imaging.decode import Photo, decode
 from transformer_net.training.run_folder import RunFolder
 
 TINY = {"size": 32, "batch-size": 1, "style-size": 64, "precision": "fp32"}
@@ -467,11 +467,10 @@ def test_whether_a_picture_has_a_model_already(service, own):
     PICTURE.save(own / "mine" / "style.png")
     (own / "mine" / "in.safetensors").write_bytes(b"")
     manager = TrainingManager(service)
-    assert manager.has(PICTURE, "Mine", "IN")
-    assert not manager.has(PICTURE, "mine", "bn")
-    assert not manager.has(PICTURE, "other", "in")
-    assert not manager.has(make_picture(96, 80, seed=8), "mine", "in")
-    assert not manager.has(PICTURE, "mosaic", "bn")
+    assert manager.trained(PICTURE, "Mine") == ["in"]
+    assert manager.trained(PICTURE, "other") == []
+    assert manager.trained(make_picture(96, 80, seed=8), "mine") == []
+    assert manager.trained(decode(find_style("mosaic").picture).rgb, "mosaic") == []
 
 
 def test_make_it_better_goes_on_where_it_was_stopped(service, monkeypatch):
@@ -493,7 +492,7 @@ def test_make_it_better_goes_on_where_it_was_stopped(service, monkeypatch):
         raise TrainingBusyError("another one")
 
     manager = SimpleNamespace(
-        has=lambda picture, name, norm: norm in ("bn", "in"), start=start, allowed=True, status=None
+        trained=lambda picture, name: ["bn", "in"], start=start, allowed=True, status=None
     )
     steps = []
 

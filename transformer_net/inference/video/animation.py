@@ -16,6 +16,7 @@ from PIL import Image
 from transformer_net.errors import ImageSizeError, SettingError, StylizerError, UnreadableVideoError
 from transformer_net.imaging.arrays import fit
 from transformer_net.imaging.decode import Limits, Photo, frames_of, opened, photo_of
+from transformer_net.imaging.encode import check_side
 from transformer_net.imaging.formats import ANIMATED, format_of
 from transformer_net.inference.stylizer import Stylizer
 from transformer_net.inference.video.ffmpeg import pyav
@@ -31,8 +32,6 @@ _KINDS_READ: Final = {"GIF": "gif", "WEBP": "webp", "PNG": "apng", "AVIF": "avif
 
 _MOST_PIXELS: Final = 1_000_000_000
 """Of all frames together: but for mp4, they are in memory until the last one is painted."""
-
-_LONGEST_SIDE: Final = {"gif": 65_535, "webp": 16_383, "avif": 65_536}
 
 _SHORTEST, _USUAL = 11, 100  # milliseconds: browsers show frames with less than the first for the second
 
@@ -142,12 +141,9 @@ def paint_animation(
             f"The animation has {animation.frames} frames of {width} x {height} pixels; at most "
             f"{_MOST_PIXELS:,} pixels in all are accepted. As a video, it can be longer: --format mp4."
         )
-    if kind in _LONGEST_SIDE and min(max(width, height), options.max_side or width + height) > (
-        most := _LONGEST_SIDE[kind]
-    ):
-        raise ImageSizeError(
-            f"A {kind} animation can have at most {most:,} pixels on a side; apng can hold this one."
-        )
+    if kind != "mp4":
+        longest = max(width, height)
+        check_side(min(longest, options.max_side or longest), kind, instead="apng")
     painter = _Painter(stylizer, options)
     frames = ((painter(photo), time) for photo, time in read_animation(animation, limits))
 

@@ -250,11 +250,9 @@ def hidden_beside(target: Path, suffix: str) -> Path:
 
     It bears the name of `target`, or a digest of it where that would be longer than file systems allow.
     """
-    name = (
-        target.name
-        if len(os.fsencode(target.name)) <= _LONG_NAME
-        else sha256(os.fsencode(target.name)).hexdigest()
-    )
+    name = target.name
+    if len(os.fsencode(name)) > _LONG_NAME:
+        name = sha256(os.fsencode(name)).hexdigest()
     return target.with_name(f".{name}.{suffix}")
 
 

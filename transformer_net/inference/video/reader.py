@@ -305,13 +305,14 @@ def _count(path: Path) -> _Packets:
             elif packet.is_corrupt:
                 found.bad_sound += 1
             at = position(packet)
-            if is_stream and packet.stream.type != "subtitle" and packet.pts is not None:
-                unit, pts = float(packet.time_base), packet.pts
-                dts = pts if packet.dts is None else packet.dts
-                ends = (pts + (packet.duration or 0)) * unit
-                times.append(PacketTimes(at, packet.stream_index, dts * unit, pts * unit, ends))
-            if packet.pts is not None:
-                end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.pts is None:
+                continue
+            ends, unit = (packet.pts + (packet.duration or 0)) * packet.time_base, float(packet.time_base)
+            end = max(end, ends)
+            if is_stream and packet.stream.type != "subtitle":
+                dts = packet.pts if packet.dts is None else packet.dts
+                due = dts * unit, packet.pts * unit, float(ends)
+                times.append(PacketTimes(at, packet.stream_index, *due))
         begins, takes = (Fraction(x or 0, 1_000_000) for x in (container.start_time, container.duration))
         # Headers are not exact; the index of an mp4 is.
         short = end - begins < takes * Fraction(9, 10) - Fraction(1, 10)
