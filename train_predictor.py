@@ -25,7 +25,7 @@ from transformer_net.network import with_upsampling
 from transformer_net.norms import canonical_norm, norm_slug
 from transformer_net.prediction.predictor import StylePredictor, load_predictor
 from transformer_net.prediction.style_picture import predictor_file
-from transformer_net.training.config import parse_duration
+from transformer_net.training.config import length
 from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
 from transformer_net.training.execution.distributed import own_device, process_group
 from transformer_net.training.execution.signals import StopSignals
@@ -34,7 +34,7 @@ from transformer_net.training.prediction.config import PredictorConfig
 from transformer_net.training.prediction.styles import StyleCrops
 from transformer_net.training.prediction.trainer import PredictorTrainer
 from transformer_net.training.pretrained import load_base
-from transformer_net.training.report import ProgressLine, duration, losses_table
+from transformer_net.training.report import ProgressLine, duration, say_outcome
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder, check_folders
 
@@ -68,8 +68,9 @@ def train(
         int, typer.Option(help="Photos a step, each with a style of its own.")
     ] = PredictorConfig.batch_size,
     hidden: Annotated[
-        int, typer.Option(help="Units of the predictor's inner layers.")
-    ] = PredictorConfig.hidden,
+        int | None,
+        typer.Option(help="Units of the predictor's inner layers.", show_default=str(PredictorConfig.hidden)),
+    ] = None,
     init: Annotated[
         Literal["base", "shipped"],
         typer.Option(
@@ -96,26 +97,25 @@ def train(
     torchrun --nproc-per-node=4 train_predictor.py …
     """
     began = time.perf_counter()
-    if iterations is not None and budget is not None:
-        raise SettingError("Give --iterations or --budget, not both.")
-    if resume and overwrite:
-        raise SettingError("Give --resume or --overwrite, not both.")
+    if hidden is not None and init == "shipped":
+        raise SettingError("The predictor that ships has its units already: leave out --hidden or --init.")
     config = PredictorConfig(
         style="predictor",
         norm=canonical_norm(norm),
-        iterations=PredictorConfig.iterations if iterations is None else iterations,
-        budget=parse_duration(budget) if budget else 0.0,
         batch_size=batch_size,
-        hidden=hidden,
+        hidden=PredictorConfig.hidden if hidden is None else hidden,
         init=init,
         seed=seed,
+        **length(iterations, budget),
     )
     require_painters()  # or one would hear that they cannot draw when the old run is gone
     target = pick_device(own_device(device))
-    photos = open_content(content)
-    pictures = ContentPhotos.from_folder(styles) if styles else None
     folder = RunFolder(out or Path("runs") / f"predictor-{norm_slug(config.norm)}", PredictorConfig)
     check_folders([folder], resume, overwrite, several=False)
+    photos = open_content(content)
+    if content and not Path(content).is_dir():
+        began = time.perf_counter()  # a budget is not for a download
+    pictures = ContentPhotos.from_folder(styles) if styles else None
     network, before = _beginning(config)
     config = replace(config, hidden=network.hidden, upsampling=network.upsampling)
     with (
@@ -140,10 +140,9 @@ def train(
         outcome = training.run()
     if not ranks.first:
         return
+    say_outcome(outcome)
     if not outcome.finished:
-        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume continues.")
         raise typer.Exit(128 + stop.received)
-    console.print(losses_table(outcome.validation))
     say(f"Trained in {duration(outcome.seconds)}. The predictor is {folder.model}.")
 
 

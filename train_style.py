@@ -9,14 +9,13 @@ from transformer_net import interrupts
 import shlex
 import time
 from dataclasses import dataclass, fields
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 
-from styles.blend import gallery_mean, open_style_picture
+from styles.blend import gallery_mean, is_picture, known_style, open_style_picture
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
 from transformer_net.commandline import console, run, say, with_fields
@@ -27,15 +26,15 @@ from transformer_net.imaging.mark_scale import check_style_picture, marks_seen_b
 from transformer_net.memory import keep_freed_memory
 from transformer_net.network import TransformerNet
 from transformer_net.norms import canonical_norm, norm_slug
-from transformer_net.training.config import TrainConfig, parse_duration
+from transformer_net.training.config import TrainConfig, length
 from transformer_net.training.content import EXAMPLES, open_content
 from transformer_net.training.execution.distributed import own_device, process_group
 from transformer_net.training.execution.signals import StopSignals
 from transformer_net.training.execution.tensorboard import TensorBoardWriter, require_tensorboard
 from transformer_net.training.losses.vgg import Vgg16Features, VggSource
 from transformer_net.training.pretrained import WIDTH
-from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, losses_table
-from transformer_net.training.run import Outcome, Run
+from transformer_net.training.report import ProgressLine, draw_comparison, draw_curve, duration, say_outcome
+from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder, check_folders
 from transformer_net.training.trainer import Trainer
 
@@ -45,8 +44,6 @@ BASIC, LOSS, SCHEDULE, MACHINE = "What to train", "Taste", "Length and quality",
 
 NORM = "iebn"
 """The normalizer without --norm and --compare."""
-
-_BROKEN_SHOWN = 10
 
 
 def _option(panel: str, help: str, usual: str = "") -> Any:
@@ -272,21 +269,18 @@ def train(given: Options) -> None:
     picture, name, recipe = _style_picture(given.style)
     options = {**recipe, **given.settings(), "style": name}
     options["style_size"] = _style_size(str(options.get("style_size", "auto")), picture)
-    if given.budget is not None:
-        if given.iterations is not None:
-            raise SettingError("Give --iterations or --budget, not both.")
-        options.pop("iterations", None)
-        options["budget"] = parse_duration(given.budget)
+    options |= length(given.iterations, given.budget)
     _check(given)
     target = pick_device(own_device(given.device))
-    photos = open_content(given.content)
-    if given.content and not Path(given.content).is_dir():
-        began = time.perf_counter()  # a budget is not for a download
     norms = [given.norm or NORM] if given.compare is None else given.compare.split(",")
     folders = {
         one: RunFolder(given.out or Path("runs") / f"{name}-{norm_slug(one)}")
         for one in map(canonical_norm, norms)
     }
+    check_folders(folders.values(), given.resume, given.overwrite, bool(given.compare))
+    photos = open_content(given.content)
+    if given.content and not Path(given.content).is_dir():
+        began = time.perf_counter()  # a budget is not for a download
     where = _where_to_begin(given.init, options.get("width", TrainConfig.width))
     begin = {one: _beginning(where, one, name if recipe else "", picture) for one in folders}
     if given.warmup_iterations is None:  # what begins at a network that paints the photo is warm already
@@ -294,7 +288,6 @@ def train(given: Options) -> None:
         warm = all(word for word, _ in begin.values())
         options["warmup_iterations"] = 0 if warm else min(wanted, TrainConfig.warmup_iterations)
     configs = {one: TrainConfig(**{**options, "norm": one, "init": begin[one][0]}) for one in folders}
-    check_folders(folders.values(), given.resume, given.overwrite, bool(given.compare))
     with (
         process_group(target, given.sync_bn) as ranks,
         StopSignals(lambda: say("Saving …") if ranks.first else None) as stop,
@@ -342,9 +335,13 @@ def train(given: Options) -> None:
                     if training.tensorboard_writer:
                         training.tensorboard_writer.close()
             if ranks.first:
-                _report(outcome, folder)
+                say_outcome(outcome)
             if not outcome.finished:
                 raise typer.Exit(128 + stop.received)
+            if ranks.first:
+                draw_curve(folder)
+                say(f"Trained in {duration(outcome.seconds)}. The model is {folder.model}; paint with it:")
+                say(f"  python stylize.py photo.jpg --model {shlex.quote(str(folder.model))}")
         if given.compare and ranks.first:
             drawing = Path("runs") / f"{name}-compare.png"
             if draw_comparison(folders, drawing):
@@ -359,8 +356,6 @@ def _check(given: Options) -> None:
         raise SettingError("--compare trains into runs/<style>-<norm>; leave out --out.")
     if given.compare is not None and given.norm is not None:
         raise SettingError("Give --norm or --compare, not both.")
-    if given.resume and given.overwrite:
-        raise SettingError("Give --resume or --overwrite, not both.")
     if given.tensorboard:
         require_tensorboard()  # or one would hear that it is not installed when the old run is gone
 
@@ -399,10 +394,8 @@ def _beginning(init: str, norm: str, of_gallery: str, picture: Path) -> tuple[st
 
 def _style_picture(style: str) -> tuple[Path, str, dict[str, Any]]:
     """The picture that --style names, the name of the style, and the catalogue's settings for it."""
-    path = Path(style)
-    if path.suffix or len(path.parts) > 1:
-        if not path.is_file():
-            raise UnknownStyleError(f"There is no style picture {style}.")
+    if is_picture(style):
+        path = Path(known_style(style))
         return path, path.stem.lower(), {}
     try:
         found = find_style(style)
@@ -425,22 +418,6 @@ def _style_size(written: str, picture: Path) -> int:
         rgb = decode(picture).rgb
         check_style_picture(rgb)
         return marks_seen_best(rgb)
-
-
-def _report(outcome: Outcome, folder: RunFolder) -> None:
-    if outcome.broken:
-        say(f"{len(outcome.broken)} content photos could not be read and were skipped:", "yellow")
-        for path, reason in islice(outcome.broken.items(), _BROKEN_SHOWN):
-            say(f"  {path}: {reason}", "yellow")
-        if (more := len(outcome.broken) - _BROKEN_SHOWN) > 0:
-            say(f"  and {more} more", "yellow")
-    if not outcome.finished:
-        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume continues.")
-        return
-    draw_curve(folder)
-    console.print(losses_table(outcome.validation))
-    say(f"Trained in {duration(outcome.seconds)}. The model is {folder.model}; paint with it:")
-    say(f"  python stylize.py photo.jpg --model {shlex.quote(str(folder.model))}")
 
 
 def main() -> None:

@@ -27,7 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the page and the HTTP API.")
     parser.add_argument("--host", help="address to listen on (default: STYLIZER_HOST, else 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on (default: STYLIZER_PORT, else 7860)")
-    parser.add_argument("--device", help="auto, cpu, cuda, cuda:1, mps (default: STYLIZER_DEVICE, else auto)")
+    parser.add_argument(
+        "--device", help="auto, cpu, cuda, cuda:1, mps, openvino:GPU (default: STYLIZER_DEVICE, else auto)"
+    )
     given = {name: value for name, value in vars(parser.parse_args()).items() if value is not None}
     try:
         settings = Settings(**given)

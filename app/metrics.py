@@ -53,7 +53,7 @@ class Metrics:
         """Report the queue's state, read whenever the metrics are."""
         depth = Gauge("stylizer_queue_depth", "Waiting jobs.", registry=self.registry)
         depth.set_function(waiting)
-        busy = Gauge("stylizer_jobs_running", "Jobs being computed, 0 or 1.", registry=self.registry)
+        busy = Gauge("stylizer_jobs_running", "Jobs being computed.", registry=self.registry)
         busy.set_function(running)
 
     def text(self) -> bytes:

@@ -46,7 +46,8 @@ class Settings(BaseSettings):
         ),
     ] = DEFAULT_LIMITS.max_pixels
     min_side: Annotated[
-        int, Field(ge=16, description="Shortest side of a photo, in pixels. The network needs 16.")
+        int,
+        Field(ge=16, description="Shortest side of a photo, in pixels. Narrower than 20, it is extended."),
     ] = DEFAULT_LIMITS.min_side
     max_side: Annotated[
         int,
@@ -178,7 +179,10 @@ class Settings(BaseSettings):
     )
     engine: Annotated[
         Literal["auto", "torch", "openvino", "onnxruntime"],
-        Field(description="What computes a painting: auto takes OpenVINO, the fastest, where installed."),
+        Field(
+            description="What computes a painting. auto takes PyTorch on a GPU; on a CPU OpenVINO, where "
+            "installed."
+        ),
     ] = "auto"
     device: Annotated[
         str,

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 import typer
 from torch import Tensor
 
+from benchmarks.quality import luminance
 from benchmarks.tables import print_table, tell
 from styles.catalog import Style, find_style, shipped
 from styles.gallery.quality import SIDE, example_photos, gallery_loss
@@ -57,8 +58,7 @@ def psnr(painting: Tensor, reference: Tensor) -> float:
 
 def ssim(painting: Tensor, reference: Tensor) -> float:
     """Mean structural similarity of luminance, of pictures (1, 3, H, W) in [0, 1]."""
-    luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
-    x, y = ((picture * luma).sum(1, keepdim=True) for picture in (painting, reference))
+    x, y = luminance(painting), luminance(reference)
     bell = torch.exp(-torch.arange(-5.0, 6).square() / (2 * 1.5**2))
     bell /= bell.sum()
 

@@ -141,11 +141,10 @@ def recipes() -> dict[str, dict[str, Any]]:
     return found
 
 
-def gallery_settings(style: str) -> dict[str, Any]:
-    """How long the gallery's models of `style` are trained, and on which crops, by option name."""
+def gallery_settings() -> dict[str, Any]:
+    """How long the gallery's models are trained, and on which crops, by option name."""
     found: dict[str, Any] = _settings()["gallery"]
-    own: dict[str, Any] = found.pop("styles", {}).get(style, {})
-    return {**found, **own}
+    return found
 
 
 def _settings() -> dict[str, Any]:

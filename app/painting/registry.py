@@ -108,7 +108,7 @@ def blended(
 ) -> Model:
     """The blend of several models for one normalizer; raises as `blend`.
 
-    PyTorch computes it, whatever the settings say: others convert each network, and keep it on the disk.
+    PyTorch computes it, whatever the settings say: others have to compile each network first.
     """
     parts = {name: (model.stylizer.network, model.stylizer.info) for name, model in models.items()}
     use_threads(threads)

@@ -34,7 +34,7 @@ from transformer_net.prediction.style_picture import StylePicture
 T = TypeVar("T")
 
 _STYLE_PICTURES = 8
-"""Style pictures that are kept, 2 MB each at most. The models of as many are kept, too."""
+"""Style pictures that are kept, 3 MB each at most. The models of as many are kept, too."""
 
 _MASK = "mask"
 """The style of all paintings by a mask in the metrics; see `Model.label`."""

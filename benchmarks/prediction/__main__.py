@@ -32,14 +32,14 @@ from typing import Annotated
 
 import torch
 import typer
-from PIL import Image
-from torch import Tensor
+from PIL import Image, ImageOps
 
 from benchmarks.tables import print_table, tell
 from styles.gallery.painted import CROPS, PAINTERS, painted
-from styles.gallery.quality import PaintFunction, example_photos, painter, painting_of
+from styles.gallery.quality import SIDE, PaintFunction, example_photos, painter, painting_of
 from transformer_net.commandline import run
 from transformer_net.devices import describe_machine
+from transformer_net.imaging.arrays import from_array
 from transformer_net.imaging.decode import decode
 from transformer_net.imaging.formats import SUFFIXES
 from transformer_net.inference.sheet import side_by_side
@@ -167,7 +167,7 @@ def prediction(
     with tempfile.TemporaryDirectory() as scratch:
         for picture in pictures:
             judge = Judge(picture, vgg)
-            panels.append((picture.name, _square(picture.image)))
+            panels.append((picture.name, ImageOps.fit(picture.image, (SIDE, SIDE), Image.Resampling.LANCZOS)))
             for name in norms:
                 painters = {"predicted": painting_of(*picture.model(name))}
                 place = (runs or Path(scratch)).absolute()
@@ -176,7 +176,7 @@ def prediction(
                     figures = judge(paint)
                     rows.setdefault((name, length), []).append(figures)
                     tell(f"{picture.name} · {name} · {length}: " + _line(figures))
-                    panels.append((f"{name} {figures['gone']:.0%}", _image(paint(photo))))
+                    panels.append((f"{name} {figures['gone']:.0%}", from_array(paint(photo)[0].numpy())))
     print(f"{describe_machine(torch.device('cpu'))}.\n")
     print_table(
         f"Medians over {len(pictures)} style pictures, four photos, 512 px",
@@ -205,17 +205,6 @@ def _medians(each: list[dict[str, float]]) -> dict[str, float]:
 
 def _line(figures: dict[str, float]) -> str:
     return "{gone:.1%} {content:.2f} {palette:.2f} {style:.3f}".format(**figures)
-
-
-def _image(painting: Tensor) -> Image.Image:
-    pixels = (painting[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    return Image.fromarray(pixels)
-
-
-def _square(picture: Image.Image) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    return picture.crop((left, top, left + side, top + side)).resize((512, 512), Image.Resampling.LANCZOS)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def config_of(style: str, norm: str = TrainConfig.norm) -> TrainConfig:
     known = recipes()
     if style not in known:
         raise UnknownStyleError(f"The style {style!r} has no recipe; choose one of {', '.join(known)}.")
-    return TrainConfig(**{**gallery_settings(style), **known[style], "style": style, "norm": norm})
+    return TrainConfig(**{**gallery_settings(), **known[style], "style": style, "norm": norm})
 
 
 def example_photos(side: int = SIDE) -> dict[str, Tensor]:

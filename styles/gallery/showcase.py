@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from styles.catalog import ROOT, Style, shipped
 from styles.gallery.quality import COLUMNS, SIDES, QualityFigures, cells
@@ -124,10 +124,7 @@ def _complete() -> list[Style]:
 
 
 def _square(picture: Image.Image) -> Image.Image:
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = picture.crop((left, top, left + side, top + side))
-    return square.resize((_PANEL, _PANEL), Image.Resampling.LANCZOS)
+    return ImageOps.fit(picture, (_PANEL, _PANEL), Image.Resampling.LANCZOS)
 
 
 def _models_sha256(shown: list[Style]) -> str:

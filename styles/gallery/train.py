@@ -31,6 +31,7 @@ from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.config import TrainConfig
 from transformer_net.training.content import EXAMPLES, ContentPhotos, open_content
 from transformer_net.training.losses.vgg import Vgg16Features
+from transformer_net.training.pretrained import load_base
 from transformer_net.training.report import STYLE_LOSSES, ProgressLine
 from transformer_net.training.run import Run
 from transformer_net.training.run_folder import RunFolder
@@ -71,7 +72,10 @@ def train_model(
         RunFolderError: The earlier sitting had other photos.
     """
     config = config_of(style.name, norm)
-    begun = load_model(style.model(norm))[0] if config.init == "shipped" else None
+    begun = None
+    if config.init == "shipped":  # a style that is new begins where the others once did
+        shipped = style.model_file(norm)
+        begun = load_model(shipped)[0] if shipped.is_file() else load_base(norm)
     trainer = Trainer(config, decode(style.picture).rgb, Vgg16Features(), pick_device(device), begun)
     sample = decode(EXAMPLES / "astronaut.jpg").rgb
     with ProgressLine(console, f"{style.name} {norm}") as line:
@@ -89,8 +93,8 @@ def publish(style: Style, norm: str, folder: RunFolder) -> None:
     """Copy a finished run into the style's folder, with its losses on the example photos."""
     losses = model_losses(style, folder.model)
     more: dict[str, Any] = {"example_losses": {name: round(value, 5) for name, value in losses.items()}}
-    if config_of(style.name, norm).init == "shipped":
-        replaced = style.model(norm)
+    replaced = style.model_file(norm)
+    if config_of(style.name, norm).init == "shipped" and replaced.is_file():
         more["before"] = {**read_info(replaced).training, "sha256": _sha256(replaced)}
     put(style, norm, folder, more)
 

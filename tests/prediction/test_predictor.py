@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 from transformer_net.errors import ModelFileError
 from transformer_net.network import TransformerNet
 from transformer_net.norms import NORMS
-from transformer_net.prediction.descriptor import DESCRIPTOR, descriptor
+from transformer_net.prediction.descriptor import DESCRIPTOR, describe
 from transformer_net.prediction.predictor import StylePredictor, load_predictor, save_predictor
 
 
@@ -86,11 +86,11 @@ def test_another_file_is_refused(tmp_path):
 def test_descriptors_are_finite_and_of_the_whole_picture(vgg):
     torch.manual_seed(0)
     pictures = torch.cat([torch.full((1, 3, 64, 64), 0.5), torch.rand(1, 3, 64, 64)])
-    both = descriptor(vgg, pictures)
+    both = describe(vgg(pictures), pictures)
     assert both.shape == (2, DESCRIPTOR)
     assert torch.isfinite(both).all()
-    torch.testing.assert_close(both[1:], descriptor(vgg, pictures[1:]), rtol=1e-3, atol=1e-3)
-    mirrored = descriptor(vgg, pictures.flip(3))
+    torch.testing.assert_close(both[1:], describe(vgg(pictures[1:]), pictures[1:]), rtol=1e-3, atol=1e-3)
+    mirrored = describe(vgg(pictures.flip(3)), pictures.flip(3))
     quantiles = slice(-63, -6)
     torch.testing.assert_close(mirrored[0], both[0], rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(both[0, quantiles], torch.full((57,), 0.5))

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import math
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +25,6 @@ import torch
 from transformer_net.checkpoint import FORMAT_VERSION, ModelInfo, load_model, write_atomically
 from transformer_net.errors import ExportError, SettingError
 from transformer_net.inference.engines.base import require_engine
-from transformer_net.inference.engines.conversion import openvino_bytes, quiet, to_torchscript
 from transformer_net.inference.engines.onnx_graph import onnx_graph
 from transformer_net.inference.engines.openvino_graph import openvino_graph
 from transformer_net.inference.painting_module import PaintingModule
@@ -33,6 +37,12 @@ TOLERANCE = 5e-4
 
 SIZES = ((20, 20), (37, 54), (64, 49), (101, 150))
 """Heights and widths at which an exported model is compared with PyTorch."""
+
+_TRACED = (1, 3, 37, 54)
+"""Shape that TorchScript is traced at: no side is a multiple of `STRIDE`, so a size made constant shows."""
+
+# PyTorch's tracer and its warnings filter are the process's, not the thread's.
+_ONE_AT_A_TIME = threading.Lock()
 
 Floats = npt.NDArray[np.float32]
 ArrayFunction = Callable[[Floats], Any]
@@ -118,7 +128,10 @@ def _openvino(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[st
     model = openvino_graph(module.network, clamped=True)
     for key, value in metadata.items():
         model.set_rt_info(value, ["stylizer", key])
-    xml, weights = openvino_bytes(model)
+    with tempfile.TemporaryDirectory() as folder:  # it writes to paths only
+        file = Path(folder, "model.xml")
+        library.save_model(model, file, compress_to_fp16=False)
+        xml, weights = file.read_bytes(), file.with_suffix(".bin").read_bytes()
     core = library.Core()
     compiled = core.compile_model(core.read_model(xml, weights), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     # The weights first: who finds the graph finds them, too.
@@ -127,8 +140,9 @@ def _openvino(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[st
 
 def _torchscript(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict[str, bytes], ArrayFunction]:
     buffer = io.BytesIO()
-    traced = to_torchscript(module)
-    with quiet():
+    with _quiet(), torch.no_grad():
+        example = torch.linspace(0, 1, math.prod(_TRACED)).view(_TRACED)
+        traced = torch.jit.trace(module, (example,), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, buffer, _extra_files={"stylizer.json": json.dumps(metadata)})
         data = buffer.getvalue()
         loaded = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
@@ -138,3 +152,11 @@ def _torchscript(module: PaintingModule, metadata: dict[str, str]) -> tuple[dict
             return loaded(torch.from_numpy(photo)).numpy()
 
     return {"": data}, paint
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracer's warnings: that sizes are traced too, which is meant, and that it grows old."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -167,7 +167,7 @@ class Stylizer:
             ModelFileError: The predictor's file is unusable.
         """
         if not isinstance(picture, StylePicture):
-            name = picture.stem.lower() if isinstance(picture, Path) else "picture"
+            name = Path(picture).stem.lower() if isinstance(picture, (str, Path)) else "picture"
             picture = StylePicture(decode(picture).rgb, name)
         network, info = picture.model(norm)
         ranges = None

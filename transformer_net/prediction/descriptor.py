@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from transformer_net.training.losses.vgg import CHANNELS, Vgg16Features
+from transformer_net.training.losses.vgg import CHANNELS
 
 _QUANTILES = 19
 _LEAST = 1e-4
@@ -45,9 +45,3 @@ def colour_covariance(descriptors: Tensor) -> Tensor:
     covariance = descriptors.new_empty(len(descriptors), 3, 3)
     covariance[:, rows, columns] = covariance[:, columns, rows] = descriptors[:, -len(rows) :]
     return covariance
-
-
-@torch.no_grad()
-def descriptor(vgg: Vgg16Features, picture: Tensor) -> Tensor:
-    """The descriptor of style pictures (B, 3, H, W) in [0, 1]; see `describe`."""
-    return describe(vgg(picture), picture)

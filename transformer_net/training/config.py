@@ -169,6 +169,19 @@ class TrainConfig:
         return cls(**values)
 
 
+def length(iterations: int | None, budget: str | None) -> dict[str, Any]:
+    """What a command says of how long to train, as settings; empty if it says nothing.
+
+    Raises:
+        SettingError: It says both, or the budget is no duration.
+    """
+    if iterations is not None and budget is not None:
+        raise SettingError("Give --iterations or --budget, not both.")
+    if budget is not None:
+        return {"budget": parse_duration(budget)}
+    return {} if iterations is None else {"iterations": iterations}
+
+
 def parse_duration(text: str) -> float:
     """Seconds of 90s, 3m, 1h30m or plain 90.
 

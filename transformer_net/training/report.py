@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from transformer_net.checkpoint import write_atomically
+from transformer_net.commandline import console, say
 from transformer_net.training.losses.vgg import TAPS
-from transformer_net.training.run import TrainingProgress
+from transformer_net.training.run import Outcome, TrainingProgress
 from transformer_net.training.run_folder import RunFolder, writing
 
 log = logging.getLogger(__name__)
 
 _WIDE = 124
 """Columns of a terminal that has room for all of the progress line and a bar."""
+
+_BROKEN_SHOWN = 10
 
 STYLE_LOSSES = tuple(f"style_{tap}" for tap in TAPS)
 
@@ -87,6 +91,20 @@ def losses_table(validation: Mapping[str, float]) -> Table:
     style = [f"{validation[name]:.3f}" for name in STYLE_LOSSES]
     table.add_row(f"{validation['content']:.2f}", *style, f"{validation['palette']:.4f}")
     return table
+
+
+def say_outcome(outcome: Outcome) -> None:
+    """The photos that could not be read; then the losses, or how a run that was stopped goes on."""
+    if outcome.broken:
+        say(f"{len(outcome.broken)} content photos could not be read and were skipped:", "yellow")
+        for path, reason in islice(outcome.broken.items(), _BROKEN_SHOWN):
+            say(f"  {path}: {reason}", "yellow")
+        if (more := len(outcome.broken) - _BROKEN_SHOWN) > 0:
+            say(f"  and {more} more", "yellow")
+    if outcome.finished:
+        console.print(losses_table(outcome.validation))
+    else:
+        say(f"Stopped and saved at iteration {outcome.iteration}; the same command with --resume continues.")
 
 
 def draw_curve(folder: RunFolder) -> None:

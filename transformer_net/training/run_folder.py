@@ -180,8 +180,11 @@ def check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, s
     """Refuse at once what cannot be started or resumed; of several runs, those that exist are resumed.
 
     Raises:
+        SettingError: A run cannot be both resumed and overwritten.
         RunFolderError: There is a run that would be lost, or none to resume.
     """
+    if resume and overwrite:
+        raise SettingError("Give --resume or --overwrite, not both.")
     for folder in folders:
         if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
             ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"

@@ -237,7 +237,7 @@ def test_what_an_engine_cannot_do(arguments, sentence):
         (
             "onnxruntime",
             "onnx",
-            "Writing ONNX needs another package: pip install onnx.",
+            "Writing ONNX needs a package that is not installed: pip install onnx.",
         ),
     ],
 )

@@ -15,6 +15,7 @@ from transformer_net.checkpoint import load_model, read_info
 from transformer_net.errors import SettingError
 from transformer_net.norms import NORMS, norm_slug
 from transformer_net.training.content import ContentPhotos
+from transformer_net.training.pretrained import load_base
 from transformer_net.training.run_folder import RunFolder
 
 SHIPPED = [style.name for style in shipped() if style.norms]
@@ -64,6 +65,28 @@ def test_gallery_trains_publishes_and_then_has_nothing_to_do(tiny_gallery, photo
     make()
     assert capsys.readouterr().out.count("up to date") == 4
     assert {p.name: p.stat().st_mtime_ns for p in tiny_gallery.iterdir()} == before
+
+
+@pytest.mark.slow
+def test_a_new_style_begins_at_the_base_and_goes_on_from_its_own_model(tiny_gallery, photo_folder, tmp_path):
+    """With a recipe that goes on from what ships, as that of the gallery does."""
+    catalog.RECIPES.write_text(
+        '[gallery]\ninit = "shipped"\nlr = 1e-9\niterations = 1\nwarmup_iterations = 0\nbatch_size = 1\n'
+        "size = 32\n[styles.dots]\nstyle_size = 64\n"
+    )
+    photos, style = ContentPhotos.from_folder(photo_folder), find_style("dots")
+
+    def entry():
+        folder = RunFolder(tmp_path / "run")
+        train.train_model(style, "in", photos, folder, "cpu")
+        train.publish(style, "in", folder)
+        return find_style("dots").card["norms"]["in"]
+
+    first = entry()
+    assert "before" not in first
+    published = load_model(style.model("in"))[0].state_dict()
+    torch.testing.assert_close(published, load_base("in").state_dict(), rtol=0, atol=1e-5)
+    assert entry()["before"]["sha256"] == first["sha256"]
 
 
 def test_the_gallery_is_not_trained_on_the_shipped_photos(tiny_gallery, tmp_path):

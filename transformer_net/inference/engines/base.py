@@ -57,7 +57,7 @@ class Engine(Protocol):
         """
 
 
-# ONNX Runtime reads what the other two write.
+# ONNX Runtime reads what onnx writes.
 _PACKAGES = {"openvino": "openvino", "onnxruntime": "onnxruntime onnx"}
 
 

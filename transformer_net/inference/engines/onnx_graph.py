@@ -12,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from transformer_net.errors import SettingError
-from transformer_net.inference.engines.conversion import BlockConv2d
+from transformer_net.inference.engines.block_conv import BlockConv2d
 from transformer_net.inference.tiling.fold_norms import constant_statistics, freeze, is_constant
 from transformer_net.network import (
     HEAD_OFFSET,
@@ -31,6 +30,7 @@ from transformer_net.norms import (
     Norm,
     SqueezeExcitedBatchNorm,
 )
+from transformer_net.optional import require
 
 OPSET = 20
 """ONNX operator set: what ONNX Runtime, also in browsers, and OpenVINO read."""
@@ -107,11 +107,7 @@ class _Graph:
     """
 
     def __init__(self, half: bool = False) -> None:
-        try:
-            import onnx
-        except ImportError as error:
-            raise SettingError("Writing ONNX needs another package: pip install onnx.") from error
-        self._onnx: Any = onnx
+        self._onnx = require("onnx", "Writing ONNX needs a package that", "onnx")
         self._half = half
         self._nodes: list[Any] = []
         self._constants: list[Any] = []

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from transformer_net.errors import SettingError
-from transformer_net.inference.engines.conversion import BlockConv2d
+from transformer_net.inference.engines.block_conv import BlockConv2d
 from transformer_net.inference.tiling.fold_norms import Reached, constant_statistics, freeze, is_constant
 from transformer_net.network import (
     HEAD_OFFSET,
