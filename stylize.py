@@ -22,7 +22,7 @@ import typer
 from styles.blend import common_norms, open_style_picture, parse_blend, two_styles, with_absolute_paths
 from styles.catalog import find_style
 from transformer_net.checkpoint import read_info
-from transformer_net.commandline import complain, run, say, with_fields
+from transformer_net.commandline import complain, run, say, some_path, with_fields
 from transformer_net.errors import DamagedVideoError, SettingError, about
 from transformer_net.imaging.decode import Limits
 from transformer_net.imaging.encode import MEDIA_TYPES, output_format
@@ -67,17 +67,11 @@ def _described(name: str) -> Any:
     return typer.Option(f"--{name.replace('_', '-')}", help=option.help + bounds)
 
 
-def _path(text: str) -> Path:
-    if not text:  # a variable of the shell that is not set; as a path it would be the whole current folder
-        raise SettingError("The path of a photo is empty.")
-    return Path(text)
-
-
 @with_fields("options", StyleOptions, _described)
 def stylize(
     photos: Annotated[
         list[Path],
-        typer.Argument(help="Photos, videos, and folders of them.", show_default=False, parser=_path),
+        typer.Argument(help="Photos, videos, and folders of them.", show_default=False, parser=some_path),
     ],
     style: Annotated[
         str | None,
@@ -88,7 +82,11 @@ def stylize(
     ] = None,
     style_picture: Annotated[
         Path | None,
-        typer.Option(help="Any picture as the style: its model is predicted at once.", show_default=False),
+        typer.Option(
+            help="Any picture as the style: its model is predicted at once.",
+            show_default=False,
+            parser=some_path,
+        ),
     ] = None,
     norm: Annotated[
         str | None,
@@ -96,18 +94,22 @@ def stylize(
             help="Normalizer: bn, in, bn+se, iebn; several with commas; or all.", show_default=DEFAULT_NORMS
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the paintings.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for the paintings.", parser=some_path)
+    ] = Path("out"),
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Paint with this model file, which has one style and norm, and not the catalogue's."
+            help="Paint with this model file, which has one style and norm, and not the catalogue's.",
+            parser=some_path,
         ),
     ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(
             help="A picture that chooses between two styles, --style wave,starry: black the first, white the "
-            "second, grey mixes them."
+            "second, grey mixes them.",
+            parser=some_path,
         ),
     ] = None,
     max_side: Annotated[
@@ -270,9 +272,10 @@ def _stylizers(
         if style is not None or mask is not None:
             raise SettingError("--style-picture is the whole style: leave out --style and --mask.")
         found = open_style_picture(style_picture)
-        norms = _norms(norm or DEFAULT_NORMS, predicted_norms()) or [EXPORTED_NORM]
+        wanted = DEFAULT_NORMS if norm is None else norm
+        norms = _norms(wanted, predicted_norms()) or [EXPORTED_NORM]
         return [Stylizer.from_picture(found, one, where, engine, precision) for one in norms]
-    style, norm = style or DEFAULT_STYLE, norm or DEFAULT_NORMS
+    style, norm = DEFAULT_STYLE if style is None else style, DEFAULT_NORMS if norm is None else norm
     parts = [style] if mask is None else list(two_styles(style))
     have = common_norms(parse_blend(style))
     norms = _norms(norm, have)
@@ -308,11 +311,15 @@ def export(
         str | None, typer.Option(help="Normalizer: bn, in, bn+se or iebn.", show_default=EXPORTED_NORM)
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Export this model file instead of the catalogue's.")
+        Path | None,
+        typer.Option(help="Export this model file instead of the catalogue's.", parser=some_path),
     ] = None,
     format: Annotated[str, typer.Option(help="onnx, openvino or torchscript.")] = "onnx",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The file; default: out/<style>-<norm> and extension.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="The file; default: out/<style>-<norm> and extension.", parser=some_path
+        ),
     ] = None,
 ) -> None:
     """Write a model for other programs, for pictures of any size, compared with PyTorch before it is written.
@@ -325,10 +332,12 @@ def export(
 
     if model is not None:
         _refuse_beside(model, style, norm)
-    source = model or find_style(style or DEFAULT_STYLE).model(norm or EXPORTED_NORM)
+    style, norm = DEFAULT_STYLE if style is None else style, EXPORTED_NORM if norm is None else norm
+    source = model or find_style(style).model(norm)
     if out is None:
         info = read_info(source)
-        out = Path("out", f"{info.style}-{norm_slug(info.norm)}{EXTENSIONS.get(format.strip().lower(), '')}")
+        name = info.style if model else find_style(style).name
+        out = Path("out", f"{name}-{norm_slug(info.norm)}{EXTENSIONS.get(format.strip().lower(), '')}")
     # The catalogue's models are CC0; what others are is their makers' choice.
     difference = export_model(source, out, format, None if model else "CC0-1.0")
     say(f"{out}  differs from PyTorch by {difference:.1e} at most")

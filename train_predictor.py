@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from styles.gallery.painted import painted, require_painters
-from transformer_net.commandline import console, run, say
+from transformer_net.commandline import console, run, say, some_path
 from transformer_net.devices import pick_device, use_threads
 from transformer_net.errors import SettingError
 from transformer_net.imaging.decode import decode
@@ -49,6 +49,7 @@ def train(
             help="Folder of style pictures, hundreds if you can. One crop in ten is of a picture that the "
             "gallery's painters draw, with a new seed each time; without a folder, all are.",
             show_default=False,
+            parser=some_path,
         ),
     ] = None,
     content: Annotated[
@@ -80,7 +81,10 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.")] = "auto",
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; default: runs/predictor-<norm>.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Run folder; default: runs/predictor-<norm>.", show_default=False, parser=some_path
+        ),
     ] = None,
     sample_every: Annotated[int, typer.Option(min=1, help="Steps between samples and validations.")] = 500,
     resume: Annotated[

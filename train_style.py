@@ -18,7 +18,7 @@ from rich.console import Console
 from styles.blend import gallery_mean, is_picture, known_style, open_style_picture
 from styles.catalog import find_style, recipes, styles
 from transformer_net.checkpoint import load_model
-from transformer_net.commandline import console, run, say, with_fields
+from transformer_net.commandline import console, run, say, some_path, with_fields
 from transformer_net.devices import pick_device, use_threads
 from transformer_net.errors import SettingError, UnknownStyleError, about
 from transformer_net.imaging.decode import decode
@@ -191,16 +191,21 @@ class Options:
         str,
         _option(
             SCHEDULE,
-            "Where to begin: gallery (the mean of the gallery's models of this norm), predicted (what the "
-            "style predictor makes of the picture), base (the shipped "
-            "network of this norm that reproduces the photo), none (random weights, and a warm-up), a model "
-            "file, or auto: gallery for networks of width 16, none for others.",
+            "Where to begin: predicted (what the style predictor makes of the picture), gallery (the mean of "
+            "the gallery's models of this norm), base (the shipped network of this norm that reproduces the "
+            "photo), none (random weights, and a warm-up), a model file, or auto: none for a width other "
+            "than 16, gallery for its own styles, predicted for other pictures.",
         ),
     ] = "auto"
     seed: Annotated[
         int | None, _option(SCHEDULE, "Decides initial weights, data order and crops.", "seed")
     ] = None
-    out: Annotated[Path | None, _option(MACHINE, "Run folder; runs/<style>-<norm> if not given.")] = None
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run folder; runs/<style>-<norm> if not given.", rich_help_panel=MACHINE, parser=some_path
+        ),
+    ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in the run folder.", rich_help_panel=MACHINE)
     ] = False
@@ -281,7 +286,7 @@ def train(given: Options) -> None:
     photos = open_content(given.content)
     if given.content and not Path(given.content).is_dir():
         began = time.perf_counter()  # a budget is not for a download
-    where = _where_to_begin(given.init, options.get("width", TrainConfig.width))
+    where = _where_to_begin(given.init, options.get("width", TrainConfig.width), bool(recipe))
     begin = {one: _beginning(where, one, name if recipe else "", picture) for one in folders}
     if given.warmup_iterations is None:  # what begins at a network that paints the photo is warm already
         wanted = options.get("iterations", TrainConfig.iterations)
@@ -360,14 +365,17 @@ def _check(given: Options) -> None:
         require_tensorboard()  # or one would hear that it is not installed when the old run is gone
 
 
-def _where_to_begin(init: str, width: int) -> str:
-    """`--init` with auto decided.
+def _where_to_begin(init: str, width: int, of_gallery: bool) -> str:
+    """`--init` with auto decided, for a style of the gallery or another picture.
 
     Raises:
         SettingError: What it names has another width.
     """
+    if not init:
+        raise SettingError("--init is empty; leave it out for auto.")
     if init == "auto":
-        return "gallery" if width == WIDTH else "none"
+        beginning = "gallery" if of_gallery else "predicted"
+        return beginning if width == WIDTH else "none"
     if init in ("base", "gallery", "predicted") and width != WIDTH:
         raise SettingError(f"--init {init} needs a width of {WIDTH}, not {width}; leave it out.")
     return init

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -47,8 +48,7 @@ _LEAST = 1e-5
 
 def is_picture(style: str) -> bool:
     """Whether the name of a style is the path of a picture."""
-    path = Path(style)
-    return bool(path.suffix) or len(path.parts) > 1
+    return bool(Path(style).suffix) or any(mark and mark in style for mark in (os.sep, os.altsep))
 
 
 def known_style(written: str) -> str:
@@ -199,7 +199,7 @@ def blend(
     check_blend({name: info for name, (_, info) in models.items()})
     (first, info), *others = models.values()
     if not others:
-        return first, info
+        return first, replace(info, style=blend_name(shares))  # its file may call it otherwise
     states = [{key: value.cpu() for key, value in net.state_dict().items()} for net, _ in models.values()]
     weights = torch.tensor([shares[name] for name in models])
     network = copy.deepcopy(first).cpu().eval()

@@ -477,7 +477,13 @@ def test_the_longest_names(tmp_path, invoke, letter):
 
 
 def test_an_empty_path_is_not_the_current_folder(photo, invoke):
-    assert invoke(stylize, "") == (2, "", "The path of a photo is empty.\n")
+    said = "A path is empty: a variable of the shell may not be set.\n"
+    assert invoke(stylize, "") == (2, "", said)
+    for option in ("--out", "--model", "--mask", "--style-picture"):
+        assert invoke(stylize, photo, option, "") == (2, "", said)
+    assert invoke(train, "--out", "") == (2, "", said)
+    assert invoke(train, "--init", "")[::2] == (2, "--init is empty; leave it out for auto.\n")
+    assert invoke(stylize, photo, "--style", "")[0] == invoke(stylize, photo, "--norm", "")[0] == 2
 
 
 def test_a_folder_gives_the_pixels_of_its_photos_alone(folder, invoke):
@@ -700,13 +706,18 @@ def test_a_style_picture_that_cannot_be_read_is_named(invoke, tmp_path):
 
 @pytest.mark.slow
 def test_what_is_said_of_a_run_folder_can_be_done(invoke, tmp_path):
-    """A folder without a state cannot be resumed; one with nothing to lose is no hindrance."""
+    """A folder without a state cannot be resumed; one with nothing to lose is no hindrance.
+
+    Somebody's own file by a name that the run would write is something to lose.
+    """
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"somebody's")
-    code, _, err = invoke(train, "--out", folder)
-    assert (code, err) == (2, f"{folder} holds a run already: --overwrite starts again.\n")
-    (folder / "model.safetensors").rename(folder / "metrics.jsonl")
+    names = ["model.safetensors", "metrics.jsonl", "losses.png"]
+    for name, following in zip(names, [*names[1:], "notes.txt"], strict=True):
+        code, _, err = invoke(train, "--out", folder)
+        assert (code, err) == (2, f"{folder} holds a run already: --overwrite starts again.\n")
+        (folder / name).rename(folder / following)
     code, _, err = invoke(train, "--out", folder, "--style-size", "64", "--sample", "nosuch.jpg")
     assert (code, err) == (2, "Sample photo nosuch.jpg: There is no file 'nosuch.jpg'.\n")
 
@@ -733,10 +744,15 @@ def beginning(folder):
 
 @pytest.mark.slow
 def test_where_training_begins(invoke, tmp_path, predictors):
-    """At the gallery's mean where nothing else is said; only random weights need a warm-up."""
+    """Where nothing is said, at the gallery's mean for its styles, else at the prediction.
+
+    Only random weights need a warm-up.
+    """
+    make_picture(64, 64).save(tmp_path / "mine.png")
     tiny = ["--iterations", "1", "--batch-size", "1", "--size", "32", "--style-size", "64"]
     runs = {
         "auto": [],
+        "picture": ["--style", tmp_path / "mine.png"],
         "base": ["--init", "base"],
         "none": ["--init", "none"],
         "predicted": ["--init", "predicted"],
@@ -748,6 +764,7 @@ def test_where_training_begins(invoke, tmp_path, predictors):
         assert (code, err) == (0, "")
     assert {name: beginning(tmp_path / name) for name in runs} == {
         "auto": ("gallery", 0, True),
+        "picture": ("predicted", 0, True),
         "base": ("base", 0, True),
         "none": ("", 1, False),
         "predicted": ("predicted", 0, True),

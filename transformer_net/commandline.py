@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
-from transformer_net.errors import StylizerError
+from transformer_net.errors import SettingError, StylizerError
 
 console = Console()
 """Where results and progress go: standard output."""
@@ -49,6 +50,18 @@ def run(command: Callable[..., Any]) -> None:
     except PermissionError as error:  # wherever a file is first asked for: never a defect of ours
         complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
         raise SystemExit(2) from error
+
+
+def some_path(text: str) -> Path:
+    """The path that an argument or an option gives; typer's `parser`.
+
+    Raises:
+        SettingError: It is empty: a variable of the shell that is not set. As a path it would be the current
+            folder.
+    """
+    if not text:
+        raise SettingError("A path is empty: a variable of the shell may not be set.")
+    return Path(text)
 
 
 def with_fields(

@@ -77,8 +77,9 @@ class RunFolder:
         self.curve = path / "losses.png"
 
     def exists(self) -> bool:
-        """Whether there is something here that a run would lose if another began."""
-        return self.state.exists() or self.model.exists()
+        """Whether there is something here that would be lost if a run began."""
+        kept = (self.state, self.model, self.curve, self.metrics)
+        return any(file.exists() and file.stat().st_size for file in kept)
 
     def create(self) -> None:
         """Make the folder and delete what an earlier run left in it, and nothing where there was none."""
