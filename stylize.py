@@ -30,6 +30,7 @@ from transformer_net.inference.batch.inputs import InputFile, check_writable, fi
 from transformer_net.inference.batch.runner import (
     AnyStylizer,
     BatchPlan,
+    check_outputs,
     paint_animations,
     paint_on_cluster,
     paint_photos,
@@ -223,8 +224,10 @@ def stylize(
         keep_gps=keep_gps,
         limits=LIMITS,
     )
+    given = [*(file.photo for file in found), *filter(None, (style_picture, mask, model))]
+    stills = [file for file in found if not file.is_video and file not in animations]
+    check_outputs(stills, animations, clips, wanted, batch, given)
     if engine_cluster is None:
-        stills = [file for file in found if not file.is_video and file not in animations]
         video_options = VideoOptions(max_side, options, steady, memory, exact)
         failed = paint_photos(stills, batch, jobs)
         failed |= paint_animations(animations, wanted, batch, video_options)

@@ -621,6 +621,48 @@ def test_photos_that_differ_in_their_suffix(photo, invoke, tmp_path):
     assert paintings(tmp_path / "out").keys() == {"cat-jpg-mosaic-in.png", "cat-png-mosaic-in.png"}
 
 
+@pytest.fixture
+def look_alikes(photo, clip, tmp_path):
+    """A photo, an animation and a clip, and files of the user's that are called like their paintings."""
+    frames = [make_picture(40, 30, seed=number) for number in range(2)]
+    frames[0].save(tmp_path / "fish.gif", save_all=True, append_images=frames[1:], duration=80)
+    for name in ("cat-mosaic-in.png", "cat-mosaic.png", "fish-mosaic-in.gif", "cat-wave-ink-in.png"):
+        make_picture(40, 30, seed=3).save(tmp_path / name)
+    clip.rename(tmp_path / "walk.mp4")
+    for name in ("cat-wave-in.png", "walk-mosaic-in.mp4"):
+        (tmp_path / name).write_bytes(find_style("wave").model("in").read_bytes())
+    (tmp_path / "here").symlink_to(tmp_path)
+    return paintings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("photos", "options", "replaced"),
+    [
+        (["cat.jpg", "cat-mosaic-in.png"], [], "here/cat-mosaic-in.png"),
+        (["."], [], "here/cat-mosaic-in.png"),
+        (["cat.jpg", "cat-mosaic.png"], ["--norm", "bn,in"], "here/cat-mosaic.png"),
+        (["fish.gif", "fish-mosaic-in.gif"], [], "here/fish-mosaic-in.gif"),
+        (["walk.mp4", "walk-mosaic-in.mp4"], [], "here/walk-mosaic-in.mp4"),
+        (["cat.jpg"], ["--style", "wave,ink", "--mask", "cat-wave-ink-in.png"], "here/cat-wave-ink-in.png"),
+    ],
+)
+def test_a_painting_never_replaces_what_was_given(look_alikes, tmp_path, invoke, photos, options, replaced):
+    code, out, err = invoke(stylize, *photos, "--norm", "in", "-o", "here", *options)
+    of = "cat.jpg" if photos == ["."] else photos[0]
+    assert (code, out) == (2, "")
+    assert err == (
+        f"{replaced} is one of the given files, and the painting of {of} "
+        "would replace it: choose another folder with -o.\n"
+    )
+    assert paintings(tmp_path) == look_alikes
+
+
+def test_a_painting_never_replaces_its_model(look_alikes, tmp_path, invoke):
+    code, _, err = invoke(stylize, "cat.jpg", "--model", "cat-wave-in.png", "-o", ".")
+    assert (code, err.startswith("cat-wave-in.png is one of the given files")) == (2, True)
+    assert paintings(tmp_path) == look_alikes
+
+
 @pytest.mark.slow
 def test_train_then_paint_with_the_model(photo, tmp_path, invoke):
     style = tmp_path / "Dots.PNG"

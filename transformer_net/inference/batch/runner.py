@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ from transformer_net.inference.tiling.tiles import ProgressCallback
 from transformer_net.inference.video.animation import Animation, paint_animation
 from transformer_net.inference.video.animation import suffix_of as animation_suffix
 from transformer_net.inference.video.pipeline import VideoOptions, paint_video
+from transformer_net.inference.video.reader import KINDS as VIDEO_KINDS
 from transformer_net.inference.video.reader import probe
 from transformer_net.norms import NORM_TITLES, norm_slug
 
@@ -75,12 +76,16 @@ class BatchPlan:
 
     def outputs(self, file: InputFile) -> list[Path]:
         """The files to write: a painting for each stylizer, then the sheet if there are several."""
-        extension = {"jpeg": "jpg"}.get(self.kind, self.kind)
-        style = self.stylizers[0].info.style
-        kinds = [f"-{style}-{norm_slug(stylizer.info.norm)}" for stylizer in self.stylizers]
-        if len(kinds) > 1:
-            kinds.append(f"-{style}")
-        return [painting_path(self.out, file.stem, f"{kind}.{extension}") for kind in kinds]
+        suffix = {"jpeg": ".jpg"}.get(self.kind, f".{self.kind}")
+        paths = [self.painting(file, stylizer, suffix) for stylizer in self.stylizers]
+        if len(paths) > 1:
+            paths.append(painting_path(self.out, file.stem, f"-{self.stylizers[0].info.style}{suffix}"))
+        return paths
+
+    def painting(self, file: InputFile, stylizer: AnyStylizer, suffix: str) -> Path:
+        """Where the painting by one of the stylizers is written."""
+        info = stylizer.info
+        return painting_path(self.out, file.stem, f"-{info.style}-{norm_slug(info.norm)}{suffix}")
 
     def made_of(self, file: InputFile) -> str:
         """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
@@ -110,6 +115,51 @@ class BatchPlan:
     def models(self) -> list[str]:
         """What the paintings of each depend on beside photo and options."""
         return [stylizer.fingerprint(self.options) for stylizer in self.stylizers]
+
+
+def check_outputs(
+    stills: Iterable[InputFile],
+    animations: Mapping[InputFile, Animation],
+    clips: Iterable[InputFile],
+    kind: str | None,
+    batch: BatchPlan,
+    given: Iterable[Path],
+) -> None:
+    """Check before anything is painted that no painting would take the place of a file that was given.
+
+    Args:
+        stills: The photos.
+        animations: As in `paint_animations`, and so is `kind`.
+        clips: The videos.
+        kind: What animations are written as.
+        batch: What is to be done with them all.
+        given: The files that must stay as they are.
+
+    Raises:
+        SettingError: One would.
+    """
+    kept = {_identity(path) for path in given} - {None}
+    outputs = {file: batch.outputs(file) for file in stills}
+    suffixes = {file: [animation_suffix(kind or found.kind)] for file, found in animations.items()}
+    suffixes |= {file: list(VIDEO_KINDS) for file in clips}  # which of them, only the whole video tells
+    for file, some in suffixes.items():
+        outputs[file] = [batch.painting(file, one, suffix) for one in batch.stylizers for suffix in some]
+    for file, paths in outputs.items():
+        for path in paths:
+            if _identity(path) in kept:
+                raise SettingError(
+                    f"{path} is one of the given files, and the painting of {file.photo} would replace it: "
+                    "choose another folder with -o."
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The same for one file by whatever name: through links, and where upper and lower case are one."""
+    try:
+        stat = path.stat()
+    except OSError:  # there is none, or it may not be seen
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def paint_photos(found: list[InputFile], batch: BatchPlan, jobs: int) -> dict[InputFile, StylizerError]:
@@ -256,7 +306,7 @@ def _paint_video(
     """Paint one video with one normalizer, unless its painting is cached; gives what was damaged."""
     clip = probe(file.photo)
     norm = stylizer.info.norm
-    path = painting_path(batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{clip.suffix}")
+    path = batch.painting(file, stylizer, clip.suffix)
     of = options.made_of(clip.path, stylizer)
     if batch.ledger and batch.knows(path, of):
         say(f"{path}  already painted")
@@ -308,9 +358,7 @@ def _paint_animation(
 ) -> None:
     """Paint one animation with one normalizer, unless its painting is cached."""
     norm = stylizer.info.norm
-    path = painting_path(
-        batch.out, file.stem, f"-{stylizer.info.style}-{norm_slug(norm)}{animation_suffix(kind)}"
-    )
+    path = batch.painting(file, stylizer, animation_suffix(kind))
     of = options.made_of(file.photo, stylizer)
     if batch.knows(path, of):
         say(f"{path}  already painted")
