@@ -77,9 +77,13 @@ class RunFolder:
         self.curve = path / "losses.png"
 
     def exists(self) -> bool:
-        """Whether there is something here that would be lost if a run began."""
-        kept = (self.state, self.model, self.curve, self.metrics)
-        return any(file.exists() and file.stat().st_size for file in kept)
+        """Whether a run has been saved here."""
+        return self.state.exists() or self.model.exists()
+
+    def would_lose(self) -> bool:
+        """Whether something is here that would be lost if a run began, be it a run's or somebody's own."""
+        written = (file for file in (self.metrics, self.curve) if file.exists())
+        return self.exists() or any(file.stat().st_size for file in written)
 
     def create(self) -> None:
         """Make the folder and delete what an earlier run left in it, and nothing where there was none."""
@@ -187,7 +191,7 @@ def check_folders(folders: Iterable[RunFolder], resume: bool, overwrite: bool, s
     if resume and overwrite:
         raise SettingError("Give --resume or --overwrite, not both.")
     for folder in folders:
-        if folder.exists() and not overwrite and not (resume and (folder.state.exists() or not several)):
+        if folder.would_lose() and not overwrite and not (resume and (folder.state.exists() or not several)):
             ways = "--resume continues it, " * folder.state.exists() + "--overwrite starts again"
             raise RunFolderError(f"{folder.path} holds a run already: {ways}.")
         if resume and (folder.state.exists() or not several):
