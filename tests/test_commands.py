@@ -1,8 +1,10 @@
 """The commands as a person types them: files, exit codes, sentences."""
 
 import errno
+import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -661,6 +663,54 @@ def test_a_painting_never_replaces_its_model(look_alikes, tmp_path, invoke):
     code, _, err = invoke(stylize, "cat.jpg", "--model", "cat-wave-in.png", "-o", ".")
     assert (code, err.startswith("cat-wave-in.png is one of the given files")) == (2, True)
     assert paintings(tmp_path) == look_alikes
+
+
+def test_a_second_folder_does_not_overwrite_the_paintings_of_the_first(photo, clip, tmp_path, invoke):
+    frames = [make_picture(40, 30, seed=number) for number in range(2)]
+    frames[0].save("fish.gif", save_all=True, append_images=frames[1:], duration=80)
+    for seed, name in enumerate("ABC"):
+        Path(name).mkdir()
+        make_picture(40, 30, seed=seed).save(f"{name}/IMG_1.png")
+    shutil.copy(clip, "A/walk.mp4")
+    shutil.copy("fish.gif", "A/fish.gif")
+    shutil.copy(clip, "C/walk.mp4")
+    shutil.copy("fish.gif", "C/fish.gif")
+    options = ["--norm", "in,bn", "--max-side", "32", "-o", "AB"]
+    assert invoke(stylize, "A", *options)[0] == 0
+    before = paintings(Path("AB"))
+    for photos, name, painting in (
+        (["B"], "IMG_1.png", "IMG_1-mosaic-in.png"),
+        (["B/IMG_1.png"], "IMG_1.png", "IMG_1-mosaic-in.png"),
+        (["C/walk.mp4"], "walk.mp4", "walk-mosaic-in.mp4"),
+        (["C/fish.gif"], "fish.gif", "fish-mosaic-in.gif"),
+    ):
+        code, out, err = invoke(stylize, *photos, *options)
+        assert (code, out) == (2, "")
+        assert err == (
+            f"AB/{painting} is the painting of {tmp_path}/A/{name}, and that of {photos[0][0]}/{name} would "
+            "overwrite it: choose another folder with -o.\n"
+        )
+    assert paintings(Path("AB")) == before
+    make_picture(41, 30).save("A/IMG_1.png")  # the same photo, changed since, and one whose photo is gone
+    assert "already painted" not in invoke(stylize, "A/IMG_1.png", *options)[1]
+    shutil.rmtree("A")
+    assert invoke(stylize, "B", *options)[0] == 0
+
+
+def test_a_ledger_that_does_not_tell_the_photos_is_as_good_as_before(folder, invoke):
+    """Those of earlier versions."""
+    options = ["--norm", "in", "-o", "out"]
+    assert invoke(stylize, folder, *options)[0] == 1
+    ledger = Path("out", LEDGER)
+    lines = [json.loads(line) for line in ledger.read_text().splitlines() if line]
+    assert {line.pop("photo") for line in lines} == {
+        str(folder / name) for name in ("a.jpg", "a.png", "sub/b.jpg", "sub/deep/c.webp")
+    }
+    ledger.write_text("\n".join(map(json.dumps, lines)))
+    assert "4 of 6 already painted" in invoke(stylize, folder, *options)[1]
+    folder.rename(folder.with_name("moved"))
+    make_picture(40, 30, seed=9).save(photo := folder.with_name("a-jpg.png"))
+    assert invoke(stylize, photo, *options)[0] == 0
 
 
 @pytest.mark.slow

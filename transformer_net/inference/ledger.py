@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from dataclasses import asdict, dataclass
+from os.path import samestat
 from pathlib import Path
 
 from transformer_net.errors import SettingError
@@ -24,11 +26,27 @@ def made_of(photo: Path, settings: str) -> str:
     ).hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """What is known of a finished file.
+
+    Attributes:
+        of: What it was made of, as `made_of` gives it.
+        photo: The whole path of its photo; empty where older lines do not tell, or there is none.
+        remark: What is to be told whenever the file is left as it is.
+    """
+
+    of: str = ""
+    photo: str = ""
+    remark: str = ""
+
+
 class Ledger:
     """Which files of a folder are finished, and of what they were made. Safe to share between threads.
 
     One line of JSON a file, appended when the file is complete, in `LEDGER` in that folder; the last line on
-    a file counts. A line that was truncated by a crash is ignored.
+    a file counts. Lines of earlier versions do not tell the photo. A line that was truncated by a crash is
+    ignored.
 
     Args:
         folder: Where the paintings are.
@@ -36,7 +54,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path, self._lock = folder, folder / LEDGER, threading.Lock()
-        self._known: dict[str, tuple[str, str]] = {}  # of what, and a remark
+        self._known: dict[str, _Entry] = {}
         try:
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
@@ -44,7 +62,9 @@ class Ledger:
         for line in lines:
             try:
                 entry = json.loads(line)
-                self._known[str(entry["file"])] = entry["of"], str(entry.get("remark", ""))
+                self._known[str(entry["file"])] = _Entry(
+                    entry["of"], str(entry.get("photo", "")), str(entry.get("remark", ""))
+                )
             except (ValueError, TypeError, KeyError):
                 continue
 
@@ -55,27 +75,47 @@ class Ledger:
 
     def is_done(self, file: Path, of: str) -> bool:
         """Whether `file` is there and was made of just this."""
-        return bool(of) and self._known.get(self._name(file), ("", ""))[0] == of and file.is_file()
+        return bool(of) and self._entry(file).of == of and file.is_file()
 
     def remark(self, file: Path) -> str:
         """What was noted with `file`; empty where nothing was."""
-        return self._known.get(self._name(file), ("", ""))[1]
+        return self._entry(file).remark
 
-    def add(self, file: Path, of: str, remark: str = "") -> None:
-        """Note that `file` is complete, and what is to be told whenever it is left as it is.
+    def other_photo(self, file: Path, photo: Path) -> Path | None:
+        """The photo that `file` was made of, if it is still there and is not this one.
+
+        As in `made_of`, photos of the same size and time of change are one: a copy is no other photo.
+        """
+        noted = Path(self._entry(file).photo)
+        try:
+            before, now = noted.stat(), photo.stat()
+            alike = (before.st_size, before.st_mtime_ns) == (now.st_size, now.st_mtime_ns)
+            if not noted.is_file() or not file.is_file() or alike or samestat(before, now):
+                return None
+        except (OSError, ValueError):  # gone, moved, or no path at all
+            return None
+        return noted
+
+    def add(self, file: Path, of: str, photo: Path | None = None, remark: str = "") -> None:
+        """Note that `file` is complete, of which photo, and what to tell whenever it is left as it is.
 
         Raises:
             SettingError: The note cannot be written.
         """
         with self._lock:
-            self._known[self._name(file)] = of, remark
-            entry = {"file": self._name(file), "of": of} | ({"remark": remark} if remark else {})
-            line = "\n" + json.dumps(entry)  # a new line first: after a crash the last one may lack its end
+            entry = _Entry(of, "" if photo is None else str(photo.absolute()), remark)
+            self._known[self._name(file)] = entry
+            told = {key: value for key, value in asdict(entry).items() if value or key == "of"}
+            # A new line first: after a crash the last one may lack its end.
+            line = "\n" + json.dumps({"file": self._name(file), **told})
             try:
                 with self._path.open("a", encoding="utf-8") as stream:
                     stream.write(line)
             except OSError as error:
                 raise SettingError(f"{self._path} cannot be written: {error.strerror or error}.") from error
+
+    def _entry(self, file: Path) -> _Entry:
+        return self._known.get(self._name(file), _Entry())
 
     def _name(self, file: Path) -> str:
         return file.relative_to(self._folder).as_posix()

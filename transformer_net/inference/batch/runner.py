@@ -125,7 +125,9 @@ def check_outputs(
     batch: BatchPlan,
     given: Iterable[Path],
 ) -> None:
-    """Check before anything is painted that no painting would take the place of a file that was given.
+    """Check before anything is painted that no painting would take the place of something else.
+
+    That is a file that was given, or the painting of another photo that is still there.
 
     Args:
         stills: The photos.
@@ -149,6 +151,11 @@ def check_outputs(
             if _identity(path) in kept:
                 raise SettingError(
                     f"{path} is one of the given files, and the painting of {file.photo} would replace it: "
+                    "choose another folder with -o."
+                )
+            if batch.ledger and (other := batch.ledger.other_photo(path, file.photo)):
+                raise SettingError(
+                    f"{path} is the painting of {other}, and that of {file.photo} would overwrite it: "
                     "choose another folder with -o."
                 )
 
@@ -233,7 +240,7 @@ def paint_on_cluster(
             else:
                 for path in batch.outputs(file):
                     if batch.ledger:
-                        batch.ledger.add(path, of[file])
+                        batch.ledger.add(path, of[file], file.photo)
                     say(str(path))
             bar.advance(photos)
     _sum_up(found, len(found) - len(todo), failed)
@@ -275,11 +282,12 @@ def _paint(file: InputFile, batch: BatchPlan, bar: ProgressBar, painting_lock: t
             )
             seconds = time.perf_counter() - start
         exif = kept(photo.exif, batch.keep_gps) if batch.keep_exif else None
-        _write(batch, path, painting, of, f"{seconds:.1f} s", exif)
+        _write(batch, file, path, painting, of, f"{seconds:.1f} s", exif)
         if several:
             panels.append((title, fit(painting, _PANEL)))
     if several:
-        _write(batch, outputs[-1], side_by_side(panels, panel_side=_PANEL), of, "side by side")
+        sheet = side_by_side(panels, panel_side=_PANEL)
+        _write(batch, file, outputs[-1], sheet, of, "side by side")
     return True
 
 
@@ -318,7 +326,7 @@ def _paint_video(
     finally:
         bar.remove_task(task)
     if batch.ledger:
-        batch.ledger.add(path, of, damage)
+        batch.ledger.add(path, of, file.photo, damage)
     remarks = [f"{time.perf_counter() - start:.1f} s", *clip.changes]
     say(f"{path}  {', '.join(remarks)}")
     return damage
@@ -378,13 +386,19 @@ def _paint_animation(
     finally:
         bar.remove_task(task)
     if batch.ledger:
-        batch.ledger.add(path, of)
+        batch.ledger.add(path, of, file.photo)
     remarks = [f"{time.perf_counter() - start:.1f} s", f"{animation.frames} frames, {painted} of them unlike"]
     say(f"{path}  {', '.join(remarks)}")
 
 
 def _write(
-    batch: BatchPlan, path: Path, picture: Image.Image, of: str, remark: str, exif: bytes | None = None
+    batch: BatchPlan,
+    file: InputFile,
+    path: Path,
+    picture: Image.Image,
+    of: str,
+    remark: str,
+    exif: bytes | None = None,
 ) -> None:
     data = encode(picture, batch.kind, exif=exif)
     try:
@@ -392,7 +406,7 @@ def _write(
     except OSError as error:
         raise SettingError(f"{path} cannot be written: {error.strerror or error}.") from error
     if batch.ledger:
-        batch.ledger.add(path, of)
+        batch.ledger.add(path, of, file.photo)
     say(f"{path}  {remark}")
 
 
