@@ -29,7 +29,7 @@ from transformer_net import commandline
 from transformer_net.checkpoint import load_model, read_info
 from transformer_net.imaging import encode
 from transformer_net.imaging.decode import Limits
-from transformer_net.inference.batch.inputs import InputFile
+from transformer_net.inference.batch.inputs import InputFile, find_inputs
 from transformer_net.inference.batch.runner import BatchPlan, paint_photos
 from transformer_net.inference.ledger import LEDGER
 from transformer_net.inference.options.style_options import StyleOptions
@@ -388,6 +388,17 @@ def test_paintings_beside_their_photos_are_not_painted(folder, tmp_path, invoke)
     assert paintings(folder) == done
     code, out, _ = invoke(stylize, folder, "--norm", "in", "-o", tmp_path / "elsewhere")
     assert (code, "2 of 6 could not be painted" in out) == (1, True)
+
+
+@pytest.mark.parametrize("given", [["photos/sub"], ["photos", "photos/sub"], ["sub"]])
+def test_paintings_are_known_from_a_folder_above(folder, tmp_path, invoke, monkeypatch, given):
+    """A subfolder is given, alone, with the folder above, or from within that one."""
+    assert invoke(stylize, folder, "--norm", "in", "-o", folder)[0] == 1
+    monkeypatch.chdir(folder if given == ["sub"] else tmp_path)
+    found = find_inputs([Path(name) for name in given], tmp_path / "out")
+    assert {file.photo.name for file in found.files if "sub" in file.photo.parts} == {
+        "b.jpg", "broken.jpg", "c.webp",
+    }  # fmt: skip
 
 
 def test_a_name_that_is_no_text(photo, tmp_path, invoke):

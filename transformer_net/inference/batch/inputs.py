@@ -75,9 +75,9 @@ def find_inputs(paths: Sequence[Path], out: Path) -> Inputs:
     """The photos and videos among `paths`, and all in the folders among them, subfolders included, by name.
 
     Hidden files and folders are left out, `out` itself where it lies within, and what a ledger says was
-    painted: paintings that are written beside their photos are not painted the next time. Two photos of a
-    folder that differ in their suffix only keep it in their stem: `cat-jpg` and `cat-png`. So do `Cat.jpg`
-    and `cat.png`, which some file systems cannot tell apart.
+    painted, in these folders, below or above: paintings that are written beside their photos are not painted
+    the next time. Two photos of a folder that differ in their suffix only keep it in their stem: `cat-jpg`
+    and `cat-png`. So do `Cat.jpg` and `cat.png`, which some file systems cannot tell apart.
 
     Raises:
         SettingError: There is nothing to paint; or two photos that were given by name have the same stem.
@@ -111,7 +111,9 @@ def find_inputs(paths: Sequence[Path], out: Path) -> Inputs:
 
 def _add_folder(folder: Path, out: Path, found: Inputs) -> None:
     photos: list[Path] = []
-    _walk(folder, out, frozenset(), photos, found)
+    # A run over a folder above may have left its paintings here, and only its ledger there tells of them.
+    painted = frozenset[Path]().union(*(Ledger(above).files for above in folder.resolve().parents))
+    _walk(folder, out, painted, photos, found)
     names = [photo.relative_to(folder) for photo in sorted(photos)]
     counts = Counter(_key(name.with_suffix("")) for name in names)
     taken: set[str] = set()
@@ -126,15 +128,16 @@ def _add_folder(folder: Path, out: Path, found: Inputs) -> None:
 
 
 def _walk(folder: Path, out: Path, painted: frozenset[Path], photos: list[Path], found: Inputs) -> None:
-    painted |= Ledger(folder).files
+    real = folder.resolve()  # which is one path, wherever the walk began
+    painted |= Ledger(real).files
     try:
         for path in sorted(folder.iterdir()):
-            if path.name.startswith(".") or path in painted:
+            if path.name.startswith(".") or real / path.name in painted:
                 continue
             if path.is_dir():
                 if path.is_symlink():
                     found.links.append(path)
-                elif path.resolve() != out:
+                elif real / path.name != out:
                     _walk(path, out, painted, photos, found)
             elif path.suffix.lower() in _PAINTED and not _is_typescript(path):
                 photos.append(path)
