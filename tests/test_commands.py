@@ -435,6 +435,29 @@ def test_an_unreadable_folder_is_one_failure_among_others(folder, invoke, monkey
     assert Path("out/sub/b-mosaic-in.png").is_file()
 
 
+def test_a_pipe_is_no_photo_and_is_not_waited_for(photo, tmp_path, invoke, monkeypatch):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    photo.rename(folder / "cat.jpg")
+    names = ("a.jpg", "b.gif", "c.ts", "d.mp4")
+    for name in names:
+        os.mkfifo(folder / name)
+    opened = Path.open
+
+    def not_waiting(path, *mode, **options):
+        assert not path.is_fifo(), "this would wait for ever"
+        return opened(path, *mode, **options)
+
+    monkeypatch.setattr(Path, "open", not_waiting)
+    code, _, err = invoke(stylize, folder, "--norm", "in")
+    assert (code, err.splitlines()) == (
+        1,
+        [f"{folder}/{name}: '{name}' is not a regular file." for name in names],
+    )
+    assert paintings(Path("out")).keys() == {"cat-mosaic-in.png"}
+    assert invoke(stylize, folder / "a.jpg") == (2, "", f"{folder}/a.jpg: 'a.jpg' is not a regular file.\n")
+
+
 def test_no_file_is_passed_over_in_silence(tmp_path, invoke):
     folder = tmp_path / "phone"
     folder.mkdir()

@@ -149,8 +149,8 @@ def _walk(folder: Path, out: Path, painted: frozenset[Path], photos: list[Path],
 
 def _is_typescript(path: Path) -> bool:
     """Whether a file is called as transport streams are, and is none."""
-    try:
-        return path.suffix.lower() == ".ts" and transport_packet(path) is None
+    try:  # opening a pipe could wait forever; it is refused when it is to be painted
+        return path.suffix.lower() == ".ts" and path.is_file() and transport_packet(path) is None
     except OSError:  # reported by whoever is to paint it
         return False
 

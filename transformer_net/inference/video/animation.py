@@ -71,8 +71,10 @@ def suffix_of(kind: str) -> str:
 
 
 def find_animation(path: Path, limits: Limits) -> Animation | None:
-    """The animation in a file; None where it is a still picture, no picture, or damaged."""
+    """The animation in a file; None where it is a still picture, no picture, damaged, or no regular file."""
     try:
+        if not path.is_file():  # opening a pipe or a device could wait forever
+            return None
         if format_of(path) not in ANIMATED:  # opening some other formats decodes them
             return None
         with opened(path, limits) as (name, image):

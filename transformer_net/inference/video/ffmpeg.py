@@ -29,6 +29,8 @@ def address(path: Path) -> str:
 def opened(path: Path) -> Iterator[Any]:
     """A video, opened for reading; ffmpeg's errors become one sentence."""
     av = pyav()
+    if path.exists() and not path.is_file():  # opening a pipe or a device could wait forever
+        raise UnreadableVideoError(f"{path.name!r} is not a regular file.")
     if not path.is_file():
         raise UnreadableVideoError(f"There is no file {path.name!r}.")
     try:
