@@ -134,6 +134,13 @@ def test_stylize_like_a_picture(photo, invoke, predictors):
     assert first == again != blend
 
 
+def test_the_longest_name_of_a_style_picture(photo, invoke, predictors):
+    make_picture(90, 80, seed=3).save(picture := f"{'s' * 250}.png")
+    code, _, err = invoke(stylize, photo, "--style-picture", picture, "--norm", "bn,in")
+    assert (code, err) == (0, "")
+    assert len({path.name.removeprefix("cat-sss") for path in Path("out").iterdir()}) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

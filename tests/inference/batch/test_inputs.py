@@ -18,10 +18,32 @@ def test_a_dangling_link_leaves_the_rest_of_the_folder(tmp_path):
 
 
 @pytest.mark.parametrize("style", ["x" * 300, "волна" * 30])
-def test_a_name_without_room_is_still_found(style):
-    """The rest of the name alone is too long; the search for a shorter stem ends."""
-    path = painting_path(Path("out"), Path("photo"), f"-{style}-in.png")
-    assert path.name.endswith(f"-{style}-in.png")
+@pytest.mark.parametrize("photo", ["cat", "é" * 125])
+def test_a_long_name_of_a_style_is_cut_too(tmp_path, photo, style):
+    paths = {
+        painting_path(tmp_path, Path("sub", first), second, rest)
+        for first in (photo, f"{photo}s")
+        for second in (style, f"{style}s")
+        for rest in ("-bn-se.webp", ".png")
+    }
+    assert len(paths) == 8
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()  # a longer one cannot be written
+        assert path.name.startswith(photo[:3])
+        assert path.name.endswith(("-bn-se.webp", ".png"))
+
+
+def test_names_are_as_long_as_they_can_be():
+    """What has room is not cut, and where only the photo's part is too long, the style's is not."""
+    whole, photo, style = (
+        painting_path(Path(), Path("p" * first), "s" * second, "-in.png").name
+        for first, second in ((100, 147), (250, 4), (3, 250))
+    )
+    assert whole == f"{'p' * 100}-{'s' * 147}-in.png"
+    assert photo.endswith("-ssss-in.png")
+    assert style.startswith("ppp-sss")
+    assert len(whole) == len(photo) == len(style) == 255
 
 
 def test_a_photo_that_is_gone_is_not_painted_before(tmp_path):

@@ -23,6 +23,9 @@ _PAINTED: Final = SUFFIXES | REFUSED_SUFFIXES | VIDEO_SUFFIXES
 _LONGEST_NAME: Final = 255
 """Bytes of a file's name, on nearly every file system."""
 
+_LEAST_NAME: Final = 24
+"""Bytes that are left for a photo's name, however long the style's is: a few letters and a digest."""
+
 
 @dataclass(frozen=True)
 class InputFile:
@@ -177,19 +180,24 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def painting_path(folder: Path, stem: Path, rest: str) -> Path:
-    """Where a painting is written: `stem` below `folder`, `rest` added to its name.
+def painting_path(folder: Path, stem: Path, style: str, rest: str) -> Path:
+    """Where a painting is written: `stem` below `folder`, a hyphen, `style` and `rest` added to its name.
 
-    Names have at most 255 bytes. A longer one is cut, and ends in a digest that tells it from others.
+    Names have at most 255 bytes. Of a longer one the photo's part is cut, and then the style's.
     """
-    room = _LONGEST_NAME - len(os.fsencode(rest))
-    name = stem.name
-    if len(os.fsencode(name)) > room:
-        digest = f"~{_digest(name)}"
-        while name and len(os.fsencode(name)) > room - len(digest):
-            name = name[:-1]
-        name += digest
-    return folder / stem.parent / f"{name}{rest}"
+    room = _LONGEST_NAME - len(os.fsencode(f"-{rest}"))
+    style = _cut(style, room - min(_LEAST_NAME, len(os.fsencode(stem.name))))
+    return folder / stem.parent / f"{_cut(stem.name, room - len(os.fsencode(style)))}-{style}{rest}"
+
+
+def _cut(name: str, room: int) -> str:
+    """A name of at most `room` bytes; one that is cut ends in a digest that tells it from others."""
+    if len(os.fsencode(name)) <= room:
+        return name
+    digest = f"~{_digest(name)}"
+    while name and len(os.fsencode(name)) > room - len(digest):
+        name = name[:-1]
+    return name + digest
 
 
 def check_writable(folder: Path) -> None:

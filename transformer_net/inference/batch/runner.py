@@ -79,13 +79,13 @@ class BatchPlan:
         suffix = {"jpeg": ".jpg"}.get(self.kind, f".{self.kind}")
         paths = [self.painting(file, stylizer, suffix) for stylizer in self.stylizers]
         if len(paths) > 1:
-            paths.append(painting_path(self.out, file.stem, f"-{self.stylizers[0].info.style}{suffix}"))
+            paths.append(painting_path(self.out, file.stem, self.stylizers[0].info.style, suffix))
         return paths
 
     def painting(self, file: InputFile, stylizer: AnyStylizer, suffix: str) -> Path:
         """Where the painting by one of the stylizers is written."""
         info = stylizer.info
-        return painting_path(self.out, file.stem, f"-{info.style}-{norm_slug(info.norm)}{suffix}")
+        return painting_path(self.out, file.stem, info.style, f"-{norm_slug(info.norm)}{suffix}")
 
     def made_of(self, file: InputFile) -> str:
         """What the files of a photo depend on; empty where nobody asks, or there is no photo."""
