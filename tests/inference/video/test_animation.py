@@ -1,5 +1,7 @@
 """Animated pictures stay animations, with their times, plays and transparency; repeats are painted once."""
 
+from zlib import crc32
+
 import av
 import numpy as np
 import pytest
@@ -48,8 +50,7 @@ def make_animation(path, kind, mode="RGB", **more):
         kinds.get(kind, kind.upper()),
         save_all=True,
         append_images=frames[1:],
-        duration=TIMES,
-        **{**OPTIONS[kind], **more},
+        **{"duration": TIMES, **OPTIONS[kind], **more},
     )
     return [pictures[number] for number in SHOWN]
 
@@ -60,7 +61,7 @@ def seen(path):
         frames, times = [], []
         for frame in ImageSequence.Iterator(image):
             frames.append(frame.convert("RGBA"))
-            times.append(round(frame.info["duration"]))
+            times.append(round(frame.info.get("duration", 0)))
         return frames, times, image.info.get("loop")
 
 
@@ -109,6 +110,44 @@ def test_how_often_it_is_played_survives_another_kind(tmp_path, stylizer, kind, 
     for other in ("gif", "webp", "apng"):
         paint(source, target := tmp_path / f"b{suffix_of(other)}", stylizer, other)
         assert find_animation(target, DEFAULT_LIMITS).plays == plays
+
+
+@pytest.mark.parametrize(
+    ("times", "kind", "written"),
+    [
+        ([33] * 10, "gif", [30, 40, 30, 30, 40, 30, 30, 30, 40, 30]),
+        ([16] * 10 + [140], "gif", [20] * 10 + [100]),  # nothing is shown faster, and the end is in time
+        ([0, 10, 100, 5], "gif", [0, 10, 100, 0]),  # for a tenth of a second, all four, as before
+        ([33] * 3, "webp", [33] * 3),
+        ([0, 10, 16, 11], "webp", [0, 10, 16, 11]),
+        ([16] * 3, "mp4", [16] * 3),
+        ([5, 16, 16], "mp4", [100, 16, 16]),
+    ],
+)
+def test_times_that_a_kind_cannot_hold_add_up(tmp_path, stylizer, times, kind, written):
+    frames = [make_picture(20, 16, seed=number) for number in range(len(times))]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], duration=times)
+    paint(tmp_path / "a.webp", target := tmp_path / f"b.{kind}", stylizer, kind)
+    if kind != "mp4":
+        assert seen(target)[1] == written
+        return
+    with av.open(str(target)) as file:
+        begins = [round(frame.pts * frame.time_base * 1000) for frame in file.decode(video=0)]
+        assert [*begins, file.duration // 1000] == [sum(written[:number]) for number in range(len(times) + 1)]
+
+
+def test_parts_of_a_millisecond_add_up(tmp_path, stylizer):
+    """An APNG with sixty frames a second."""
+    make_animation(tmp_path / "a.png", "apng", duration=[16] * 5)
+    data = (tmp_path / "a.png").read_bytes()
+    chunks = data.split(b"fcTL")
+    for number, chunk in enumerate(chunks[1:], 1):
+        control = chunk[:20] + (1).to_bytes(2, "big") + (60).to_bytes(2, "big") + chunk[24:26]
+        chunks[number] = control + crc32(b"fcTL" + control).to_bytes(4, "big") + chunk[30:]
+    (tmp_path / "a.png").write_bytes(b"fcTL".join(chunks))
+    for kind, written in (("apng", [17, 16, 17, 17, 16]), ("gif", [20, 20, 20, 20, 20])):
+        paint(tmp_path / "a.png", target := tmp_path / f"b{suffix_of(kind)}", stylizer, kind)
+        assert seen(target)[1] == written
 
 
 def test_an_animation_becomes_a_video(tmp_path, stylizer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -34,6 +34,8 @@ _MOST_PIXELS: Final = 1_000_000_000
 """Of all frames together: but for mp4, they are in memory until the last one is painted."""
 
 _SHORTEST, _USUAL = 11, 100  # milliseconds: browsers show frames with less than the first for the second
+
+_GIF_UNIT, _GIF_SHORTEST = 10, 20  # milliseconds
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def _plays(name: str, image: Image.Image) -> int:
     return int(loop) + (name == "GIF" and loop > 0)  # GIF counts repetitions
 
 
-def read_animation(animation: Animation, limits: Limits) -> Iterator[tuple[Photo, int]]:
+def read_animation(animation: Animation, limits: Limits) -> Iterator[tuple[Photo, float]]:
     """Each frame as a whole picture, and for how many milliseconds it is shown.
 
     Raises:
@@ -104,7 +106,7 @@ def read_animation(animation: Animation, limits: Limits) -> Iterator[tuple[Photo
     with opened(animation.path, limits) as (name, image):
         for number in animation.numbers:
             photo = photo_of(image, limits, name, number)
-            yield photo, round(image.info.get("duration") or 0)
+            yield photo, float(image.info.get("duration") or 0)
 
 
 def paint_animation(
@@ -148,9 +150,10 @@ def paint_animation(
         check_side(min(longest, options.max_side or longest), kind, instead="apng")
     painter = _Painter(stylizer, options)
     frames = ((painter(photo), time) for photo, time in read_animation(animation, limits))
+    timed = _in_whole_times(frames, *((_GIF_UNIT, _GIF_SHORTEST) if kind == "gif" else (1, _SHORTEST)))
 
     def told() -> Iterator[tuple[Image.Image, int]]:
-        for done, frame in enumerate(frames, 1):
+        for done, frame in enumerate(timed, 1):
             yield frame
             on_frame(done)
 
@@ -167,6 +170,25 @@ def paint_animation(
     finally:
         unfinished.unlink(missing_ok=True)
     return painter.painted
+
+
+def _in_whole_times(
+    frames: Iterable[tuple[Image.Image, float]], unit: int, shortest: int
+) -> Iterator[tuple[Image.Image, int]]:
+    """The same frames, with times in multiples of `unit` milliseconds that take as long in all.
+
+    What is rounded at one frame is made up for at the next ones. Times of less than `_SHORTEST` stay so: they
+    stand for the usual one, whatever they are.
+    """
+    due = 0.0  # how long the next frame has to last for the one after it to begin when it should
+    for picture, time in frames:
+        if time < _SHORTEST:
+            yield picture, int(time // unit) * unit
+            continue
+        due += time
+        whole = max(shortest, unit * round(due / unit))
+        due -= whole
+        yield picture, whole
 
 
 class _Painter:
