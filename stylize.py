@@ -120,7 +120,8 @@ def stylize(
     format: Annotated[
         str | None,
         typer.Option(
-            help="Photos: png, jpeg or webp. Animations: gif, webp, apng, avif or mp4; else as they come.",
+            help="Photos: png, jpeg or webp. Animations: gif, webp, apng, avif or mp4; else as they come. "
+            "Videos: mp4.",
             show_default="png",
         ),
     ] = None,
@@ -197,14 +198,17 @@ def stylize(
                 animations[file] = animation
     if steady and not clips and not animations:
         raise SettingError("--steady is for videos, and no video was given.")
-    if clips == found and wanted is not None:
+    if clips == found and wanted not in (None, "mp4"):
         raise SettingError("--format is for photos: videos are written as mp4.")
-    if moves_only and not animations:
+    if moves_only and not animations and not (clips and wanted == "mp4"):
         raise SettingError(f"--format {wanted} is for animations, and none was given.")
-    if (clips or animations) and (mask or options.match_palette):  # frames would flicker
-        raise SettingError("--mask and --match-palette are for photos, not for videos and animations.")
-    if clips == found and (keep_exif or keep_gps):
-        raise SettingError("--keep-exif and --keep-gps are for photos: videos have no EXIF.")
+    moving = [file.photo for file in found if file.is_video or file in animations]
+    if moving and (mask or options.match_palette):  # frames would flicker
+        raise SettingError(
+            f"--mask and --match-palette are for photos, not for videos and animations such as {moving[0]}."
+        )
+    if len(moving) == len(found) and (keep_exif or keep_gps):
+        raise SettingError("--keep-exif and --keep-gps are for photos, not for videos and animations.")
     stylizers = _stylizers(style, style_picture, norm, model, mask, device, engine, precision)
     for stylizer in stylizers:
         stylizer.check(options)  # before a folder of photos is read

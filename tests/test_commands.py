@@ -569,6 +569,13 @@ def test_a_folder_with_videos(clip, tmp_path, invoke):
     assert paintings(tmp_path / "out") == done
 
 
+def test_videos_are_written_as_mp4_also_where_that_is_said(clip, photo, tmp_path, invoke):
+    for given in ([clip], [clip, photo]):
+        options = ["--norm", "in", "--engine", "torch", "--format", "mp4"]
+        assert invoke(stylize, *given, *options)[::2] == (0, "")
+    assert paintings(tmp_path / "out").keys() == {"walk-mosaic-in.mp4", "cat-mosaic-in.png"}
+
+
 def test_a_damaged_video_is_painted_and_told(clip, tmp_path, invoke):
     tape = clip.with_name("tape.mts")
     make_clip(tape, Walk(64, 48, 9), make_picture(100, 75))
@@ -613,11 +620,21 @@ def test_options_that_are_not_for_all(clip, photo, invoke):
     assert (code, out, err) == (2, "", "--steady is for videos, and no video was given.\n")
     code, out, err = invoke(stylize, clip, "--format", "jpg")
     assert (code, out, err) == (2, "", "--format is for photos: videos are written as mp4.\n")
-    code, out, err = invoke(stylize, clip, "--keep-exif")
-    assert (code, out) == (2, "")
-    assert err == "--keep-exif and --keep-gps are for photos: videos have no EXIF.\n"
+    code, out, err = invoke(stylize, photo, "--format", "mp4")
+    assert (code, out, err) == (2, "", "--format mp4 is for animations, and none was given.\n")
+    frames = [make_picture(40, 30, seed=number) for number in range(2)]
+    frames[0].save(fish := clip.with_name("fish.gif"), save_all=True, append_images=frames[1:], duration=80)
+    for moving in ([clip], [fish], [clip.parent]):
+        code, out, err = invoke(stylize, *moving, "--keep-exif")
+        assert (code, out) == (2, "")
+        assert err == "--keep-exif and --keep-gps are for photos, not for videos and animations.\n"
+    for first in (clip, fish):
+        assert invoke(stylize, photo, first, "--match-palette") == (
+            2,
+            "",
+            f"--mask and --match-palette are for photos, not for videos and animations such as {first}.\n",
+        )
     for options, said in (
-        (["--match-palette"], "--mask and --match-palette are for photos, not for videos and animations.\n"),
         (
             ["--engine-cluster", "ray"],
             "A cluster paints photos only: leave out --engine-cluster for videos.\n",
