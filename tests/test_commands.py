@@ -990,3 +990,15 @@ def test_what_may_not_be_read_is_one_sentence(invoke, monkeypatch):
     monkeypatch.setattr(train_module, "open_content", refused)
     code, _, err = invoke(train, "--content", "/home/else/photos")
     assert (code, err) == (2, "/home/else/photos cannot be used: Permission denied.\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_a_full_disk_behind_the_output_is_one_sentence(arguments):
+    script = "from transformer_net.commandline import run, say\ndef hello(): say('hello')\nrun(hello)"
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.run(
+            [sys.executable, "-c", script, *arguments],
+            cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert process.returncode == 2
+    assert process.stderr == "The output cannot be written: No space left on device.\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import io
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -49,6 +51,13 @@ def run(command: Callable[..., Any]) -> None:
         raise SystemExit(2) from error
     except PermissionError as error:  # wherever a file is first asked for: never a defect of ours
         complain(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
+        raise SystemExit(2) from error
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        complain(f"{error.filename or 'The output'} cannot be written: {error.strerror}.")
+        # What could not be written waits to be written at the exit, which would complain of it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(2) from error
 
 
