@@ -43,6 +43,8 @@ _OFF: Final = (
 
 _MEASURING: Final = "<p>Measuring the time with a few steps …</p>"
 
+_BUSY: Final = "<p>A style is being trained; its remaining time is shown beside it.</p>"
+
 
 class TrainHandlers:
     """The events of the tab. One instance serves all visitors and keeps nothing of theirs.
@@ -71,13 +73,21 @@ class TrainHandlers:
             yield _promise()
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
         if times is None:
-            yield "<p>Another style is being trained; its remaining time is shown beside it.</p>"
+            yield _BUSY
             return
         yield (
             f"<p><strong>{train_view.spoken(times.seconds(length)).capitalize()}</strong> for {length:,} "
             f"steps, estimated from a short trial ({times.step:.2g} s a step). "
             "The estimate is corrected during the training.</p>"
         )
+
+    async def estimate_again(self, said: str, *order: Any) -> AsyncIterator[Any]:
+        """`estimate`, where it could not tell because of a training, which has ended by now."""
+        if said != _BUSY:
+            yield gr.skip()
+            return
+        async for line in self.estimate(*order):
+            yield line
 
     async def begin(self, upload: dict[str, Any] | None, name: str, norm: str, steps: int) -> None:
         """Start the training.
@@ -90,7 +100,7 @@ class TrainHandlers:
         try:
             length = _length(steps)
             picture = await self._open(upload)
-            wanted = str(name or "").strip() or Path(str(upload.get("orig_name") or "")).stem
+            wanted = await self._wanted(name, upload, picture)
             await asyncio.to_thread(self._manager.start, picture, wanted, str(norm), length)
         except StylizerError as error:
             raise toast(error) from None
@@ -217,6 +227,11 @@ class TrainHandlers:
 
 
 def build(
+    async def _wanted(self, name: str, upload: dict[str, Any], picture: Any) -> str:
+        """The name that the visitor gave, else one for the picture."""
+        file = str(upload.get("orig_name") or "")
+        return str(name or "").strip() or await asyncio.to_thread(self._manager.name_for, picture, file)
+
     service: PaintingService,
     manager: TrainingManager,
     page: gr.Blocks,
@@ -264,19 +279,23 @@ def build(
     gr.on(
         [picture.change, norm.change, steps.change],
         handlers.estimate,
-        [picture, norm, steps],
+        order,
         estimate,
         preprocess=False,  # as in the Compare tab
         trigger_mode="always_last",
-        # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
-        **{**quiet, "concurrency_limit": 1},
+        **one_at_a_time,
     )
+    # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
+    one_at_a_time = {**quiet, "concurrency_limit": 1, "concurrency_id": "estimate"}
+    order = [picture, norm, steps]
     styles = [compare.thumbnails, *pickers.components()]
     watched = [progress, sample, curves, *styles]
-    start.click(handlers.begin, [picture, name, norm, steps], preprocess=False, **quiet).success(
-        handlers.follow, None, watched, **quiet
-    )
-    gr.on([page.load, tab.select], handlers.follow, None, watched, trigger_mode="once", **quiet)
+    started = start.click(handlers.begin, [picture, name, norm, steps], preprocess=False, **quiet)
+    for ended in (
+        started.success(handlers.follow, None, watched, **quiet),
+        gr.on([page.load, tab.select], handlers.follow, None, watched, trigger_mode="once", **quiet),
+    ):
+        ended.then(handlers.estimate_again, [estimate, *order], estimate, preprocess=False, **one_at_a_time)
     stop.click(handlers.stop, **quiet)
     use.click(handlers.use, None, [tabs, *styles], **quiet)
     with compare.improve:

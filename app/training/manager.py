@@ -8,6 +8,7 @@ was stopped early, goes into the folder of own styles, and the server paints wit
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import shutil
 import tempfile
@@ -177,6 +178,14 @@ class TrainingManager:
             self._thread.start()
             return self.status
 
+    def name_for(self, picture: Image.Image, file: str) -> str:
+        """The name of a style where none was given: that of the picture's file; `style`, `style-2` and so on
+        where nothing of that can be kept, the first one that is free or this very picture's."""
+        if name := style_name(Path(file).stem):
+            return name
+        names = itertools.chain(["style"], (f"style-{count}" for count in itertools.count(2)))
+        return next(name for name in names if not (taken := _find(name)) or _is_of(taken, picture))
+
     def trained(self, picture: Image.Image, name: str) -> list[str]:
         """The normalizers for which an own style of that name and picture has a model already."""
         style = _find(style_name(name))
@@ -212,7 +221,7 @@ class TrainingManager:
         picture has without such a model."""
         name, most = request.style, self._service.settings.max_own_styles
         if not name:
-            raise SettingError("Give the style a name with a letter or a digit in it.")
+            raise SettingError("Give the style a name with a letter from a to z or a digit in it.")
         taken = _find(name)
         if taken is None:
             kept = {path.parent.name for path in own_folder().glob("*/style.png")}

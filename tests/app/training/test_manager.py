@@ -220,8 +220,9 @@ def test_the_page_has_no_event_that_trains_where_it_is_off(few_models, own, allo
     [
         ("Mosaic", "'mosaic' comes with the project"),
         ("mine", "'mine' belongs to another picture"),
-        ("!?", "with a letter or a digit"),
-        ("", "with a letter or a digit"),
+        ("!?", "with a letter from a to z or a digit"),
+        ("Кот", "with a letter from a to z or a digit"),
+        ("", "with a letter from a to z or a digit"),
     ],
 )
 def test_names_that_are_taken_or_none_are_refused(service, own, name, said, monkeypatch):
@@ -464,6 +465,28 @@ def test_a_failed_training_leaves_the_picture_to_the_style_s_other_run(own):
 
 def test_whether_a_picture_has_a_model_already(service, own):
     (own / "mine").mkdir(parents=True)
+def test_a_style_without_a_name_is_called_as_its_file_or_counted(service, own):
+    manager, other = TrainingManager(service), make_picture(96, 80, seed=8)
+    assert manager.name_for(PICTURE, "Été, 2.jpg") == "ete-2"
+    assert manager.name_for(PICTURE, "Кот.jpg") == "style"
+    for name, picture in (("style", PICTURE), ("style-2", make_picture(96, 80, seed=9))):
+        (own / name).mkdir(parents=True)
+        picture.save(own / name / "style.png")
+    assert manager.name_for(PICTURE, "Кот.jpg") == "style"  # another normalizer of the same style
+    assert manager.name_for(other, "日本.jpg") == manager.name_for(other, "") == "style-3"
+
+
+def test_the_estimate_is_made_again_once_the_training_has_ended(service, own):
+    from app.page import train_tab
+
+    async def lines(said):
+        handlers = train_tab.TrainHandlers(service, TrainingManager(service), _pickers())
+        return [line async for line in handlers.estimate_again(said, None, "in", 150)]
+
+    assert asyncio.run(lines(train_tab._BUSY)) == [train_tab._promise()]
+    assert asyncio.run(lines("<p>About a minute</p>")) == [{"__type__": "update"}]
+
+
     PICTURE.save(own / "mine" / "style.png")
     (own / "mine" / "in.safetensors").write_bytes(b"")
     manager = TrainingManager(service)
