@@ -60,6 +60,11 @@ def learning(norm: str, line: str) -> str:
     return _caption(norm, "done", escape(line))
 
 
+def is_done(caption: str) -> bool:
+    """Whether the painting above it is one of those that are shown now."""
+    return 'data-state="done"' in caption
+
+
 def stopped(norm: str, caption: str) -> str:
     """What to show instead of `caption` once no more paintings come."""
     if _UNFINISHED.search(caption):

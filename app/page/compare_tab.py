@@ -43,25 +43,49 @@ Gone = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What paintings that belong together were made of.
+
+    Attributes:
+        photo: The photo, as Gradio names an upload.
+        style_picture: The style picture likewise; None where they are in a style of the catalogue.
+        side: The longest side that was painted.
+        options: How it was painted.
+    """
+
+    photo: dict[str, Any] | None
+    style_picture: dict[str, Any] | None
+    side: int
+    options: StyleOptions
+
+
+@dataclass
+class Wall:
+    """What hangs on one visitor's page. Gradio keeps one for each opening of it.
+
+    Attributes:
+        comparison: What the shown paintings were made of; None before the first.
+    """
+
+    comparison: Comparison | None = None
+
+
+@dataclass(frozen=True)
 class CompareTab:
     """What other tabs need of this one.
 
     Attributes:
-        photo: The photo's upload.
         style: The choice of a style.
-        style_picture: The upload of a picture as a style.
         second: The choice of a style that is mixed in.
-        side: The longest side to paint.
+        wall: A `Wall`.
         shown: The photo as it was painted, the four paintings, the four captions.
         improve: An empty place below paintings in the style of a visitor's picture.
         thumbnails: Style sheet of the styles that came since the page was made.
     """
 
-    photo: gr.Image
     style: gr.Radio
-    style_picture: gr.Image
     second: gr.Dropdown
-    side: gr.Radio
+    wall: gr.State
     shown: list[Any]
     improve: gr.Column
     thumbnails: gr.HTML
@@ -72,7 +96,7 @@ class CompareHandlers:
 
     Pictures go to the page as paths: Gradio would encode a PIL image again at each step. The paintings that
     are shown come in with the event and go out again. An update that leaves a picture as it is would make
-    Gradio copy the component, and files of such copies are never deleted.
+    Gradio copy the component, and it never deletes files of such copies; `sweep` does, later.
 
     Args:
         service: Where the painting is done.
@@ -83,6 +107,7 @@ class CompareHandlers:
 
     async def paint(
         self,
+        wall: Wall,
         upload: dict[str, Any] | None,
         style: str,
         style_picture: dict[str, Any] | None,
@@ -92,6 +117,7 @@ class CompareHandlers:
         """Paint a photo with every normalizer.
 
         Args:
+            wall: Where the paintings hang; it is told what they are made of.
             upload: The photo as Gradio names it: a dictionary with `path` and `orig_name`.
             style: A style of the catalogue, or `style_pickers.YOUR_PICTURE`.
             style_picture: That picture, as Gradio names it.
@@ -128,26 +154,28 @@ class CompareHandlers:
             pictures[0] = await self.save(photo.with_alpha(photo.rgb), folder / f"{stem}.png")
         except StylizerError as error:
             raise toast(error) from None
+        of_picture = isinstance(wanted, StylePicture)
+        wall.comparison = Comparison(upload, style_picture if of_picture else None, side, options)
         gone = leaving()
         for place, norm in enumerate(ALL):
             if norm not in norms:
                 pictures[place + 1] = None
                 continue
             captions[place] = card_captions.painting(norm)
-            yield _status(f"Painting with {NORM_TITLES[norm]} …"), *pictures, *captions
+            yield _status(f"Painting with {NORM_TITLES[norm]} …", wall), *pictures, *captions
             try:
                 painted = await self.paint_one(photo, wanted, norm, options, gone, patient=place > 0)
                 name = f"{stem}-{painted.style}-{norm_slug(norm)}.png"
                 pictures[place + 1] = await self.save(painted.image, folder / name)
             except Exception as error:  # a full disk, say: nothing may be left that says "painting …"
-                yield _status("Stopped."), *pictures, *_stopped(captions)
+                yield _status("Stopped.", wall), *pictures, *_stopped(captions)
                 raise (toast(error) if isinstance(error, StylizerError) else error) from None
             captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
         width, height = photo.size
         done = f"Painted at {width} × {height}. Click a painting to see that place enlarged below."
         if await asyncio.to_thread(_is_animation, upload, self._service.limits):
             done += " Here, only the first frame of an animation is painted; the command line paints all."
-        yield _status(done), *pictures, *captions
+        yield _status(done, wall), *pictures, *captions
 
     async def convert(self, upload: dict[str, Any] | None) -> Any:
         """What to show for an upload: nothing else, or a PNG of it; see `show_converted`.
@@ -165,9 +193,9 @@ class CompareHandlers:
         except StylizerError as error:
             raise toast(error) from None
 
-    def stop(self, *captions: str) -> tuple[str, ...]:
+    def stop(self, wall: Wall, *captions: str) -> tuple[str, ...]:
         """Status line and captions after the visitor stopped the painting."""
-        return _status("Stopped."), *_stopped(captions)
+        return _status("Stopped.", wall), *_stopped(captions)
 
     async def _style(
         self, style: str, upload: dict[str, Any] | None, second: str, mix: float
@@ -281,8 +309,10 @@ def _is_animation(upload: dict[str, Any] | None, limits: Limits) -> bool:
         return False
 
 
-def _status(text: str) -> str:
-    return f"<p>{text}</p>"
+def _status(text: str, wall: Wall) -> str:
+    """The line, which also tells the style sheet whether the paintings came of a visitor's picture."""
+    of_picture = wall.comparison is not None and wall.comparison.style_picture is not None
+    return f"<p{' data-of-picture' if of_picture else ''}>{text}</p>"
 
 
 def _stopped(captions: Sequence[str]) -> list[str]:
@@ -305,13 +335,14 @@ def build(service: PaintingService, offered: list[Style]) -> CompareTab:
             before = _picture("photo", "The photo")
             with gr.Row(elem_id="results"):
                 paintings, captions = zip(*(_card(norm) for norm in ALL), strict=True)
-            improve = gr.Column(elem_id="improve", min_width=0, visible=False)
+            improve = gr.Column(elem_id="improve", min_width=0)
     gr.HTML(compare_view.markup(), elem_id="compare-view", apply_default_css=False)
     thumbnails = gr.HTML("", elem_id="thumbnails", apply_default_css=False)
+    wall = gr.State(Wall())
     shown = [before, *paintings, *captions]
     event = paint.click(
         handlers.paint,
-        inputs=[photo, style, style_picture, *options, *shown],
+        inputs=[wall, photo, style, style_picture, *options, *shown],
         outputs=[status, *shown],
         preprocess=False,  # Gradio's own decoding differs from ours and toasts internal paths
         show_progress="hidden",  # the captions tell it; an overlay would hide finished paintings
@@ -322,23 +353,22 @@ def build(service: PaintingService, offered: list[Style]) -> CompareTab:
     show_converted(style_picture, service)
     stop.click(
         handlers.stop,
-        inputs=list(captions),
+        inputs=[wall, *captions],
         outputs=[status, *captions],
         cancels=[event],
         concurrency_limit=None,
         show_progress="hidden",
         api_visibility="private",
     )
-    is_yours = f"const update = {{ __type__: 'update', visible: name === '{style_pickers.YOUR_PICTURE[1]}' }}"
     style.change(
         None,
         style,
-        [style_picture, improve],
-        js=f"name => {{ {is_yours}; return [update, update]; }}",
+        style_picture,
+        js=f"name => ({{ __type__: 'update', visible: name === '{style_pickers.YOUR_PICTURE[1]}' }})",
         api_visibility="private",
     )
-    side, *_, second, _ = options
-    return CompareTab(photo, style, style_picture, second, side, shown, improve, thumbnails)
+    *_, second, _ = options
+    return CompareTab(style, second, wall, shown, improve, thumbnails)
 
 
 def _controls(

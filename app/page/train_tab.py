@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from html import escape
-from pathlib import Path
 from typing import Any, Final
 
 import gradio as gr
@@ -16,6 +15,7 @@ from app.page.compare_tab import (
     STYLE_PICTURE,
     CompareHandlers,
     CompareTab,
+    Wall,
     show_converted,
     toast,
     upload_box,
@@ -130,77 +130,86 @@ class TrainHandlers:
             before, known = status, names
             await asyncio.sleep(_LOOK_SECONDS)
 
-    async def improve(
-        self,
-        upload: dict[str, Any] | None,
-        style_picture: dict[str, Any] | None,
-        name: str,
-        side: int,
-        *shown: Any,
-    ) -> AsyncIterator[tuple[Any, ...]]:
-        """Train on a style picture, from what is predicted of it, one normalizer after the other.
+    async def improve(self, wall: Wall, name: str, *shown: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """Train on the style picture of the shown paintings, from what is predicted of it, one normalizer
+        after the other, and paint their photo meanwhile.
 
         Args:
-            upload: The photo; it is painted again and again meanwhile.
-            style_picture: The style picture.
+            wall: Tells what the paintings were made of, and whether others hang there by now.
             name: What the style shall be called.
-            side: The longest side to paint.
             shown: The photo and the paintings that are shown now, then the captions.
 
         Yields:
-            Progress, photo, paintings, captions, thumbnails and choices of styles.
+            Progress, photo, paintings, captions, thumbnails and choices of styles. Only what is new: once
+            something else is painted, that stays, and the training goes on beside it.
 
         Raises:
             gr.Error: With one sentence, if something is not usable, or another training runs.
         """
-        compare = CompareHandlers(self._service)
-        pictures = [file_access.painting(value) for value in shown[: 1 + len(NORMS)]]
-        captions = [str(caption) for caption in shown[1 + len(NORMS) :]]
-        same = [gr.skip()] * (1 + len(self._pickers.components()))
+        compare, comparison = CompareHandlers(self._service), wall.comparison
         folder, began = file_access.cache() / f"painting-{secrets.token_hex(16)}", False
+
+        def step(progress: str, new: dict[int, Any], offer: list[Any] | None = None) -> tuple[Any, ...]:
+            hangs = wall.comparison is comparison
+            same = [gr.skip()] * (1 + len(self._pickers.components()))
+            updates = (new.get(place, gr.skip()) if hangs else gr.skip() for place in range(len(shown)))
+            return progress, *updates, *(offer or same)
+
+        def tell_kept() -> None:
+            if wall.comparison is not comparison:  # then the progress line is no longer seen
+                gr.Info(f"The style {style} can be painted with now.", title="Trained")
+
         try:
-            if not style_picture:
-                raise SettingError("Choose a picture as the style first.")
-            photo, stem = await compare.open(upload, side)
-            picture = await self._open(style_picture)
-            wanted = str(name or "").strip() or Path(str(style_picture.get("orig_name") or "")).stem
+            if comparison is None or comparison.style_picture is None:
+                raise SettingError("Paint with a picture of yours as the style first.")
+            photo, stem = await compare.open(comparison.photo, comparison.side)
+            picture = await self._open(comparison.style_picture)
+            wanted = await self._wanted(name, comparison.style_picture, picture)
             style, began = style_name(wanted), True
+            # Where the painting was stopped, those of an earlier photo are left.
+            captions = [str(caption) for caption in shown[1 + len(NORMS) :]]
+            old = [n for n, caption in enumerate(captions, 1) if not card_captions.is_done(caption)]
+            yield step(_improving("starting", "Getting ready …"), dict.fromkeys(old))
             # What an earlier click trained before it was stopped is not trained again.
             trained = await asyncio.to_thread(self._manager.trained, picture, wanted)
             for norm in predicted_norms():
-                place, stopped = list(NORMS).index(norm), False
+                place, stopped = 1 + list(NORMS).index(norm), False
+                caption = place + len(NORMS)
                 if norm not in trained:
                     arguments = picture, wanted, norm, LENGTHS["Sketch"], photo.rgb
                     request = (await asyncio.to_thread(self._manager.start, *arguments)).request
                     seen = None
-                    while (status := self._manager.status) and status.request is request:
-                        if status.sample and status.sample != seen:
+                    while (status := self._manager.status) and status.request is request and status.running:
+                        new = {caption: card_captions.learning(norm, train_view.said(status))}
+                        # Samples are painted without options: they would not fit to paintings with some.
+                        if status.sample and status.sample != seen and not comparison.options.chosen():
                             path = folder / f"{stem}-{style}-{norm_slug(norm)}-{status.sample.stem}.png"
                             sample = await asyncio.to_thread(decode, status.sample)
-                            pictures[place + 1], seen = await compare.save(sample.rgb, path), status.sample
-                        captions[place] = card_captions.learning(norm, train_view.said(status))
+                            new[place], seen = await compare.save(sample.rgb, path), status.sample
                         said = f"{train_view.title(style, norm)}: {escape(train_view.said(status))}"
-                        yield _improving(status.state, said, norm), *pictures, *captions, *same
-                        if not status.running:
-                            break
+                        yield step(_improving(status.state, said, norm), new)
                         await asyncio.sleep(_LOOK_SECONDS)
                     if status is None or status.request is not request or not status.kept:
                         raise SettingError((status and status.sentence) or "The training was ended.")
                     stopped = status.state != "finished"
-                painted = await compare.paint_one(photo, style, norm)
+                painted = await compare.paint_one(photo, style, norm, comparison.options)
                 path = folder / f"{stem}-{style}-{norm_slug(norm)}.png"
-                pictures[place + 1] = await compare.save(painted.image, path)
-                captions[place] = card_captions.done(norm, painted.seconds, painted.parameters)
+                new = {
+                    place: await compare.save(painted.image, path),
+                    caption: card_captions.done(norm, painted.seconds, painted.parameters),
+                }
                 said = f"{train_view.title(style, norm)} is kept."
-                yield _improving("kept", said, norm), *pictures, *captions, *self.offer()
+                yield step(_improving("stopped" if stopped else "kept", said, norm), new, self.offer())
                 if stopped:
+                    tell_kept()
                     return
         except Exception as error:  # a full disk, say: nothing may be left that seems to go on
             if began:
-                yield _improving("failed", "Stopped."), *pictures, *captions, *same
+                yield step(_improving("failed", "Stopped."), {})
             raise (toast(error) if isinstance(error, StylizerError) else error) from None
         done = f"Kept as the style <strong>{escape(style)}</strong>: choose it like any other."
-        yield _improving("finished", done), *pictures, *captions, *self.offer()
+        tell_kept()
+        yield step(_improving("finished", done), {}, self.offer())
 
     def stop(self) -> None:
         """End the training; what it learned is kept."""
@@ -218,6 +227,11 @@ class TrainHandlers:
         styles = self._service.registry.styles()
         return [f"<style>{theme.thumbnails(styles)}</style>", *self._pickers.offer(styles, chosen)]
 
+    async def _wanted(self, name: str, upload: dict[str, Any], picture: Any) -> str:
+        """The name that the visitor gave, else one for the picture."""
+        file = str(upload.get("orig_name") or "")
+        return str(name or "").strip() or await asyncio.to_thread(self._manager.name_for, picture, file)
+
     async def _open(self, upload: dict[str, Any]) -> Any:
         path = file_access.uploaded(upload)
         if path is None:
@@ -227,11 +241,6 @@ class TrainHandlers:
 
 
 def build(
-    async def _wanted(self, name: str, upload: dict[str, Any], picture: Any) -> str:
-        """The name that the visitor gave, else one for the picture."""
-        file = str(upload.get("orig_name") or "")
-        return str(name or "").strip() or await asyncio.to_thread(self._manager.name_for, picture, file)
-
     service: PaintingService,
     manager: TrainingManager,
     page: gr.Blocks,
@@ -253,6 +262,7 @@ def build(
         compare: The Compare tab.
     """
     gr.HTML(_lede(manager), apply_default_css=False)
+    compare.improve.visible = manager.allowed
     if not manager.allowed:
         gr.HTML(_OFF, elem_id="training-off", apply_default_css=False)
         return
@@ -276,6 +286,9 @@ def build(
         "api_visibility": "private",
         "concurrency_limit": None,
     }
+    # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
+    one_at_a_time = {**quiet, "concurrency_limit": 1, "concurrency_id": "estimate"}
+    order = [picture, norm, steps]
     gr.on(
         [picture.change, norm.change, steps.change],
         handlers.estimate,
@@ -285,9 +298,6 @@ def build(
         trigger_mode="always_last",
         **one_at_a_time,
     )
-    # One at a time: each holds a thread for as long as it measures, and painting needs such threads, too.
-    one_at_a_time = {**quiet, "concurrency_limit": 1, "concurrency_id": "estimate"}
-    order = [picture, norm, steps]
     styles = [compare.thumbnails, *pickers.components()]
     watched = [progress, sample, curves, *styles]
     started = start.click(handlers.begin, [picture, name, norm, steps], preprocess=False, **quiet)
@@ -308,6 +318,7 @@ def _improve_panel(
     gr.HTML(
         "<h2>Make it better</h2><p>These paintings come from one look at your picture. A training of about a "
         "minute for each normalizer sharpens them before your eyes, and keeps them as a style.</p>",
+        elem_id="improve-about",
         apply_default_css=False,
     )
     with gr.Row(elem_id="improve-actions"):
@@ -323,7 +334,7 @@ def _improve_panel(
     gr.HTML('<p id="improve-state" role="status" class="unseen"></p>', apply_default_css=False)  # see page.js
     start.click(
         handlers.improve,
-        [compare.photo, compare.style_picture, name, compare.side, *compare.shown],
+        [compare.wall, name, *compare.shown],
         [progress, *compare.shown, *styles],
         preprocess=False,
         trigger_mode="once",

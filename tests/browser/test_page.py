@@ -325,8 +325,8 @@ def test_nothing_but_uploads_is_opened(
     marked: dict[str, Any] = {"meta": {"_type": "gradio.FileData"}}
     file = {"path": outside[kind], **(marked if meta else {})}
     options = (STYLE, None, 384, 100, False, False, 1, "", 50)
-    good = [{"path": uploaded, **marked}, *options, *[None] * 5, *[""] * 4]
-    for slot in (0, 2, 10, 11, 12, 13, 14):
+    good = [None, {"path": uploaded, **marked}, *options, *[None] * 5, *[""] * 4]
+    for slot in (1, 3, 11, 12, 13, 14, 15):
         answer = _call(server, painting, [*good[:slot], file, *good[slot + 1 :]])
         assert '"success":false' in answer
         assert "Choose the photo again." in answer

@@ -44,7 +44,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     expect(page.locator("#train-stop")).to_be_hidden()
     page.set_input_files("#picture input[type=file]", photo)
     page.wait_for_selector("#picture img")
-    page.get_by_label("Name").fill("Small Cat!")
+    page.locator("#order").get_by_label("Name").fill("Small Cat!")
     page.locator("#training-run-norm").get_by_label("Instance norm").check()
     page.click("#train")
     expect(page.locator(".training-run h2")).to_have_text("small-cat, instance norm")
@@ -100,6 +100,7 @@ def test_a_server_that_does_not_train_says_how_to(page: Page) -> None:
     expect(page.locator("#training-off")).to_contain_text("python train_style.py")
     expect(page.locator("#train")).to_have_count(0)
     check(page, "off")
+    expect(page.locator("#improve")).to_have_count(0)
 
 
 def check(page: Page, name: str) -> None:

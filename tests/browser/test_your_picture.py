@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import PATIENCE
-from tests.browser.driver import choose, paint, served, wait_until_ready
+from tests.browser.driver import NORMS, choose, paint, served, wait_until_ready
 from tests.browser.test_train_tab import STARTING, check
 from tests.conftest import make_picture
 
@@ -28,7 +28,11 @@ def test_a_picture_is_painted_with_trained_on_and_kept(browser: Browser, photo: 
         page.click("#paint")
         expect(page.get_by_test_id("toast-body")).to_contain_text("Choose a picture as the style.")
         page.get_by_test_id("toast-close").click()
-        expect(page.locator("#improve")).to_be_hidden()
+        page.locator("#style").get_by_label("Wave").check()
+        paint(page)
+        page.locator("#style").get_by_label("Your picture").check()
+        expect(page.locator("#style-picture")).to_be_visible()
+        expect(page.locator("#improve")).to_be_hidden()  # these paintings are of no picture
         page.set_input_files("#style-picture input[type=file]", art)
         page.wait_for_selector("#style-picture img")
         paint(page)
@@ -48,6 +52,21 @@ def test_a_picture_is_painted_with_trained_on_and_kept(browser: Browser, photo: 
         page.wait_for_selector("#caption-bn [data-state=done]")
         assert page.get_attribute("#out-bn img", "src") != first
         expect(page.locator("#style").get_by_label("My-art")).to_be_visible()
+
+        page.click("#improve-start")
+        expect(page.locator("#caption-in")).to_contain_text("of 150 steps", timeout=STARTING)
+        page.locator("#style").get_by_label("Wave").check()
+        paint(page)  # it wins, and the training goes on beside it
+        page.wait_for_timeout(2500)
+        for norm in NORMS:
+            expect(page.locator(f"#out-{norm} img")).to_have_attribute(
+                "src", re.compile(f"small-cat-wave-{norm}.png$")
+            )
+            expect(page.locator(f"#caption-{norm}")).to_contain_text("parameters")
+        check(page, "your-picture-painted-meanwhile")
+        page.click("#improve-stop")
+        expect(page.get_by_test_id("toast-body")).to_contain_text("my-art can be painted", timeout=STARTING)
+        expect(page.locator("#improve")).to_be_hidden()
         page.close()
     assert not list((tmp_path / "own").rglob("*.sample"))
 

@@ -109,7 +109,7 @@ def test_foreign_paths_are_found_wherever_they_are(cache):
 
 
 def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, cache):
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
@@ -121,7 +121,7 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
         return [
             step
             async for step in handlers.paint(
-                {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *shown
+                Wall(), {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *shown
             )
         ]
 
@@ -135,7 +135,7 @@ def test_the_easel_gives_no_foreign_file_back_and_paints_what_is_loaded(client, 
 
 @pytest.mark.parametrize("frames", [1, 2])
 def test_the_easel_says_that_it_takes_the_first_frame(client, cache, frames):
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     upload = cache / "cat.gif"
     first, *others = [make_picture(40, 32, seed=number) for number in range(frames)]
@@ -143,14 +143,14 @@ def test_the_easel_says_that_it_takes_the_first_frame(client, cache, frames):
 
     async def steps():
         handlers = CompareHandlers(client.app.state.service)
-        options = {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
+        options = Wall(), {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
         return [step async for step in handlers.paint(*options)]
 
     assert ("only the first frame" in asyncio.run(steps())[-1][0]) == (frames == 2)
 
 
 def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypatch):
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
@@ -163,7 +163,7 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
         return [
             step
             async for step in handlers.paint(
-                {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
+                Wall(), {"path": str(upload)}, "mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9
             )
         ]
 
@@ -175,19 +175,23 @@ def test_the_easel_asks_for_no_model_that_is_not_loaded(client, cache, monkeypat
 def test_the_easel_paints_in_the_style_of_a_visitor_s_picture(client, cache, predictors):
     import gradio as gr
 
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     for name, seed in (("cat.png", 0), ("art.png", 1)):
         make_picture(80, 70, seed=seed).save(cache / name)
     photo, art = ({"path": str(cache / name)} for name in ("cat.png", "art.png"))
     options = (64, 100, False, False, 1)
 
-    async def last(style_picture, second):
+    wall = Wall()
+
+    async def last(style_picture, second, style=":picture"):
         handlers = CompareHandlers(client.app.state.service)
-        steps = handlers.paint(photo, ":picture", style_picture, *options, second, 50, *[None] * 9)
+        steps = handlers.paint(wall, photo, style, style_picture, *options, second, 50, *[None] * 9)
         return [step async for step in steps][-1]
 
-    paths = asyncio.run(last(art, ""))[2:6]
+    status, _, *paths = asyncio.run(last(art, ""))[:6]
+    assert (wall.comparison.photo, wall.comparison.style_picture) == (photo, art)
+    assert "data-of-picture" in status
     assert [Path(path).name for path in paths] == [
         f"cat-picture-{norm}.png" for norm in ("bn", "in", "bn-se", "iebn")
     ]
@@ -198,12 +202,15 @@ def test_the_easel_paints_in_the_style_of_a_visitor_s_picture(client, cache, pre
     ):
         with pytest.raises(gr.Error, match=sentence):
             asyncio.run(last(style_picture, second))
+    assert wall.comparison.style_picture == art  # what was refused did not change what hangs
+    assert "data-of-picture" not in asyncio.run(last(art, "", style="mosaic"))[0]
+    assert wall.comparison.style_picture is None
 
 
 def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, monkeypatch):
     import gradio as gr
 
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     (cache / "cat.png").write_bytes(file(picture()))
     service = client.app.state.service
@@ -213,7 +220,7 @@ def test_the_easel_refuses_a_mixture_without_a_common_normalizer(client, cache, 
     )
     options = ("mosaic", None, 64, 100, False, False, 1, "wave", 50, *[None] * 9)
     with pytest.raises(gr.Error, match="mosaic and wave have no normalizer in common"):
-        asyncio.run(anext(CompareHandlers(service).paint({"path": str(cache / "cat.png")}, *options)))
+        asyncio.run(anext(CompareHandlers(service).paint(Wall(), {"path": str(cache / "cat.png")}, *options)))
 
 
 @pytest.mark.slow
@@ -323,7 +330,7 @@ def _event(page, handler):
     """The number of an event of this handler, and values that it takes."""
     blocks = next(r.app for r in page.app.routes if getattr(r, "path", "") == "/ui").get_blocks()
     found = next(e for e in blocks.fns.values() if getattr(e.fn, "__qualname__", "") == handler)
-    kinds = {"Slider": 1, "Checkbox": False, "Image": None, "HTML": "", "Dropdown": ""}
+    kinds = {"Slider": 1, "Checkbox": False, "Image": None, "HTML": "", "Dropdown": "", "State": None}
     radios = iter(["mosaic", 384])
     return found._id, [kinds[k] if (k := type(c).__name__) in kinds else next(radios) for c in found.inputs]
 
@@ -341,12 +348,12 @@ def _event(page, handler):
         {"data": []},
         {"data": "x"},
         {"data": None},
-        *({0: value} for value in (5, "photo", [1])),
-        *({1: value} for value in (5, ["mosaic"], {})),
-        *({2: value} for value in (5, "photo", [1])),
-        *({3: value} for value in ("384", [384], True)),
-        *({4: value} for value in ("1", None, True, 1e9, -1, float("nan"), [])),
-        *({5: value} for value in ("true", 1, None)),
+        *({1: value} for value in (5, "photo", [1])),
+        *({2: value} for value in (5, ["mosaic"], {})),
+        *({3: value} for value in (5, "photo", [1])),
+        *({4: value} for value in ("384", [384], True)),
+        *({5: value} for value in ("1", None, True, 1e9, -1, float("nan"), [])),
+        *({6: value} for value in ("true", 1, None)),
     ],
     ids=str,
 )
@@ -452,7 +459,7 @@ def test_pictures_come_whole_and_to_their_owner_alone(with_page):
 
 def _painting(service, cache):
     """Steps of a comparison of the page, as a list that grows, and what runs it."""
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     upload = cache / "cat.png"
     upload.write_bytes(file(picture()))
@@ -460,7 +467,7 @@ def _painting(service, cache):
 
     async def paint():
         options = ("mosaic", None, 64, 100, False, False, 1, "", 50, *[None] * 9)
-        async for step in CompareHandlers(service).paint({"path": str(upload)}, *options):
+        async for step in CompareHandlers(service).paint(Wall(), {"path": str(upload)}, *options):
             steps.append(step)
 
     return steps, paint

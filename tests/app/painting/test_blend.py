@@ -32,14 +32,16 @@ PHOTO = file(picture())
 
 def on_the_page(service, cache, style, second, mix, match_palette=False):
     """Paths of the four paintings that the page shows in the end."""
-    from app.page.compare_tab import CompareHandlers
+    from app.page.compare_tab import CompareHandlers, Wall
 
     upload = cache / "cat.png"
     upload.write_bytes(PHOTO)
 
     async def steps():
         options = (style, None, 64, 100, False, match_palette, 1, second, mix, *[None] * 9)
-        return [step async for step in CompareHandlers(service).paint({"path": str(upload)}, *options)]
+        return [
+            step async for step in CompareHandlers(service).paint(Wall(), {"path": str(upload)}, *options)
+        ]
 
     return [Path(path) for path in asyncio.run(steps())[-1][2:6]]
 

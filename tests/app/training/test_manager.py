@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,7 @@ from tests.app.conftest import SETTINGS, assert_problem, file, opened, post, ser
 from tests.conftest import make_picture
 from transformer_net.errors import ImageSizeError, SettingError, UnknownNormError, UnreadableImageError
 from transformer_net.imaging.decode import Photo, decode
+from transformer_net.inference.options.style_options import StyleOptions
 from transformer_net.training.run_folder import RunFolder
 
 TINY = {"size": 32, "batch-size": 1, "style-size": 64, "precision": "fp32"}
@@ -463,8 +465,6 @@ def test_a_failed_training_leaves_the_picture_to_the_style_s_other_run(own):
     assert not list(runs.iterdir())
 
 
-def test_whether_a_picture_has_a_model_already(service, own):
-    (own / "mine").mkdir(parents=True)
 def test_a_style_without_a_name_is_called_as_its_file_or_counted(service, own):
     manager, other = TrainingManager(service), make_picture(96, 80, seed=8)
     assert manager.name_for(PICTURE, "Été, 2.jpg") == "ete-2"
@@ -487,6 +487,8 @@ def test_the_estimate_is_made_again_once_the_training_has_ended(service, own):
     assert asyncio.run(lines("<p>About a minute</p>")) == [{"__type__": "update"}]
 
 
+def test_whether_a_picture_has_a_model_already(service, own):
+    (own / "mine").mkdir(parents=True)
     PICTURE.save(own / "mine" / "style.png")
     (own / "mine" / "in.safetensors").write_bytes(b"")
     manager = TrainingManager(service)
@@ -496,7 +498,10 @@ def test_the_estimate_is_made_again_once_the_training_has_ended(service, own):
     assert manager.trained(decode(find_style("mosaic").picture).rgb, "mosaic") == []
 
 
-def test_make_it_better_goes_on_where_it_was_stopped(service, monkeypatch):
+@pytest.fixture
+def better(service, monkeypatch):
+    """What *Make it better* yields and raises for a manager, what hangs, and the captions that are shown;
+    `asked` has what was painted, and with which options."""
     gr = pytest.importorskip("gradio")
     from app.page.compare_tab import CompareHandlers
     from app.page.train_tab import TrainHandlers
@@ -505,28 +510,108 @@ def test_make_it_better_goes_on_where_it_was_stopped(service, monkeypatch):
         return value
 
     photo, painted, asked = Photo(PICTURE), SimpleNamespace(image=PICTURE, seconds=0.1, parameters=4), []
+
+    def paint_one(self, photo, style, norm, options):
+        asked.append((style, norm, options))
+        return given(painted)
+
     monkeypatch.setattr(CompareHandlers, "open", lambda *given_: given((photo, "photo")))
     monkeypatch.setattr(CompareHandlers, "save", lambda self, picture, path: given(path.name))
-    monkeypatch.setattr(CompareHandlers, "paint_one", lambda *given_: given(painted))
+    monkeypatch.setattr(CompareHandlers, "paint_one", paint_one)
     monkeypatch.setattr(TrainHandlers, "_open", lambda *given_: given(PICTURE))
+    monkeypatch.setattr("app.page.train_tab._LOOK_SECONDS", 0)
+
+    def click(manager, wall, captions=('data-state="done"',) * 4, meanwhile=lambda steps: None):
+        async def follow():
+            steps = []
+            handlers = TrainHandlers(service, manager, _pickers())
+            try:
+                async for step in handlers.improve(wall, "", *["old"] * 5, *captions):
+                    steps.append(["same" if value == gr.skip() else value for value in step[:10]])
+                    meanwhile(steps)
+            except gr.Error as error:
+                return steps, str(error)
+            return steps, ""
+
+        return asyncio.run(follow())
+
+    click.asked = asked
+    return click
+
+
+def _stem(picture, file):
+    return Path(file).stem
+
+
+def _hung(**options):
+    """A wall with paintings in the style of a picture."""
+    from app.page.compare_tab import Comparison, Wall
+
+    return Wall(Comparison({}, {"orig_name": "mine.jpg"}, 256, StyleOptions(**options)))
+
+
+def test_make_it_better_goes_on_where_it_was_stopped(better):
+    asked = []
 
     def start(picture, name, norm, iterations, shown):
         asked.append(norm)
         raise TrainingBusyError("another one")
 
     manager = SimpleNamespace(
-        trained=lambda picture, name: ["bn", "in"], start=start, allowed=True, status=None
+        trained=lambda picture, name: ["bn", "in"], name_for=_stem, start=start, allowed=True, status=None
     )
-    steps = []
-
-    async def click():
-        handlers = TrainHandlers(service, manager, _pickers())
-        async for step in handlers.improve({}, {"orig_name": "mine.jpg"}, "", 256, *[None] * 5, *[""] * 4):
-            steps.append(step)
-
-    with pytest.raises(gr.Error, match="another one"):
-        asyncio.run(click())
+    wall = _hung(strength=0.3)
+    captions = ['data-state="done"', 'data-state="stopped"', 'data-state="done"', 'data-state="empty"']
+    steps, sentence = better(manager, wall, captions)
+    assert "another one" in sentence
     assert asked == ["bn+se"]
-    assert [step[0].count("is kept") for step in steps] == [1, 1, 0]
-    assert steps[1][1:6] == (None, "photo-mine-bn.png", "photo-mine-in.png", None, None)
-    assert 'data-state="failed"' in steps[2][0]
+    assert better.asked == [("mine", norm, wall.comparison.options) for norm in ("bn", "in")]
+    assert [step[0].count("is kept") for step in steps] == [0, 1, 1, 0]
+    # Of a stopped painting, what is left of an earlier photo goes; and only what is new is given back.
+    assert steps[0][1:6] == ["same", "same", None, "same", None]
+    assert steps[1][1:7] == ["same", "photo-mine-bn.png", "same", "same", "same", steps[1][6]]
+    assert steps[1][6].count('data-state="done"') == 1
+    assert steps[2][1:6] == ["same", "same", "photo-mine-in.png", "same", "same"]
+    assert 'data-state="failed"' in steps[3][0]
+
+
+def test_make_it_better_is_for_paintings_of_a_picture(better):
+    from app.page.compare_tab import Wall
+
+    manager = SimpleNamespace()
+    for wall in (Wall(), Wall(replace(_hung().comparison, style_picture=None))):
+        assert better(manager, wall) == ([], "'Paint with a picture of yours as the style first.'")
+
+
+@pytest.mark.parametrize("options", [{}, {"strength": 0.3}])
+def test_what_is_painted_meanwhile_stays(better, options, tmp_path, monkeypatch):
+    """A training that goes on writes no more over the paintings; samples fit to what they hang beside."""
+    from app.page.compare_tab import Wall
+
+    told, wall, request = [], _hung(**options), TrainingRequest("mine", "bn", 150)
+    monkeypatch.setattr("app.page.train_tab.gr.Info", lambda sentence, title: told.append(sentence))
+    PICTURE.save(tmp_path / "000019.jpg")
+    running = TrainingStatus(request, "training", 19, sample=tmp_path / "000019.jpg")
+    manager = SimpleNamespace(
+        trained=lambda picture, name: ["in", "bn+se", "iebn"],
+        name_for=_stem,
+        start=lambda *given: running,
+        allowed=True,
+        status=running,
+    )
+
+    def meanwhile(steps):
+        if len(steps) == 3:
+            wall.comparison = Wall().comparison
+        if len(steps) == 5:
+            manager.status = replace(running, state="finished", kept=True)
+
+    steps, sentence = better(manager, wall, meanwhile=meanwhile)
+    assert not sentence
+    sample = "same" if options else "photo-mine-bn-000019.png"
+    assert steps[1][1:6] == ["same", sample, "same", "same", "same"]
+    assert "19 of 150 steps" in steps[1][6]
+    assert steps[1][7:] == steps[2][1:6][:3] == ["same"] * 3
+    assert all(step[1:] == ["same"] * 9 for step in steps[3:])
+    assert "Kept as the style" in steps[-1][0]
+    assert told == ["The style mine can be painted with now."]
