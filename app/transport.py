@@ -119,7 +119,7 @@ class TransportMiddleware:
                 raise
             logger.warning("The disk of the page's uploads is full; the older half of them is deleted.")
             await asyncio.to_thread(file_access.sweep, file_access.KEPT_FOR, file_access.used() // 2)
-            await problem_response(StorageFullError())(scope, receive, send)
+            await problem_response(StorageFullError(), plain=True)(scope, receive, send)
             return
         if not start:
             return

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from app.errors import (
     OUR_FAULT,
@@ -60,12 +60,19 @@ class Problem(BaseModel):
     )
 
 
-def problem_response(error: StylizerError) -> Response:
-    """The problem document for one of our errors; details of our own faults go to the log only."""
+def problem_response(error: StylizerError, plain: bool = False) -> Response:
+    """The problem document for one of our errors; details of our own faults go to the log only.
+
+    Args:
+        error: What happened.
+        plain: Answer with the sentence alone, for clients that show a visitor what they get.
+    """
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.status == 500:
         logger.error("%s: %s", type(error).__name__, error)
         return _document(500, "about:blank", "Internal Server Error", OUR_FAULT)
+    if plain:
+        return PlainTextResponse(str(error), error.status, headers)
     return _document(error.status, _type(error.title), error.title, str(error), headers=headers)
 
 

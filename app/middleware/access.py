@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import KeyMissingError, ServiceError, TooManyRequestsError, WrongKeyError
 from app.http.problems import problem_response
-from app.middleware.admission import lingering
+from app.middleware.admission import PAGE_UPLOAD, lingering
 from app.middleware.prefix import own_path
 from app.painting.places import client_name
 from app.settings import Settings
@@ -25,7 +25,7 @@ from app.settings import Settings
 _GUARDED: Final = ("/stylize", "/styles", "/metrics")
 """The addresses that need a key, and what is below them. Health checks, documentation and page do not."""
 
-_COUNTED: Final = frozenset({"/stylize", "/ui/gradio_api/upload", "/ui/gradio_api/queue/join"})
+_COUNTED: Final = frozenset({"/stylize", PAGE_UPLOAD, "/ui/gradio_api/queue/join"})
 """What is counted of each client, where it is sent by POST."""
 
 CORS_EXPOSED: Final = (
@@ -107,7 +107,7 @@ class AccessMiddleware:
             if self._rate and scope["method"] == "POST" and path in _COUNTED:
                 send = self._counted(self._rate, scope, send)
         except ServiceError as error:
-            response = problem_response(error)
+            response = problem_response(error, plain=path == PAGE_UPLOAD)
             response.headers["Connection"] = "close"  # a body may be on its way
             if isinstance(error, KeyMissingError):
                 response.headers["WWW-Authenticate"] = "Bearer"

@@ -30,9 +30,10 @@ _LINGER_SECONDS = 10.0
 _GRACE_SECONDS = 10.0
 """How long a body may be slower than the least rate, because a connection begins slowly or stalls once."""
 
-_PAGE_UPLOAD = "/ui/gradio_api/upload"
+PAGE_UPLOAD = "/ui/gradio_api/upload"
+"""Where the page uploads. Gradio's script shows a visitor the body of an error as it is."""
 
-_UPLOADS = frozenset({"/stylize", _PAGE_UPLOAD})
+_UPLOADS = frozenset({"/stylize", PAGE_UPLOAD})
 
 _TAIL = 2048
 """Bytes at the end of a form among which its last boundary is."""
@@ -108,14 +109,14 @@ class AdmissionMiddleware:
             size = self._size(scope)
             self._check_jobs(scope)
             places, client = self._service.places, client_name(host)
-            if own_path(scope) == _PAGE_UPLOAD:
+            if own_path(scope) == PAGE_UPLOAD:
                 places.count_page_upload(client)
             with places.take(client, size, receive):
                 await self._app(scope, _whole(scope, receive, largest_body(self._settings)), noting)
         except ServiceError as error:
             if error.status != UploadTooLargeError.status:
                 self._service.metrics.refused.labels("full").inc()
-            response = problem_response(error)
+            response = problem_response(error, plain=own_path(scope) == PAGE_UPLOAD)
             response.headers["Connection"] = "close"  # the body is still on its way
             await response(scope, receive, lingering(receive, send))
         except asyncio.CancelledError:

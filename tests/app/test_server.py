@@ -123,10 +123,16 @@ def test_one_client_gets_its_share_of_the_places(service):
             open_.enter_context(_connect(address)).sendall(_ask(address, "/stylize", 10))
         until(lambda: service.places.taken == 2)
         third = open_.enter_context(_connect(address))
-        third.sendall(_ask(address, "/ui/gradio_api/upload", 10))
+        third.sendall(_ask(address, "/stylize", 10))
         answer = third.recv(65536)
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b"too-many-requests" in answer
+        fourth = open_.enter_context(_connect(address))
+        fourth.sendall(_ask(address, "/ui/gradio_api/upload", 10))
+        answer = fourth.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b"text/plain" in answer
+        assert b"{" not in answer  # Gradio shows a visitor what it gets
         assert service.refusal() is None  # others find a place
 
 

@@ -88,6 +88,12 @@ def test_a_client_that_asks_too_often():
         assert {answer.headers["ratelimit-policy"] for answer in answers} == {'"default";q=2;w=60'}
         assert 1 <= int(answers[2].headers["retry-after"]) <= 60
         assert client.get("/styles").status_code == 200  # only paintings are counted
+        uploaded = client.post("/ui/gradio_api/upload")  # of which a visitor sees the body
+        assert (uploaded.status_code, uploaded.headers["retry-after"]) == (
+            429,
+            answers[2].headers["retry-after"],
+        )
+        assert uploaded.text == "You have asked as often as one client may for now."
 
 
 @pytest.mark.parametrize(
