@@ -26,8 +26,8 @@ def _wipe() -> str:
   <p class="hint">Drag across the picture, or focus it and use the arrow keys.</p>
   <div class="choosers">{_chooser("left", "photo")}{_chooser("right", "iebn")}</div>
   <div class="wipe" id="wipe">
-    <img class="under" alt="" hidden><span class="absent under">not painted yet</span>
-    <img class="over" alt="" hidden><span class="absent over">not painted yet</span>
+    <img class="under" alt="" hidden><span class="absent under"></span>
+    <img class="over" alt="" hidden><span class="absent over"></span>
     <span class="handle" aria-hidden="true"></span>
     <span class="tag left"></span><span class="tag right"></span>
     <input type="range" id="wipe-position" min="0" max="100" step="1" value="50"

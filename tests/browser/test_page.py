@@ -168,7 +168,7 @@ def test_stop_leaves_what_is_painted(page: Page, tmp_path: Path) -> None:
     expect(page.locator("#stop")).to_be_hidden()
     expect(page.locator("#status p")).to_have_text("Stopped.")
     page.locator('.choosers label[data-norm="iebn"]').last.click()
-    expect(page.locator("#wipe .absent.under")).to_be_visible()
+    expect(page.locator("#wipe .absent.under")).to_have_text("not painted")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ def test_a_picture_is_trained_on_stopped_and_painted_with(school: Page, photo: P
     page.wait_for_selector('#caption-in [data-state="done"]')
     for norm in ("bn", "bn-se", "iebn"):
         expect(page.locator(f"#caption-{norm}")).to_contain_text("not trained for this style")
+    expect(page.locator("#wipe .absent.under")).to_have_text("not trained for this style")
     assert [path.name for path in (tmp_path / "own").glob("*/in.safetensors")] == ["in.safetensors"]
 
 
@@ -99,8 +100,8 @@ def test_a_server_that_does_not_train_says_how_to(page: Page) -> None:
     expect(page.locator("#training-off")).to_contain_text("STYLIZER_ALLOW_TRAINING=true")
     expect(page.locator("#training-off")).to_contain_text("python train_style.py")
     expect(page.locator("#train")).to_have_count(0)
-    check(page, "off")
     expect(page.locator("#improve")).to_have_count(0)
+    check(page, "off")
 
 
 def check(page: Page, name: str) -> None:

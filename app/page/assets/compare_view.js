@@ -54,6 +54,7 @@
       const name = nameOf(key);
       show($(`img.${layer}`, wipe), found[key], key === "photo" ? "The photo" : `Painting, ${name}`);
       $(`.absent.${layer}`, wipe).hidden = Boolean(found[key]);
+      text($(`.absent.${layer}`, wipe), $(`#caption-${key} p`)?.textContent ?? ""); // why there is none
       text($(`.tag.${side}`, wipe), name);
       $(`.tag.${side}`, wipe).dataset.norm = key;
     }
